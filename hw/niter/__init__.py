@@ -1,0 +1,1 @@
+"""Niter, an open offload card: gateware, one package a room."""

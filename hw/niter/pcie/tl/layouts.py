@@ -1,0 +1,102 @@
+"""What the parts of the transaction layer share: its lower edge and the functions' state.
+
+TLPs travel as packet streams (``niter.interface.packet``) in the order of bytes on the
+link: lane 0 of the first beat is byte 0 of the header. No prefix for sequence number,
+no LCRC, and no ECRC (TD is never set by us; on receive a digest is removed). ``empty``
+is 0 or 4. A received TLP that the data link layer nullified ends with ``error``.
+"""
+
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from niter.interface import MAX_FUNCTIONS, PacketStream
+
+__all__ = ["Credits", "FunctionState", "FunctionStates", "LinkPort", "LinkState", "TlpError"]
+
+
+class Credits(data.Struct):
+    """Flow control counters of the three TLP classes, running modulo their width (2.6.1).
+
+    A header credit is one TLP; a data credit is 16 bytes.
+    """
+
+    posted_header: 8
+    posted_data: 12
+    nonposted_header: 8
+    nonposted_data: 12
+    completion_header: 8
+    completion_data: 12
+
+
+#: The transaction layer's lower edge, seen from the transaction layer.
+#:
+#: ``limit`` is what the link partner has granted in total (CREDIT_LIMIT), and a bit of
+#: ``infinite`` (in the order of ``Credits``' members) says that it never ends.
+#: ``allocated`` is what the receiver has granted (CREDITS_ALLOCATED); completions are
+#: granted without end, as an endpoint must (2.6.1).
+LinkPort = wiring.Signature(
+    {
+        "up": In(1),
+        "rx": In(PacketStream),
+        "tx": Out(PacketStream),
+        "limit": In(Credits),
+        "infinite": In(6),
+        "allocated": Out(Credits),
+    }
+)
+
+
+class FunctionState(data.Struct):
+    """What configuration space says of one function to the rest of the room.
+
+    Members
+    -------
+    memory : 1 bit
+        Memory Space Enable: its BARs decode.
+    master : 1 bit
+        Bus Master Enable, and the function is released, in D0 and not in reset: it may
+        send memory requests.
+    payload : 3 bits
+        Max_Payload_Size, encoded: 128 << payload bytes.
+    request : 3 bits
+        Max_Read_Request_Size, encoded likewise.
+    relaxed, no_snoop : 1 bit
+        Enable Relaxed Ordering, Enable No Snoop.
+    """
+
+    memory: 1
+    master: 1
+    payload: 3
+    request: 3
+    relaxed: 1
+    no_snoop: 1
+
+
+#: All functions' states, indexed by function number.
+FunctionStates = data.ArrayLayout(FunctionState, MAX_FUNCTIONS)
+
+
+class LinkState(data.Struct):
+    """The ID that configuration requests have taught us, and the read completion boundary."""
+
+    bus: 8
+    device: 5
+    #: Read Completion Boundary of the root: 0 is 64 bytes, 1 is 128.
+    boundary: 1
+
+
+class TlpError(data.Struct):
+    """An error to be logged for ``function`` (6.2); one strobe bit each.
+
+    They set the error bits of Device Status and Status, and go up as ERR_COR, ERR_NONFATAL
+    or ERR_FATAL messages where enabled. An error that names no function is all functions'.
+    """
+
+    function: 3
+    all: 1
+    unsupported_request: 1
+    completer_abort: 1
+    poisoned: 1
+    unexpected_completion: 1
+    completion_timeout: 1
+    malformed: 1

@@ -1,0 +1,1 @@
+"""virtio devices: the PCI transport, the queue engine, and the devices behind it."""

@@ -1,0 +1,127 @@
+"""What the queue engine says to the transport above it and to the devices beside it.
+
+The format of the ring does not show here: a device sees chains of segments and gives
+them back as used. Two kinds of queue exist. A *pushed* queue (transmit, control, block)
+is served as the driver fills it: the engine sends its chains to the device. A *pulled*
+queue (receive) is served as the device asks: the engine only keeps segments at hand.
+"""
+
+from amaranth.lib import data, enum
+
+__all__ = [
+    "Fault",
+    "Notification",
+    "Offer",
+    "QueueCommand",
+    "QueueId",
+    "QueueOperation",
+    "Segment",
+    "Take",
+    "TakeOperation",
+    "Used",
+]
+
+
+class QueueId(data.Struct):
+    """A queue of a function."""
+
+    index: 4
+    function: 3
+
+
+class QueueOperation(enum.Enum, shape=1):
+    """What the transport asks of the engine."""
+
+    ENABLE = 0
+    #: Forget the queue (queue reset, device reset): acknowledged when nothing of it is
+    #: outstanding in the engine and none of its chains is at a device.
+    DISABLE = 1
+
+
+class QueueCommand(data.Struct):
+    """Start or stop a queue. With ``DISABLE`` only ``queue`` counts.
+
+    ``size`` is 1 to 1024, a power of two. ``vector`` is valid when ``interrupt`` is set.
+    """
+
+    operation: QueueOperation
+    queue: QueueId
+    size: 11
+    descriptor: 64
+    driver: 64
+    device: 64
+    interrupt: 1
+    vector: 8
+    pulled: 1
+    event_idx: 1
+    indirect: 1
+
+
+class Notification(data.Struct):
+    """The driver has made buffers available; with NOTIFICATION_DATA it says up to where."""
+
+    queue: QueueId
+    has_index: 1
+    index: 16
+
+
+class Segment(data.Struct):
+    """One contiguous piece of a chain, in the order of its descriptors.
+
+    ``head`` names the chain when it is given back. ``total`` is the number of bytes in
+    all device-readable segments of the chain and is valid with ``first``.
+    """
+
+    queue: QueueId
+    head: 16
+    address: 64
+    length: 32
+    total: 17
+    writable: 1
+    first: 1
+    last: 1
+
+
+class TakeOperation(enum.Enum, shape=2):
+    """What a device asks of a pulled queue."""
+
+    #: Hand over the next chain: answered by its segments, or by one offer with ``none``.
+    CHAIN = 0
+    #: The chains taken since the last commit are the device's now. Not answered.
+    COMMIT = 1
+    #: They go back to the queue, as if never taken. Not answered.
+    ROLLBACK = 2
+
+
+class Take(data.Struct):
+    """A device's request to a pulled queue."""
+
+    operation: TakeOperation
+    queue: QueueId
+
+
+class Offer(data.Struct):
+    """The answer to ``CHAIN``: a segment, or ``none`` when the queue has no chain to give."""
+
+    none: 1
+    segment: Segment
+
+
+class Used(data.Struct):
+    """A chain goes back to the driver with ``length`` bytes written into it.
+
+    While ``more`` is set, further chains of the same queue follow that must become visible
+    together with this one: the used index moves, and an interrupt is considered, with the
+    first entry that has ``more`` clear.
+    """
+
+    queue: QueueId
+    head: 16
+    length: 32
+    more: 1
+
+
+class Fault(data.Struct):
+    """``function``'s driver broke the rules of the ring: the device needs a reset."""
+
+    function: 3
