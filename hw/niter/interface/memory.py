@@ -20,6 +20,10 @@ Write port
        before it on this port.
     3. Commands of a function that is disabled or in reset are consumed, and nothing
        leaves the card.
+    4. A write counts as accepted when its command and the last beat of its data have been.
+       From then on it is ahead of every command that any write port of the card accepts in a
+       later cycle. So an engine may write payload through one port and, once that is accepted,
+       a ring entry or an interrupt through another: they reach the host in this order.
 Both
     ``length`` is 1 to 4096 and the span may cross any boundary: the PCIe room splits.
 """
