@@ -1,0 +1,25 @@
+"""Control and status registers: declared once as classes, documented from the same source."""
+
+from . import action
+from .bus import DATA_WIDTH, Decoder, Interface, Signature
+from .counter import CounterArray, CounterBank
+from .memory import MemoryMap, ResourceInfo, WindowInfo
+from .reg import Bridge, Builder, Field, FieldInfo, Register
+
+__all__ = [
+    "DATA_WIDTH",
+    "Bridge",
+    "Builder",
+    "CounterArray",
+    "CounterBank",
+    "Decoder",
+    "Field",
+    "FieldInfo",
+    "Interface",
+    "MemoryMap",
+    "Register",
+    "ResourceInfo",
+    "Signature",
+    "WindowInfo",
+    "action",
+]

@@ -1,0 +1,137 @@
+"""The register bus: 32-bit words, one access a cycle, no waiting."""
+
+from amaranth import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from .memory import MemoryMap
+
+__all__ = ["DATA_WIDTH", "Decoder", "Interface", "Signature"]
+
+#: Bits in a word, the only size of access.
+DATA_WIDTH = 32
+
+
+class Signature(wiring.Signature):
+    """A register bus, seen from its master.
+
+    Rules: ``r_stb`` or ``w_stb`` is high for one cycle an access, with ``addr`` (and
+    ``w_data``) valid in it. ``r_data`` is valid in the cycle after ``r_stb``, and zero in
+    every cycle in which it answers nothing, so that buses are joined by OR alone.
+
+    Parameters
+    ----------
+    addr_width
+        Width of the word address.
+
+    Members
+    -------
+    addr : Out(addr_width)
+        Word address.
+    r_stb : Out(1)
+        Read that word.
+    r_data : In(32)
+        What was read, one cycle later.
+    w_stb : Out(1)
+        Write that word.
+    w_data : Out(32)
+        What is written.
+    """
+
+    def __init__(self, *, addr_width: int):
+        self.addr_width = addr_width
+        super().__init__(
+            {
+                "addr": Out(addr_width),
+                "r_stb": Out(1),
+                "r_data": In(DATA_WIDTH),
+                "w_stb": Out(1),
+                "w_data": Out(DATA_WIDTH),
+            }
+        )
+
+    def create(self, *, path=None, src_loc_at=0) -> "Interface":
+        """Make the signals of one bus."""
+        return Interface(self, path=path, src_loc_at=1 + src_loc_at)
+
+    def __eq__(self, other):
+        return isinstance(other, Signature) and other.addr_width == self.addr_width
+
+    def __repr__(self):
+        return f"csr.Signature(addr_width={self.addr_width})"
+
+
+class Interface(wiring.PureInterface):
+    """One register bus, and the map of what can be reached through it."""
+
+    def __init__(self, signature: Signature, *, path=None, src_loc_at=0):
+        super().__init__(signature, path=path, src_loc_at=1 + src_loc_at)
+        self._memory_map: MemoryMap | None = None
+
+    @property
+    def addr_width(self) -> int:
+        """Width of the word address."""
+        return self.signature.addr_width
+
+    @property
+    def memory_map(self) -> MemoryMap:
+        """What can be reached through this bus; set once, by the component that owns it."""
+        if self._memory_map is None:
+            raise AttributeError(f"The bus {self!r} has no memory map yet")
+        return self._memory_map
+
+    @memory_map.setter
+    def memory_map(self, memory_map: MemoryMap):
+        if memory_map.addr_width != self.addr_width:
+            raise ValueError(
+                f"The memory map has {memory_map.addr_width} address bits, "
+                f"the bus {self.addr_width}"
+            )
+        self._memory_map = memory_map
+
+
+class Decoder(wiring.Component):
+    """Joins register buses into one, each at an address aligned to its size.
+
+    No latency of its own: strobes are decoded and answers are joined combinationally. A
+    read that hits nothing returns zero, a write that hits nothing is ignored.
+
+    Parameters
+    ----------
+    addr_width
+        Width of the word address of ``bus``.
+
+    Members
+    -------
+    bus : In(Signature(addr_width=addr_width))
+        The joined bus.
+    """
+
+    def __init__(self, *, addr_width: int):
+        super().__init__({"bus": In(Signature(addr_width=addr_width))})
+        self._map = MemoryMap(addr_width=addr_width)
+        self._buses: list[tuple[Interface, int]] = []
+        self.bus.memory_map = self._map
+
+    def add(self, bus: Interface, *, name: str, addr: int | None = None) -> Interface:
+        """Put ``bus`` behind this decoder, at word ``addr`` or at the next free one."""
+        start, _ = self._map.add_window(bus.memory_map, name=name, addr=addr)
+        self._buses.append((bus, start))
+        return bus
+
+    def elaborate(self, platform):  # noqa: D102
+        m = Module()
+        answer = 0
+        for number, (bus, start) in enumerate(self._buses):
+            width = bus.addr_width
+            hit = Signal(name=f"hit_{number}")
+            m.d.comb += [
+                hit.eq(self.bus.addr[width:] == start >> width),
+                bus.addr.eq(self.bus.addr[:width]),
+                bus.r_stb.eq(self.bus.r_stb & hit),
+                bus.w_stb.eq(self.bus.w_stb & hit),
+                bus.w_data.eq(self.bus.w_data),
+            ]
+            answer |= bus.r_data
+        m.d.comb += self.bus.r_data.eq(answer)
+        return m

@@ -1,0 +1,1 @@
+"""What the pysim units share: buses, stream sources and sinks, seeds."""
