@@ -11,7 +11,15 @@ from amaranth.lib.wiring import In, Out
 
 from niter.interface import MAX_FUNCTIONS, PacketStream
 
-__all__ = ["Credits", "FunctionState", "FunctionStates", "LinkPort", "LinkState", "TlpError"]
+__all__ = [
+    "Credits",
+    "FunctionState",
+    "FunctionStates",
+    "Interrupt",
+    "LinkPort",
+    "LinkState",
+    "TlpError",
+]
 
 
 class Credits(data.Struct):
@@ -88,8 +96,26 @@ class LinkState(data.Struct):
 class TlpError(data.Struct):
     """An error to be logged for ``function`` (6.2); one strobe bit each.
 
-    They set the error bits of Device Status and Status, and go up as ERR_COR, ERR_NONFATAL
-    or ERR_FATAL messages where enabled. An error that names no function is all functions'.
+    They set the error bits of Device Status and Status, and go up as ERR_NONFATAL or
+    ERR_FATAL messages where enabled. An error that names no function is all functions'.
+
+    Members
+    -------
+    function, all
+        Whose error it is.
+    unsupported_request, completer_abort
+        We refused a request.
+    poisoned
+        A TLP came with EP set.
+    unexpected_completion, completion_timeout, malformed
+        As section 6.2 has them.
+    advisory : 1 bit
+        With ``unsupported_request`` or ``completer_abort``: the requester learns of it from a
+        completion, so it is logged as correctable and no message is sent (6.2.3.2.4).
+    received_master_abort, received_target_abort
+        A completion for us said Unsupported Request, or Completer Abort.
+    data_parity : 1 bit
+        With ``poisoned``: it was a completion for us, so Master Data Parity Error counts.
     """
 
     function: 3
@@ -100,3 +126,14 @@ class TlpError(data.Struct):
     unexpected_completion: 1
     completion_timeout: 1
     malformed: 1
+    advisory: 1
+    received_master_abort: 1
+    received_target_abort: 1
+    data_parity: 1
+
+
+class Interrupt(data.Struct):
+    """Raise MSI-X ``vector`` of ``function``; all earlier writes are already in the posted path."""
+
+    function: 3
+    vector: 8
