@@ -15,6 +15,7 @@ __all__ = [
     "QueueCommand",
     "QueueId",
     "QueueOperation",
+    "RingArea",
     "Segment",
     "Take",
     "TakeOperation",
@@ -29,32 +30,61 @@ class QueueId(data.Struct):
     function: 3
 
 
-class QueueOperation(enum.Enum, shape=1):
+class RingArea(enum.Enum, shape=2):
+    """The three parts of a virtqueue, as virtio 1.2, 2.6 names them."""
+
+    DESCRIPTOR = 0
+    DRIVER = 1
+    DEVICE = 2
+
+
+class QueueOperation(enum.Enum, shape=2):
     """What the transport asks of the engine."""
 
+    #: The queue starts, from index 0, at the three addresses given before.
     ENABLE = 0
     #: Forget the queue (queue reset, device reset): acknowledged when nothing of it is
     #: outstanding in the engine and none of its chains is at a device.
     DISABLE = 1
+    #: Where one ``area`` of a queue that is not enabled stands.
+    ADDRESS = 2
 
 
 class QueueCommand(data.Struct):
-    """Start or stop a queue. With ``DISABLE`` only ``queue`` counts.
+    """One step of starting or stopping a queue.
 
-    ``size`` is 1 to 1024, a power of two. ``vector`` is valid when ``interrupt`` is set.
+    A queue is started by three ``ADDRESS`` commands, one an area, and ``ENABLE``; only
+    ``DISABLE`` is acknowledged, whether the queue was enabled or not.
+
+    Members
+    -------
+    operation, queue
+        Valid with all.
+    area, address
+        ``ADDRESS`` only.
+    size : 11 bits
+        Entries, 1 to 1024, a power of two. This and all below: ``ENABLE`` only.
+    vector : 8 bits
+        MSI-X vector; valid when ``interrupt`` is set.
+    pulled : 1 bit
+        The device asks for chains, where otherwise they are pushed to it.
+    event_idx, indirect : 1 bit
+        VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC were negotiated.
+    weight : 2 bits
+        The queue may start ``1 << weight`` chains whenever its turn comes.
     """
 
     operation: QueueOperation
     queue: QueueId
+    area: RingArea
+    address: 64
     size: 11
-    descriptor: 64
-    driver: 64
-    device: 64
     interrupt: 1
     vector: 8
     pulled: 1
     event_idx: 1
     indirect: 1
+    weight: 2
 
 
 class Notification(data.Struct):
@@ -69,7 +99,9 @@ class Segment(data.Struct):
     """One contiguous piece of a chain, in the order of its descriptors.
 
     ``head`` names the chain when it is given back. ``total`` is the number of bytes in
-    all device-readable segments of the chain and is valid with ``first``.
+    all device-readable segments of the chain, 131,071 if there are more; it is valid with
+    ``first`` and of a pushed queue only. A chain is checked before its first segment is
+    handed over, and its segments follow each other with none of another chain between.
     """
 
     queue: QueueId
@@ -85,7 +117,8 @@ class Segment(data.Struct):
 class TakeOperation(enum.Enum, shape=2):
     """What a device asks of a pulled queue."""
 
-    #: Hand over the next chain: answered by its segments, or by one offer with ``none``.
+    #: Hand over the next chain: answered by its segments, or by one offer with ``none``
+    #: (always, once the queue is being disabled).
     CHAIN = 0
     #: The chains taken since the last commit are the device's now. Not answered.
     COMMIT = 1
@@ -109,6 +142,9 @@ class Offer(data.Struct):
 
 class Used(data.Struct):
     """A chain goes back to the driver with ``length`` bytes written into it.
+
+    Every chain of a pushed queue, and every chain of a pulled one that was committed, is
+    given back exactly once, in any order, also when its queue is being disabled.
 
     While ``more`` is set, further chains of the same queue follow that must become visible
     together with this one: the used index moves, and an interrupt is considered, with the
