@@ -1,0 +1,192 @@
+"""From a component to a Verilator model, built once for each Verilog text and set of flags."""
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from amaranth.back import verilog
+from amaranth.lib import wiring
+from cocotb_tools.runner import Verilator
+
+__all__ = ["TIMESCALE", "TOP", "NiterVerilator", "build", "to_verilog", "tool_environment"]
+
+#: Name of the top-level module of every model.
+TOP = "top"
+
+#: Unit and precision of every model.
+TIMESCALE = ("1ns", "1ps")
+_FLAGS = (
+    "-O3",
+    "--x-assign",
+    "fast",
+    "--x-initial",
+    "fast",
+    "--noassert",
+    # Generated Verilog has no author who could mend its style, or the order of its processes.
+    "-Wno-fatal",
+    "-Werror-ALWNEVER",
+    "-Wno-lint",
+    "-Wno-style",
+)
+_MAKE_FLAGS = (
+    "OPT_FAST=-O2",
+    "OPT_SLOW=-O0",
+    "OPT_GLOBAL=-O1",
+    # The packaged Verilator was configured without it, and cannot build what needs several files.
+    "CFG_CXXFLAGS_PCH_I=-include",
+)
+
+# Yosys writes a constant part of an otherwise variable signal as a process that waits for
+# nothing, and so never runs in a simulator.
+_CONSTANT_PROCESS = re.compile(
+    r"^  always @\*\n(?=    \S+(?: ?\[[\d:]+\])? = \d+'\w+;\n)", re.MULTILINE
+)
+
+
+class NiterVerilator(Verilator):
+    """Cocotb's runner with fewer visible signals, a time limit and its own environment.
+
+    Parameters
+    ----------
+    public
+        Make every signal visible to the tests, not only the ports. Cocotb asks for it, but
+        it keeps Verilator from optimising.
+    environment
+        Set for each command, on top of what cocotb sets.
+    timeout_s
+        Wall time for each command.
+
+    Raises
+    ------
+    TimeoutError
+        When a command was killed for it, from ``build`` and ``test``.
+    RuntimeError
+        When a command of ``build`` failed.
+    """
+
+    def __init__(
+        self, *, public: bool = False, environment: Mapping[str, str], timeout_s: float
+    ) -> None:
+        super().__init__()
+        self._public = public
+        self._environment = environment
+        self._timeout_s = timeout_s
+
+    def _build_command(self):
+        verilate, make = super()._build_command()
+        if not self._public:
+            at = verilate.index("--public-flat-rw")
+            verilate[at : at + 1] = ["--public-depth", "1"]
+        return [verilate, [*make, *_MAKE_FLAGS]]
+
+    def _execute_cmds(self, cmds, cwd, stdout=None) -> None:
+        environment = {**self.env, **self._environment}
+        for command in cmds:
+            with subprocess.Popen(
+                command, cwd=cwd, env=environment, stdout=stdout, stderr=subprocess.STDOUT
+            ) as process:
+                try:
+                    status = process.wait(self._timeout_s)
+                except subprocess.TimeoutExpired:
+                    # SIGABRT makes Python write where it stood into the log.
+                    process.send_signal(signal.SIGABRT)
+                    try:
+                        process.wait(5)
+                    except subprocess.TimeoutExpired:
+                        process.kill()
+                    raise TimeoutError(f"No end after {self._timeout_s:g} s") from None
+                except BaseException:
+                    process.kill()
+                    raise
+            if status:
+                raise RuntimeError(f"{Path(command[0]).name} ended with status {status}")
+
+
+def tool_environment() -> None:
+    """Put the Verilator of the Python package first, and Amaranth's own Yosys."""
+    import verilator
+
+    root = Path(verilator.__file__).parent
+    os.environ["VERILATOR_ROOT"] = str(root)
+    # Verilator's makefiles call "python".
+    first = f"{root}/bin{os.pathsep}{Path(sys.executable).parent}{os.pathsep}"
+    if not os.environ["PATH"].startswith(first):
+        os.environ["PATH"] = first + os.environ["PATH"]
+    os.environ["AMARANTH_USE_YOSYS"] = "builtin"
+    if shutil.which("ccache"):
+        os.environ.setdefault("OBJCACHE", "ccache")
+
+
+def to_verilog(component: wiring.Component) -> str:
+    """Write a component as Verilog; a warning of the language is an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        text = verilog.convert(component, name=TOP, emit_src=False)
+    return _CONSTANT_PROCESS.sub("  initial\n", text)
+
+
+def build(text: str, models: Path, *, public: bool = False, waves: bool = False) -> Path:
+    """Build the model of a Verilog text, unless an earlier run has.
+
+    Parameters
+    ----------
+    text
+        The design, with top-level module ``TOP``.
+    models
+        Folder that keeps the models.
+    public
+        Make every signal visible to the tests.
+    waves
+        Make the model able to write an FST file.
+
+    Returns
+    -------
+    Path
+        The model's own folder; ``build.log`` in it says how it was made.
+    """
+    import verilator
+
+    flags = [*_FLAGS, *(["--trace-fst"] if waves else [])]
+    stamp = [text, *flags, *_MAKE_FLAGS, str(public), verilator.__file__]
+    key = hashlib.sha256("\n".join(stamp).encode()).hexdigest()[:16]
+    folder = models / key
+    with _locked(models / f"{key}.lock"):
+        done = folder / "done"
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            (folder / "top.v").write_text(text)
+            log = folder / "build.log"
+            try:
+                NiterVerilator(public=public, environment={}, timeout_s=1800).build(
+                    sources=[folder / "top.v"],
+                    hdl_toplevel=TOP,
+                    build_dir=folder,
+                    build_args=flags,
+                    timescale=TIMESCALE,
+                    waves=waves,
+                    log_file=log,
+                )
+            except RuntimeError as error:
+                error.add_note(f"{log} ends with:\n{log.read_text()[-2000:]}")
+                raise
+            done.touch()
+    return folder
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Two runs that want the same model wait for each other."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,1 @@
+"""Partners of the card: what stands on the other side of each of its edges."""
