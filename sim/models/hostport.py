@@ -15,10 +15,10 @@ from amaranth.hdl import ShapeCastable
 from amaranth.lib import data
 from cocotb.triggers import Event, Timer
 from cocotb.utils import get_sim_time
-from niter.interface import BEAT_BYTES, MAX_TRANSFER_BYTES, ReadBeat, ReadCommand, WriteCommand
-from sim.models.streams import PacketSink, StreamSink, StreamSource
 
+from niter.interface import BEAT_BYTES, MAX_TRANSFER_BYTES, ReadBeat, ReadCommand, WriteCommand
 from sim.models.memory import HostMemory
+from sim.models.streams import PacketSink, StreamSink, StreamSource
 
 __all__ = ["HostPorts", "Interrupts"]
 

@@ -21,6 +21,7 @@ from amaranth.hdl import Const, ShapeCastable, ShapeLike
 from amaranth.lib import data
 from cocotb.triggers import Event, RisingEdge
 from cocotb.utils import get_sim_time
+
 from niter.interface import BEAT_BYTES, MAX_PACKET_BYTES, Beat, FrameBeat, FrameMeta
 
 __all__ = [

@@ -2,8 +2,8 @@ import random
 
 import pytest
 from amaranth.sim import Simulator
-from niter import csr
 
+from niter import csr
 from tests.support.csr import read, read64
 
 

@@ -2,8 +2,8 @@ import pytest
 from amaranth import Module
 from amaranth.lib import enum
 from amaranth.sim import Simulator
-from niter import csr
 
+from niter import csr
 from tests.support.csr import read, write
 
 

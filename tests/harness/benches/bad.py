@@ -5,8 +5,8 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from cocotb.triggers import ClockCycles
-from niter.interface import FrameStream, PacketStream
 
+from niter.interface import FrameStream, PacketStream
 from sim.harness import Bench, variant
 from sim.models.streams import FrameSink, PacketMonitor, PacketSink
 

@@ -4,8 +4,8 @@ import cocotb
 from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
-from niter.interface import FrameBeat, FrameStream, PacketStream
 
+from niter.interface import FrameBeat, FrameStream, PacketStream
 from sim.harness import Bench, record, rng, variant
 from sim.models.streams import (
     Frame,

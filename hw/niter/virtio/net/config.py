@@ -3,6 +3,7 @@
 from amaranth import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
+
 from niter import csr
 from niter.interface import MAX_FUNCTIONS
 from niter.virtio.features import NetFeature, RingFeature

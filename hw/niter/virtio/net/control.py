@@ -3,6 +3,7 @@
 from amaranth import Module
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
+
 from niter.interface import MAX_FUNCTIONS, HostRead, HostWrite
 from niter.virtio.queue.layouts import Segment, Used
 
