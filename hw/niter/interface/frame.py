@@ -50,6 +50,8 @@ class Verdict(enum.Enum, shape=5):
     PORT_CLOSED = 15
     NO_BUFFER = 16
     TTL_EXPIRED = 17
+    OAM = 18
+    DAMAGED = 19
 
 
 class ChecksumSlot(data.Struct):
@@ -82,6 +84,10 @@ class Headers(data.Struct):
     arp: 1
     #: Not the first fragment, or more fragments follow: there is no layer 4 header to trust.
     fragment: 1
+    #: The IP (or ARP sender) address is all zero.
+    unspecified: 1
+    #: The IPv6 source address is in fe80::/10.
+    link_local: 1
     #: Traffic class or TOS byte: DSCP in bits 7:2, ECN in bits 1:0.
     tos: 8
     ttl: 8
@@ -92,9 +98,13 @@ class Headers(data.Struct):
     #: Byte offset of the layer 4 header; meaningful when ``l4`` is set.
     l4_offset: 8
     l4: 1
-    #: TCP and UDP ports, or ICMP type and code in ``l4_source``; zero otherwise.
+    #: TCP and UDP ports; ICMP type and code, or ARP's operation, in ``l4_source``; zero otherwise.
     l4_source: 16
     l4_destination: 16
+    #: Sender hardware address of ARP.
+    arp_hardware: 48
+    #: Target address of an IPv6 neighbour solicitation.
+    nd_target: 128
 
 
 class FrameMeta(data.Struct):
@@ -112,8 +122,17 @@ class FrameMeta(data.Struct):
         ``tx``: for a function of this card; it turns round before the MAC.
     vni : 24 bits
         Network identifier of the overlay that the frame belongs to.
+    underlay : 1 bit
+        A frame of the wire's own network, to or from the card itself: it belongs to no
+        function and is not encapsulated.
+    answer : 1 bit
+        The card made this frame, to answer one of the function.
     tunnel : 10 bits
         Index of the tunnel endpoint, set by the mapping stage and used by encapsulation.
+    resolved, neighbour : 1 bit, 48 bits
+        The frame asks for the link-layer address of a known neighbour, and this is it.
+    outer_ecn : 2 bits
+        ``rx``: ECN field of the outer header that was removed.
     hash : 16 bits
         Flow hash over the (inner) addresses, protocol and ports.
     verdict : Verdict
@@ -130,8 +149,13 @@ class FrameMeta(data.Struct):
     function: 3
     port: 2
     local: 1
+    underlay: 1
+    answer: 1
     vni: 24
     tunnel: 10
+    resolved: 1
+    neighbour: 48
+    outer_ecn: 2
     hash: 16
     verdict: Verdict
     inner_checksum: ChecksumSlot

@@ -1,0 +1,66 @@
+"""Stages in a row."""
+
+from collections.abc import Mapping
+
+from amaranth import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from niter import csr
+from niter.interface import FrameStream
+
+from .stage import Stage, decoder_of
+
+__all__ = ["Pipeline"]
+
+
+class Pipeline(wiring.Component):
+    """Joins stages: the frames of each go into the next, and their registers on one bus.
+
+    Adds no latency. A pipeline has the ports of a stage, so that it can stand in another.
+
+    Parameters
+    ----------
+    stages
+        The stages by name, first to last; the names appear in the memory map.
+
+    Members
+    -------
+    i : In(FrameStream)
+        Input of the first stage.
+    o : Out(FrameStream)
+        Output of the last.
+    csr : In(csr.Signature)
+        The stages' registers, a window each.
+
+    Raises
+    ------
+    ValueError
+        There is no stage.
+    """
+
+    def __init__(self, stages: Mapping[str, Stage]):
+        if not stages:
+            raise ValueError("A pipeline has at least one stage")
+        self.stages = dict(stages)
+        self._decoder = decoder_of({name: stage.csr for name, stage in self.stages.items()})
+        super().__init__(
+            {
+                "i": In(FrameStream),
+                "o": Out(FrameStream),
+                "csr": In(csr.Signature(addr_width=self._decoder.bus.addr_width)),
+            }
+        )
+        self.csr.memory_map = self._decoder.bus.memory_map
+
+    def elaborate(self, platform):  # noqa: D102
+        m = Module()
+        m.submodules.decoder = self._decoder
+        connect(m, flipped(self.csr), self._decoder.bus)
+        upstream = flipped(self.i)
+        for name, stage in self.stages.items():
+            m.submodules[name] = stage
+            connect(m, upstream, stage.i)
+            upstream = stage.o
+        connect(m, upstream, flipped(self.o))
+        return m

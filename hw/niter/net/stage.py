@@ -1,0 +1,100 @@
+"""What every stage of a frame pipeline is made of: a stream in, a stream out, a register port."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from amaranth import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.utils import ceil_log2
+
+from niter import csr
+from niter.interface import FrameStream
+
+__all__ = ["Stage", "decoder_of", "pass_frame"]
+
+
+def decoder_of(buses: Mapping[str, csr.Interface]) -> csr.Decoder:
+    """Join buses in the smallest address space that holds them, the largest first."""
+    ordered = sorted(buses.items(), key=lambda item: -item[1].addr_width)
+    words = sum(1 << bus.addr_width for _, bus in ordered)
+    decoder = csr.Decoder(addr_width=ceil_log2(words) if words else 0)
+    for name, bus in ordered:
+        decoder.add(bus, name=name)
+    return decoder
+
+
+def pass_frame(i: Any, o: Any, when: Any = 1) -> list:
+    """Connect two frame streams combinationally while ``when`` is high.
+
+    ``when`` must not fall while a beat is offered. A stage assigns the fields of
+    ``o.payload.meta`` that it changes behind this.
+    """
+    return [
+        o.payload.eq(i.payload),
+        o.valid.eq(i.valid & when),
+        i.ready.eq(o.ready & when),
+    ]
+
+
+class Stage(wiring.Component):
+    """Base class of the stages of a frame pipeline.
+
+    A stage takes its registers, and its blocks that have a register bus of their own
+    (tables, counters), as arguments; ``control`` puts them into the module.
+
+    Parameters
+    ----------
+    registers
+        Registers by name.
+    blocks
+        Components with a port ``bus``, by name.
+    ports
+        Further ports, beside the three that every stage has.
+
+    Members
+    -------
+    i : In(FrameStream)
+        Frames from the stage before.
+    o : Out(FrameStream)
+        Frames to the stage behind.
+    csr : In(csr.Signature)
+        Registers, tables and counters; its memory map names them.
+    """
+
+    def __init__(
+        self,
+        registers: Mapping[str, csr.Register] | None = None,
+        blocks: Mapping[str, wiring.Component] | None = None,
+        ports: Mapping[str, Any] | None = None,
+    ):
+        self._parts = dict(blocks or {})
+        if registers or not blocks:
+            registers = dict(registers or {})
+            builder = csr.Builder(addr_width=ceil_log2(max(len(registers), 1)))
+            for name, register in registers.items():
+                builder.add(name, register)
+            self._parts["registers"] = csr.Bridge(builder.as_memory_map())
+        if len(self._parts) == 1:
+            (part,) = self._parts.values()
+            self._bus = part.bus
+        else:
+            self._decoder = decoder_of({name: part.bus for name, part in self._parts.items()})
+            self._bus = self._decoder.bus
+        super().__init__(
+            {
+                "i": In(FrameStream),
+                "o": Out(FrameStream),
+                "csr": In(csr.Signature(addr_width=self._bus.addr_width)),
+                **(ports or {}),
+            }
+        )
+        self.csr.memory_map = self._bus.memory_map
+
+    def control(self, m: Module) -> None:
+        """Put the registers and blocks into ``m`` and on the stage's bus."""
+        for name, part in self._parts.items():
+            m.submodules[name] = part
+        if len(self._parts) > 1:
+            m.submodules.decoder = self._decoder
+        connect(m, flipped(self.csr), self._bus)

@@ -1,0 +1,69 @@
+"""A table in block RAM that control software writes and the gateware reads."""
+
+from typing import Any
+
+from amaranth import Module
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from niter import csr
+
+__all__ = ["Table"]
+
+
+class Table(wiring.Component):
+    """Words in block RAM, one bus word each.
+
+    Software writes a word at a time and cannot read back. All words are zero after
+    configuration; a reset of the clock domain leaves them. Gateware reads with a latency of
+    one cycle, and sees a word written in the same cycle either before or after the write.
+
+    Parameters
+    ----------
+    shape
+        Shape of a word, at most 32 bits wide; written from the low bits of the bus.
+    depth
+        Words.
+    doc
+        What stands in the table, for the generated documents.
+
+    Members
+    -------
+    addr : In
+        Word to read.
+    data : Out(shape)
+        The word at ``addr`` of the cycle before.
+    bus : In(csr.Signature)
+        Write access.
+    """
+
+    def __init__(self, shape: Any, depth: int, doc: str):
+        self.depth = depth
+        self.doc = doc
+        addr_width = ceil_log2(depth)
+        self._storage = memory.Memory(shape=shape, depth=depth, init=[])
+        super().__init__(
+            {
+                "addr": In(addr_width),
+                "data": Out(shape),
+                "bus": In(csr.Signature(addr_width=addr_width)),
+            }
+        )
+        memory_map = csr.MemoryMap(addr_width=addr_width)
+        memory_map.add_resource(self, name="words", size=depth)
+        self.bus.memory_map = memory_map
+
+    def elaborate(self, platform):  # noqa: D102
+        m = Module()
+        m.submodules.storage = self._storage
+        read = self._storage.read_port()
+        write = self._storage.write_port()
+        m.d.comb += [
+            read.addr.eq(self.addr),
+            self.data.eq(read.data),
+            write.addr.eq(self.bus.addr),
+            write.data.eq(self.bus.w_data),
+            write.en.eq(self.bus.w_stb),
+        ]
+        return m
