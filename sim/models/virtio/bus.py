@@ -6,11 +6,11 @@ from collections import deque
 import cocotb
 from amaranth.lib import data
 from cocotb.triggers import Event, RisingEdge
-from niter.interface import Function, RegisterReply, RegisterRequest
-from sim.models.streams import StreamSink, StreamSource
 
+from niter.interface import Function, RegisterReply, RegisterRequest
 from sim.models.hostport import Interrupts
 from sim.models.memory import HostMemory
+from sim.models.streams import StreamSink, StreamSource
 
 __all__ = ["Bus", "CompleterAbort", "DirectBus", "FunctionMaster"]
 
