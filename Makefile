@@ -1,0 +1,65 @@
+# Every target sets itself up; `make` alone lists them.
+.DEFAULT_GOAL := help
+.PHONY: help setup sim test lint format formal bench report wave list soak lock clean
+
+MINUTES ?= 10
+SEED ?= 1
+BENCH ?=
+ROOM ?=
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PYTHONPATH := $(CURDIR)/hw:$(CURDIR)
+export AMARANTH_USE_YOSYS := builtin
+export NITER_SEED := $(SEED)
+
+HARNESS := python -m sim.harness
+
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "Variables: SEED=1 MINUTES=10 BENCH=room/dut[:variant] ROOM=room"
+
+setup: ## Make the virtual environment that the other targets use; they do so themselves.
+	@.ci/setup
+
+sim: setup ## Run the card in Verilator against its partners; leaves build/sim/{results.xml,card.pcapng}.
+	@$(HARNESS) run card --tier fast --tier slow
+
+test: setup ## Run every fast test: units, proofs, short benches. SEED=
+	@python -m pytest -n 2 --dist worksteal
+
+lint: setup ## Check format and style.
+	@ruff format --check .
+	@ruff check .
+
+format: setup ## Put files into the house's format.
+	@ruff check --fix-only --quiet .
+	@ruff format .
+
+formal: setup ## Run the proofs alone.
+	@python -m pytest -n 2 tests/formal
+
+bench: setup ## Measure rates and latencies, simulated; leaves build/bench/results.json.
+	@$(HARNESS) run --tier bench --figures build/bench/results.json
+
+report: setup ## Count the area of every room for ECP5; with ROOM= place and time that one.
+	@python -m boards.report $(ROOM)
+
+wave: setup ## Run one bench and keep its waves. BENCH=
+	@$(if $(BENCH),,$(error Say which bench: make wave BENCH=room/dut, one of those that "make list" names))
+	@$(HARNESS) run --wave $(BENCH)
+
+list: setup ## Name the benches.
+	@$(HARNESS) list
+
+soak: setup ## Run the fuzz benches with fresh seeds for a time. MINUTES=
+	@$(HARNESS) soak --minutes $(MINUTES)
+
+lock: setup ## Write requirements.lock anew from pyproject.toml.
+	@python -m venv build/lock
+	@build/lock/bin/pip install --quiet uv==0.13.9
+	@build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-annotate --no-header --extra sim --extra test --extra report \
+		pyproject.toml --output-file requirements.lock
+
+clean: ## Remove what was built; the virtual environment stays.
+	@rm -rf build
