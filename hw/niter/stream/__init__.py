@@ -1,0 +1,31 @@
+"""What all rooms are made of: streams buffered, joined, split, narrowed, cut and summed."""
+
+from .arbiter import Arbiter
+from .buffer import PipeRegister, SkidBuffer
+from .checksum import Checksum
+from .demux import Demux
+from .fifo import AsyncFifo, Fifo
+from .header import HeaderInsert, HeaderRemove
+from .layout import beat_of, sideband_of
+from .packet_fifo import PacketFifo
+from .realign import Realigner, piece_layout
+from .width import WidthConverter, beat_layout
+
+__all__ = [
+    "Arbiter",
+    "AsyncFifo",
+    "Checksum",
+    "Demux",
+    "Fifo",
+    "HeaderInsert",
+    "HeaderRemove",
+    "PacketFifo",
+    "PipeRegister",
+    "Realigner",
+    "SkidBuffer",
+    "WidthConverter",
+    "beat_layout",
+    "beat_of",
+    "piece_layout",
+    "sideband_of",
+]

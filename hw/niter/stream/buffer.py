@@ -1,0 +1,81 @@
+"""Register slices: they cut combinational paths and hold one or two payloads."""
+
+from typing import Any
+
+from amaranth import Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["PipeRegister", "SkidBuffer"]
+
+
+class PipeRegister(wiring.Component):
+    """One register: cuts the forward path and leaves ``ready`` combinational.
+
+    Costs a flip-flop a bit and no multiplexer; use it wherever the chain of ``ready`` is
+    short. Latency 1 cycle, one payload a cycle.
+
+    Parameters
+    ----------
+    shape
+        Shape of the payload.
+
+    Members
+    -------
+    i : In(stream.Signature(shape))
+        Input.
+    o : Out(stream.Signature(shape))
+        Output.
+    """
+
+    def __init__(self, shape: Any):
+        self.shape = shape
+        super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
+
+    def elaborate(self, platform):  # noqa: D102
+        m = Module()
+        m.d.comb += self.i.ready.eq(~self.o.valid | self.o.ready)
+        with m.If(self.i.ready):
+            m.d.sync += [self.o.valid.eq(self.i.valid), self.o.payload.eq(self.i.payload)]
+        return m
+
+
+class SkidBuffer(wiring.Component):
+    """Two registers: cuts both paths, also that of ``ready``.
+
+    Costs two flip-flops and a multiplexer a bit. Latency 1 cycle, one payload a cycle.
+
+    Parameters
+    ----------
+    shape
+        Shape of the payload.
+
+    Members
+    -------
+    i : In(stream.Signature(shape))
+        Input.
+    o : Out(stream.Signature(shape))
+        Output.
+    """
+
+    def __init__(self, shape: Any):
+        self.shape = shape
+        super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
+
+    def elaborate(self, platform):  # noqa: D102
+        m = Module()
+        # What arrives while the output is stalled waits here, and only then is `ready` low.
+        held = Signal(self.shape)
+        holds = Signal()
+        m.d.comb += self.i.ready.eq(~holds)
+        with m.If(~holds):
+            m.d.sync += held.eq(self.i.payload)
+        with m.If(~self.o.valid | self.o.ready):
+            m.d.sync += [holds.eq(0), self.o.valid.eq(holds | self.i.valid)]
+            with m.If(holds):
+                m.d.sync += self.o.payload.eq(held)
+            with m.Else():
+                m.d.sync += self.o.payload.eq(self.i.payload)
+        with m.Else():
+            m.d.sync += holds.eq(holds | self.i.valid)
+        return m

@@ -1,0 +1,35 @@
+"""How components of this room find the packet's beat in the payload of a stream."""
+
+from typing import Any
+
+from amaranth.lib import data
+
+from niter.interface import Beat
+
+__all__ = ["beat_of", "sideband_of"]
+
+
+def beat_of(payload: Any) -> Any:
+    """The ``Beat`` in a payload: the payload itself, or its field ``packet``."""
+    return payload if payload.shape() is Beat else payload.packet
+
+
+def sideband_of(shape: Any) -> data.StructLayout:
+    """Layout of everything in ``shape`` but the beat; empty for ``Beat`` itself.
+
+    Raises
+    ------
+    TypeError
+        ``shape`` is neither ``Beat`` nor a structure with ``packet: Beat``.
+    """
+    if shape is Beat:
+        return data.StructLayout({})
+    try:
+        members = {name: field.shape for name, field in data.Layout.cast(shape)}
+    except TypeError:
+        members = {}
+    if members.pop("packet", None) is not Beat:
+        raise TypeError(
+            f"Payload must be Beat or a structure with a field packet of shape Beat, not {shape!r}"
+        )
+    return data.StructLayout(members)
