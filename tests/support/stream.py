@@ -36,8 +36,7 @@ class Packet:
 def random_packets(rng: random.Random, count: int, *, longest: int = 40, errors: float = 0.0):
     """``count`` packets of 1 to ``longest`` random bytes, some of which end in error."""
     return [
-        Packet(rng.randbytes(rng.randint(1, longest)), rng.random() < errors)
-        for _ in range(count)
+        Packet(rng.randbytes(rng.randint(1, longest)), rng.random() < errors) for _ in range(count)
     ]
 
 
