@@ -44,8 +44,9 @@ bench: setup ## Measure rates and latencies, simulated; leaves build/bench/resul
 report: setup ## Count the area of every room for ECP5; with ROOM= place and time that one.
 	@python -m boards.report $(ROOM)
 
-wave: setup ## Run one bench and keep its waves. BENCH=
+wave: ## Run one bench and keep its waves. BENCH=
 	@$(if $(BENCH),,$(error Say which bench: make wave BENCH=room/dut, one of those that "make list" names))
+	@.ci/setup waves
 	@$(HARNESS) run --wave $(BENCH)
 
 list: setup ## Name the benches.

@@ -18,7 +18,8 @@ from .discovery import Job, jobs
 from .execute import BUILD, Options, Outcome, execute
 from .present import table, write_figures, write_junit
 
-_console = Console()
+#: A log has no width of its own; the table wants this much.
+_console = Console(width=None if sys.stdout.isatty() else 132)
 
 
 @click.group()
@@ -75,7 +76,8 @@ def run(
             print((outcome.folder / "run.log").read_text())
         if wave:
             fst = outcome.folder / "dump.fst"
-            _console.print(f"Waves: {fst}\nOpen them with: surfer {fst}   (or gtkwave)")
+            if fst.exists():
+                print(f"Waves: {fst}\nOpen them with: surfer {fst}   (or gtkwave)")
     sys.exit(not all(outcome.passed for outcome in outcomes))
 
 
@@ -98,7 +100,7 @@ def soak(selectors: Sequence[str], minutes: float, workers: int) -> None:
         for outcome in outcomes:
             if not outcome.passed:
                 failed.append(outcome)
-                _console.print(outcome.report(), markup=False, style="red")
+                _console.print(outcome.report(), markup=False, style="red", soft_wrap=True)
     _finish(failed)
     _console.print(f"{runs} runs in {minutes:g} minutes, {len(failed)} failed")
     sys.exit(bool(failed))
@@ -150,7 +152,7 @@ def _finish(outcomes: Sequence[Outcome]) -> None:
         _console.print(table(outcomes))
     for outcome in outcomes:
         if not outcome.passed:
-            _console.print(outcome.report(), markup=False, style="red")
+            _console.print(outcome.report(), markup=False, style="red", soft_wrap=True)
 
 
 if __name__ == "__main__":

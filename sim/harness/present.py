@@ -15,9 +15,9 @@ __all__ = ["table", "write_figures", "write_junit"]
 def table(outcomes: Sequence[Outcome]) -> Table:
     """A row for each figure, and one for each bench that has none."""
     shown = Table(title="Simulated", title_justify="left")
-    shown.add_column("bench")
+    shown.add_column("bench", no_wrap=True)
     for name in ("frames", "bytes", "cycles", "rate", "clock", "of limit"):
-        shown.add_column(name, justify="right")
+        shown.add_column(name, justify="right", no_wrap=True)
     shown.add_column("verdict")
     shown.add_column("wall", justify="right")
     shown.add_column("cycles/s", justify="right")
