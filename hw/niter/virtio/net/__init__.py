@@ -1,0 +1,33 @@
+"""The virtio network device: its data movers, and their assembly with engine and transport."""
+
+from .gather import Gather, Piece
+from .layouts import (
+    HEADER_BYTES,
+    MAX_FRAME_BYTES,
+    MIN_FRAME_BYTES,
+    Event,
+    Negotiated,
+    Record,
+    receive_queue,
+    transmit_queue,
+)
+from .receive import Receive
+from .scatter import Cut, Scatter
+from .transmit import Transmit
+
+__all__ = [
+    "HEADER_BYTES",
+    "MAX_FRAME_BYTES",
+    "MIN_FRAME_BYTES",
+    "Cut",
+    "Event",
+    "Gather",
+    "Negotiated",
+    "Piece",
+    "Receive",
+    "Record",
+    "Scatter",
+    "Transmit",
+    "receive_queue",
+    "transmit_queue",
+]
