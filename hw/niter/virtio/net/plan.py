@@ -128,7 +128,12 @@ class Planner(wiring.Component):
         tail = Signal(range(_DEPTH))
         full = Signal()
         alone = Signal()
-        m.d.comb += [full.eq(tail + 1 == self.kept), alone.eq(self.published == self.kept)]
+        following = Signal.like(tail)
+        m.d.comb += [
+            following.eq(tail + 1),
+            full.eq(following == self.kept),
+            alone.eq(self.published == self.kept),
+        ]
 
         # What is still to be covered, and what this segment contributes from ``step`` on.
         behind = Signal(14)
@@ -170,7 +175,7 @@ class Planner(wiring.Component):
         put = Signal()
         m.d.comb += write.en.eq(put & ~full)
         with m.If(put & ~full):
-            m.d.sync += tail.eq(tail + 1)
+            m.d.sync += tail.eq(following)
 
         with m.FSM():
             with m.State("Idle"):
@@ -184,7 +189,7 @@ class Planner(wiring.Component):
                     dropped.eq(0),
                 ]
                 with m.If(self.i.valid & ~full):
-                    m.d.sync += tail.eq(tail + 1)
+                    m.d.sync += tail.eq(following)
                     m.next = "Take"
             with m.State("Take"):
                 m.d.comb += [
