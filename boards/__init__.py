@@ -1,0 +1,1 @@
+"""Boards: pins, clocks and constraints, and what the gateware costs on their devices."""

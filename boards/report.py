@@ -1,0 +1,193 @@
+"""What the rooms cost: ``python -m boards.report [ROOM | MODULE:EXPRESSION]``.
+
+Without an argument every room of the ledger is synthesised and set beside its limits. With
+one, that room alone is also placed and routed on the ledger's device: then COMB is nextpnr's
+own count, and the clock that it reaches is known. Any component can be measured like that:
+``python -m boards.report 'niter.stream:Checksum()'``.
+
+The figures stay in ``build/report/<room>/report.json``. The status is 1 when a tool fails,
+drops a constraint or misses it.
+"""
+
+import json
+import re
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from amaranth.back import rtlil
+from rich.console import Console
+from rich.table import Table
+
+from .rooms import ROOMS, component, find
+from .shell import Shell
+from .synthesis import Area, Hop, ToolError, Usage, place, synthesise, usage
+
+_ROOT = Path(__file__).parents[1]
+_BUILD = _ROOT / "build" / "report"
+_TOP = "top"
+
+#: A log has no width of its own; the tables want this much.
+_console = Console(width=None if sys.stdout.isatty() else 132)
+
+
+@click.command()
+@click.argument("name", required=False, metavar="[ROOM | MODULE:EXPRESSION]")
+@click.option("--seed", default=1, show_default=True, help="Of the placer.")
+@click.option("--tree/--no-tree", default=True, help="Also attribute cells to submodules.")
+def main(name: str | None, seed: int, tree: bool) -> None:
+    """Count the area of every room, or place and time one."""
+    try:
+        good = _one(name, seed, tree) if name else _all()
+    except (LookupError, ToolError) as error:
+        raise click.ClickException(str(error)) from None
+    sys.exit(not good)
+
+
+def _all() -> bool:
+    shown = _area_table("Rooms after synthesis for ECP5; COMB is an estimate")
+    total, comb_limit, ebr_limit = Area(), 0, 0
+    for name, room in ROOMS.items():
+        shell = _shell(name)
+        if shell is None:
+            continue
+        area = _own(synthesise(_rtlil(shell), _BUILD / name, _TOP), shell)
+        _add(shown, name, area, area.comb, room.comb, room.ebr)
+        if room.summed:
+            total += area
+            comb_limit += room.comb or 0
+            ebr_limit += room.ebr or 0
+        _write(name, {"area": asdict(area), "comb_estimate": area.comb})
+    shown.add_section()
+    _add(shown, "sum", total, total.comb, comb_limit, ebr_limit)
+    _console.print(shown)
+    return True
+
+
+def _one(name: str, seed: int, tree: bool) -> bool:
+    room, shell = find(name), _shell(name)
+    if shell is None:
+        raise LookupError(f"{room.source} does not exist")
+    folder = _BUILD / _slug(name)
+    text = _rtlil(shell)
+    area = _own(synthesise(text, folder, _TOP), shell)
+    rows = usage(text, folder, _TOP)[1:] if tree else []
+    if rows:
+        _console.print(_usage_table(rows))
+    clocks = {"clk": room.mhz} | {f"clk_{domain}": mhz for domain, mhz in room.clocks}
+    placement = place(folder, clocks, seed)
+    shown = _area_table(f"{name}, placed on LFE5UM5G-45F-8, seed {seed}")
+    _add(shown, name, area, placement.comb, room.comb, room.ebr)
+    _console.print(shown, _path_table(placement.path))
+    for clock, mhz in placement.mhz.items():
+        wanted = placement.wanted[clock]
+        verdict = "[green]met[/]" if mhz >= wanted else "[red]MISSED[/]"
+        _console.print(f"{clock}: {mhz:.1f} MHz, {wanted:g} wanted: {verdict}")
+    _write(
+        name,
+        {
+            "area": asdict(area),
+            "comb": placement.comb,
+            "mhz": placement.mhz,
+            "wanted_mhz": placement.wanted,
+            "seed": seed,
+            "path": [asdict(hop) for hop in placement.path],
+        },
+    )
+    return placement.met
+
+
+def _shell(name: str) -> Shell | None:
+    room = find(name)
+    made = component(room)
+    return None if made is None else Shell(made, dict(room.clocks))
+
+
+def _rtlil(shell: Shell) -> str:
+    return rtlil.convert(shell, name=_TOP)
+
+
+def _own(area: Area, shell: Shell) -> Area:
+    """Without the shell's flip-flops."""
+    return area - Area(ff=shell.registers)
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"\W+", "_", name).strip("_")
+
+
+def _write(name: str, figures: dict) -> None:
+    folder = _BUILD / _slug(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "report.json").write_text(json.dumps({"room": name, **figures}, indent=1) + "\n")
+
+
+def _area_table(title: str) -> Table:
+    shown = Table(title=title, title_justify="left")
+    shown.add_column("room", no_wrap=True)
+    for column in ("LUT4", "carry", "LUT-RAM", "FF", "DSP", "EBR", "limit", "COMB", "limit"):
+        shown.add_column(column, justify="right")
+    return shown
+
+
+def _add(
+    shown: Table, name: str, area: Area, comb: int, comb_limit: int | None, ebr_limit: int | None
+) -> None:
+    shown.add_row(
+        name,
+        *(f"{each:,}" for each in (area.lut, area.carry, area.lutram, area.ff, area.dsp)),
+        _against(area.ebr, ebr_limit),
+        "" if ebr_limit is None else f"{ebr_limit:,}",
+        _against(comb, comb_limit),
+        "" if comb_limit is None else f"{comb_limit:,}",
+    )
+
+
+def _against(value: int, limit: int | None) -> str:
+    return f"[red]{value:,}[/]" if limit is not None and value > limit else f"{value:,}"
+
+
+def _usage_table(rows: list[Usage]) -> Table:
+    shown = Table(title="Submodules, each synthesised by itself", title_justify="left")
+    shown.add_column("with all below it", no_wrap=True)
+    for column in ("COMB", "LUT4", "carry", "LUT-RAM", "FF", "EBR", "own COMB"):
+        shown.add_column(column, justify="right")
+    for row in rows:
+        depth = row.path.count(".")
+        total = row.total
+        shown.add_row(
+            "  " * depth + row.path.rpartition(".")[2],
+            *(f"{each:,}" for each in (total.comb, total.lut, total.carry, total.lutram)),
+            *(f"{each:,}" for each in (total.ff, total.ebr, row.own.comb)),
+        )
+    return shown
+
+
+def _path_table(path: tuple[Hop, ...]) -> Table:
+    """The slowest path, a row for each signal that it passes."""
+    shown = Table(title="Slowest path between registers", title_justify="left")
+    for column in ("ns", "at"):
+        shown.add_column(column, justify="right")
+    shown.add_column("signal", no_wrap=True)
+    shown.add_column("steps", justify="right")
+    shown.add_column("written at")
+    merged: list[list] = []
+    for hop in path:
+        if merged and merged[-1][1] in (hop.signal, ""):
+            merged[-1][0] += hop.delay_ns
+            merged[-1][1] = hop.signal or merged[-1][1]
+            merged[-1][2] += 1
+            merged[-1][3] = merged[-1][3] or hop.source
+        else:
+            merged.append([hop.delay_ns, hop.signal, 1, hop.source])
+    at = 0.0
+    for delay, signal, steps, source in merged:
+        at += delay
+        where = source.removeprefix(f"{_ROOT}/")
+        shown.add_row(f"{delay:.2f}", f"{at:.2f}", signal, str(steps), where)
+    return shown
+
+
+if __name__ == "__main__":
+    main()

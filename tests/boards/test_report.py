@@ -1,0 +1,89 @@
+"""The area report counts what is there, and fails where a constraint is not met."""
+
+import json
+
+import pytest
+from amaranth.back import rtlil
+from click.testing import CliRunner
+
+from boards import report, rooms
+from boards.rooms import Room
+from boards.shell import Shell
+from boards.synthesis import Area, ToolError, place, synthesise, usage
+
+from .toy import Toy
+
+
+@pytest.fixture(scope="module")
+def shell():
+    return Shell(Toy(), {})
+
+
+@pytest.fixture(scope="module")
+def text(shell):
+    return rtlil.convert(shell, name="top")
+
+
+def test_area(shell, text, tmp_path):
+    area = synthesise(text, tmp_path, "top")
+    # 16 inputs, 32 outputs and the reset are registered by the shell.
+    assert shell.registers == 49
+    assert area.ff == 49 + 16
+    assert area.lutram == 4 and area.ebr == 1 and area.dsp == 0
+    # The sum, and the read address.
+    assert area.carry == 16 / 2 + 10 / 2
+    assert area.comb == area.lut + 2 * 13 + 6 * 4
+
+
+def test_usage(text, tmp_path):
+    rows = {row.path: row for row in usage(text, tmp_path, "top")}
+    assert set(rows) == {"top", "dut", "dut.counter", "dut.small", "dut.large"}
+    assert rows["dut.counter"].own == Area(carry=8, ff=16)
+    assert rows["dut.small"].total.lutram == 4 and rows["dut.large"].total.ebr == 1
+    assert rows["dut"].total == sum(
+        (rows[f"dut.{name}"].total for name in ("counter", "small", "large")), rows["dut"].own
+    )
+
+
+def test_unused_constraint(text, tmp_path):
+    synthesise(text, tmp_path, "top")
+    with pytest.raises(ToolError, match="clk_rx"):
+        place(tmp_path, {"clk": 100, "clk_rx": 125}, seed=1)
+
+
+def test_tool_failure(tmp_path):
+    with pytest.raises(ToolError, match="flat ended with status 1"):
+        synthesise("nonsense", tmp_path, "top")
+
+
+@pytest.mark.parametrize("mhz, status", [(100, 0), (5000, 1)])
+def test_one_room(mhz, status, monkeypatch, tmp_path):
+    monkeypatch.setattr(report, "_BUILD", tmp_path)
+    monkeypatch.setitem(rooms.ROOMS, "toy", Room("tests.boards.toy:Toy()", 100, 1, mhz))
+    result = CliRunner().invoke(report.main, ["toy", "--no-tree"])
+    assert result.exit_code == status, result.output
+    figures = json.loads((tmp_path / "toy" / "report.json").read_text())
+    assert figures["area"]["ff"] == 16
+    # Nextpnr's count, which the estimate is to come near.
+    estimate = Area(**figures["area"]).comb
+    assert 0 <= figures["comb"] - estimate <= 4
+    assert figures["wanted_mhz"] == {"clk": mhz}
+    assert figures["path"][0]["kind"] == "clk-to-q"
+
+
+def test_all_rooms(monkeypatch, tmp_path):
+    monkeypatch.setattr(report, "_BUILD", tmp_path)
+    for name in list(rooms.ROOMS):
+        monkeypatch.delitem(rooms.ROOMS, name)
+    monkeypatch.setitem(rooms.ROOMS, "toy", Room("tests.boards.toy:Toy()", 100, 1))
+    monkeypatch.setitem(rooms.ROOMS, "later", Room("tests.boards.later:Toy()", 100, 1))
+    result = CliRunner().invoke(report.main, [])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "toy" / "report.json").exists()
+    assert not (tmp_path / "later").exists()
+
+
+def test_unknown_room():
+    result = CliRunner().invoke(report.main, ["nowhere"])
+    assert result.exit_code == 1
+    assert "No room is called 'nowhere'" in result.output
