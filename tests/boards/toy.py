@@ -4,6 +4,8 @@ from amaranth.hdl import Module
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from niter.stream import Ram
+
 
 class Counter(wiring.Component):
     """Adds up what it is given."""
@@ -28,7 +30,7 @@ class Toy(wiring.Component):
         m = Module()
         m.submodules.counter = counter = Counter()
         m.submodules.small = small = memory.Memory(shape=16, depth=16, init=[])
-        m.submodules.large = large = memory.Memory(shape=16, depth=1024, init=[])
+        m.submodules.large = large = Ram(shape=16, depth=1024, init=[])
         m.d.comb += counter.i.eq(self.i)
         for ram, out, domain in ((small, self.o, "comb"), (large, self.o_late, "sync")):
             write, read = ram.write_port(), ram.read_port(domain=domain)

@@ -8,6 +8,7 @@ from .fifo import AsyncFifo, Fifo
 from .header import HeaderInsert, HeaderRemove
 from .layout import beat_of, sideband_of
 from .packet_fifo import PacketFifo
+from .ram import Ram
 from .realign import Realigner, piece_layout
 from .width import WidthConverter, beat_layout
 
@@ -21,6 +22,7 @@ __all__ = [
     "HeaderRemove",
     "PacketFifo",
     "PipeRegister",
+    "Ram",
     "Realigner",
     "SkidBuffer",
     "WidthConverter",
