@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 from amaranth.hdl import Cat, Module
-from amaranth.lib import memory, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from niter.interface import MAX_FUNCTIONS, HostRead, PacketStream
+from niter.stream import Ram
 
 from .layouts import FunctionStates, LinkState, TlpError
 from .order import WriteOrder
@@ -82,12 +83,12 @@ class ReadDma(wiring.Component):
         words = SLOTS * SLOT_BYTES // 8
         halves = []
         for half, store in enumerate(tracker.store):
-            m.submodules[f"half_{half}"] = buffer = memory.Memory(shape=32, depth=words, init=[])
+            m.submodules[f"half_{half}"] = buffer = Ram(shape=32, depth=words, init=[])
             connect(m, store, buffer.write_port())
             read = buffer.read_port()
             m.d.comb += [read.addr.eq(mover.word_addr), read.en.eq(mover.word_en)]
             halves.append(read.data)
-        m.submodules.infos = infos = memory.Memory(shape=SlotInfo, depth=SLOTS, init=[])
+        m.submodules.infos = infos = Ram(shape=SlotInfo, depth=SLOTS, init=[])
         info_write = infos.write_port()
         info_read = infos.read_port()
 

@@ -8,8 +8,8 @@ from amaranth.lib.wiring import In, Out
 
 from niter.interface import ReadBeat
 
+from .lanes import LaneShifter
 from .read_track import Done
-from .realign import Realigner
 from .slots import SlotInfo, SlotMap
 
 __all__ = ["AnswerMover"]
@@ -158,8 +158,8 @@ class AnswerMover(wiring.Component):
                 failed.bit_select(next_port, 1).eq(refused & ~next_info.last),
             ]
 
-        # The steps accompany their words through the realigner.
-        m.submodules.realigner = realigner = Realigner()
+        # The steps accompany their words through the shifter.
+        m.submodules.shifter = shifter = LaneShifter()
         steps = [Signal(_Step, name=f"step_{stage}") for stage in range(5)]
         m.d.comb += [
             steps[0].valid.eq(active & ~prime & (left != 0)),
@@ -167,9 +167,9 @@ class AnswerMover(wiring.Component):
             steps[0].rotate.eq(info.rotate),
             steps[0].beat.context.eq(info.context),
             steps[0].beat.packet.last.eq(info.last & (left == 1)),
-            realigner.enable.eq(ready),
-            realigner.i.eq(self.word),
-            realigner.rotate.eq(steps[1].rotate),
+            shifter.enable.eq(ready),
+            shifter.i.eq(self.word),
+            shifter.rotate.eq(steps[1].rotate),
         ]
         with m.If(steps[0].beat.packet.last):
             m.d.comb += [
@@ -179,7 +179,7 @@ class AnswerMover(wiring.Component):
         with m.If(ready):
             for step, following in pairwise(steps):
                 m.d.sync += following.eq(step)
-            m.d.sync += steps[-1].beat.packet.data.eq(realigner.o)
+            m.d.sync += steps[-1].beat.packet.data.eq(shifter.o)
 
         out = steps[-1]
         accepted = Signal()

@@ -163,7 +163,7 @@ class ReadRequester(wiring.Component):
                     page.eq(command.address[12:] + block[5]),
                     place.eq(Cat(start[2:], block[:5])),
                     first_enables.eq(0b1111 << start[:2]),
-                    last_enables.eq(0b1111 >> (3 - stop[:2])),
+                    last_enables.eq(0b1111 >> ~stop[:2]),
                 ]
                 m.next = "OPEN"
             with m.State("OPEN"):

@@ -21,6 +21,10 @@ _SOURCES = {
 }
 
 
+#: Counters of the credits, in the order of the bits of ``infinite``.
+_COUNTERS = list(Credits.as_shape().members)
+
+
 class TransmitArbiter(wiring.Component):
     """Sends TLPs whole, each when its credits are there.
 
@@ -65,7 +69,7 @@ class TransmitArbiter(wiring.Component):
         left = Signal(Credits)
         endless = Signal(6)
         m.d.sync += endless.eq(self.infinite)
-        for name in Credits.__annotations__:
+        for name in _COUNTERS:
             m.d.sync += left[name].eq(self.limit[name] - used[name])
 
         # Between TLPs those that wait are weighed; in the next cycle one of them begins.
@@ -80,12 +84,11 @@ class TransmitArbiter(wiring.Component):
         for index, (name, source) in enumerate(zip(names, sources, strict=True)):
             kind = _SOURCES[name]
             common = TlpCommon(swap_dwords(source.payload.data[:32]))
-            order = list(Credits.__annotations__)
-            header_fits = (left[f"{kind}_header"] != 0) | endless[order.index(f"{kind}_header")]
+            header_fits = (left[f"{kind}_header"] != 0) | endless[_COUNTERS.index(f"{kind}_header")]
             data_fits = (
                 ~common.format[1]
                 | (common.length <= (left[f"{kind}_data"] << 2))
-                | endless[order.index(f"{kind}_data")]
+                | endless[_COUNTERS.index(f"{kind}_data")]
             )
             may = fence.open if kind == "completion" else 1
             m.d.sync += fit[index].eq(

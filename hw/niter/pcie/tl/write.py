@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 from amaranth.hdl import Module
-from amaranth.lib import memory, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from niter.interface import MAX_FUNCTIONS, HostWrite, PacketStream
+from niter.stream import Ram
 
 from .layouts import FunctionStates, Interrupt, LinkState
 from .order import WriteOrder
@@ -63,7 +64,7 @@ class WriteDma(wiring.Component):
         m = Module()
         m.submodules.store = store = WriteStore(self._weights)
         m.submodules.sender = sender = WriteSender()
-        m.submodules.ring = ring = memory.Memory(shape=64, depth=RING_WORDS, init=[])
+        m.submodules.ring = ring = Ram(shape=64, depth=RING_WORDS, init=[])
         read = ring.read_port()
 
         for outer, inner in zip(self.write, store.write, strict=True):

@@ -9,8 +9,8 @@ from amaranth.lib.wiring import In, Out
 from niter.interface import MAX_FUNCTIONS, PacketStream, WriteCommand, WriteKind
 
 from .header import Identifier, RequestHead, TlpFormat, TlpType, swap_dwords
+from .lanes import LaneShifter
 from .layouts import FunctionStates, Interrupt, LinkState
-from .realign import Realigner
 
 __all__ = ["WriteSender"]
 
@@ -181,7 +181,7 @@ class WriteSender(wiring.Component):
                         plan.place.eq(Cat(start[2:], block[:5], page)),
                         plan.dwords.eq(stop[2:] - start[2:] + 1),
                         plan.first_enables.eq(0b1111 << start[:2]),
-                        plan.last_enables.eq(0b1111 >> (3 - stop[:2])),
+                        plan.last_enables.eq(0b1111 >> ~stop[:2]),
                         plan.function.eq(command.function),
                         plan.word.eq(base + Mux(first, 0, offset)),
                         plan.rotate.eq(Cat(lanes[:2], short ^ (lanes[2] & ~first))),
@@ -259,17 +259,17 @@ class WriteSender(wiring.Component):
                 run.function.eq(plan.function),
             ]
 
-        # The header of the beats that leave the realigner.
-        m.submodules.realigner = realigner = Realigner()
+        # The header of the beats that leave the shifter.
+        m.submodules.shifter = shifter = LaneShifter()
         header = Signal(_Plan)
         head = Signal(RequestHead)
         single = Signal()
         with m.If(ready & steps[2].valid & steps[2].head):
             m.d.sync += [header.eq(plan), pending.eq(0)]
         m.d.comb += [
-            realigner.enable.eq(ready),
-            realigner.i.eq(self.word),
-            realigner.rotate.eq(steps[1].rotate),
+            shifter.enable.eq(ready),
+            shifter.i.eq(self.word),
+            shifter.rotate.eq(steps[1].rotate),
             single.eq(header.dwords == 1),
             head.common.length.eq(header.dwords),
             head.common.type.eq(TlpType.MEMORY),
@@ -286,7 +286,7 @@ class WriteSender(wiring.Component):
         high = header.place[30:]
         moved = Signal(64)
         leaving = steps[3]
-        m.d.comb += moved.eq(realigner.o)
+        m.d.comb += moved.eq(shifter.o)
         with m.If(leaving.head):
             m.d.comb += moved.eq(swap_dwords(head))
         with m.Elif(leaving.tail):

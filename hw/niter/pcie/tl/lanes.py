@@ -6,10 +6,10 @@ from amaranth.lib.wiring import In, Out
 
 from niter.interface import BEAT_BYTES
 
-__all__ = ["Realigner"]
+__all__ = ["LaneShifter"]
 
 
-class Realigner(wiring.Component):
+class LaneShifter(wiring.Component):
     """Moves a run of words up by a number of byte lanes, one word a cycle.
 
     Byte lane *n* of a word goes to lane *n* + ``rotate``, or, past the top, to the lanes
