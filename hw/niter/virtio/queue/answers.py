@@ -1,10 +1,11 @@
 """Sorts what comes back from host memory."""
 
 from amaranth import Cat, Module, Mux, Shape, Signal
-from amaranth.lib import data, fifo, memory, stream, wiring
+from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from niter.interface import ReadBeat
+from niter.stream import Ram
 
 from .fetcher import HEADS, MAX_READS
 from .geometry import Answer, AnswerKind, Context, Geometry
@@ -52,7 +53,7 @@ class Answers(wiring.Component):
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         g = self.geometry
-        m.submodules.heads = heads = memory.Memory(shape=16, depth=HEADS * g.rows, init=[])
+        m.submodules.heads = heads = Ram(shape=16, depth=HEADS * g.rows, init=[])
         store, load = heads.write_port(), heads.read_port()
         m.submodules.notes = notes = fifo.SyncFIFO(
             width=Shape.cast(Answer).width,

@@ -1,8 +1,10 @@
 """Reads the available rings ahead and begins chains, queue by queue."""
 
 from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib import data, enum, fifo, memory, stream, wiring
+from amaranth.lib import data, enum, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
+
+from niter.stream import Ram
 
 from .geometry import (
     Access,
@@ -172,7 +174,7 @@ class Fetcher(wiring.Component):
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         g = self.geometry
-        m.submodules.rows = rows = memory.Memory(shape=Row, depth=g.rows, init=[])
+        m.submodules.rows = rows = Ram(shape=Row, depth=g.rows, init=[])
         store, load = rows.write_port(), rows.read_port()
         m.submodules.turns = turns = fifo.SyncFIFO(width=g.row_bits, depth=g.rows)
 

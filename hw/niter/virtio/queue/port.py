@@ -1,10 +1,11 @@
 """Where ring addresses are made: the one way from the engine's parts to host memory."""
 
 from amaranth import C, Cat, Module, Signal
-from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from niter.interface import HostWrite, PacketStream, ReadCommand, WriteKind
+from niter.stream import Ram
 
 from .geometry import Access, AccessKind, Geometry
 
@@ -66,9 +67,7 @@ class RingPort(wiring.Component):
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         bits = self.geometry.row_bits
-        m.submodules.addresses = addresses = memory.Memory(
-            shape=32, depth=8 * self.geometry.rows, init=[]
-        )
+        m.submodules.addresses = addresses = Ram(shape=32, depth=8 * self.geometry.rows, init=[])
         store = addresses.write_port()
         load = addresses.read_port()
         m.d.comb += [

@@ -4,6 +4,8 @@ from amaranth import C, Cat, Module, Mux, Signal
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from niter.stream import Ram
+
 from .geometry import Commit, Control, ControlKind, Geometry, Job, Release
 from .layouts import Offer, Take, TakeOperation
 from .pusher import grain
@@ -95,9 +97,7 @@ class Puller(wiring.Component):
         ring_bits = g.row_bits - 4 + g.pulled_bits
         m.submodules.rows = rows = memory.Memory(shape=Row, depth=1 << ring_bits, init=[])
         store, load = rows.write_port(), rows.read_port(domain="comb")
-        m.submodules.rings = rings = memory.Memory(
-            shape=Word, depth=4 * g.depth << ring_bits, init=[]
-        )
+        m.submodules.rings = rings = Ram(shape=Word, depth=4 * g.depth << ring_bits, init=[])
         fill, offer = rings.write_port(), rings.read_port()
 
         q = Signal(7)

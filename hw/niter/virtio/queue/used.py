@@ -1,10 +1,11 @@
 """Gives chains back: the used rings and the interrupts."""
 
 from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from niter.interface import PacketStream
+from niter.stream import Ram
 
 from .geometry import (
     Access,
@@ -108,7 +109,7 @@ class UsedWriter(wiring.Component):
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
-        m.submodules.rows = rows = memory.Memory(shape=Row, depth=self.geometry.rows, init=[])
+        m.submodules.rows = rows = Ram(shape=Row, depth=self.geometry.rows, init=[])
         store, load = rows.write_port(), rows.read_port()
         q = Signal(7)
         row = Signal(Row)

@@ -1,10 +1,11 @@
 """Takes in descriptors and checks them."""
 
 from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from niter.interface import ReadBeat
+from niter.stream import Ram
 
 from .geometry import SLOT_SEGMENTS, SLOTS, Begin, Context
 from .port import AddressWrite
@@ -89,7 +90,7 @@ class Walker(wiring.Component):
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         # Slots first, each with room for 8 segments of four words; then the overflow area.
-        m.submodules.segments = segments = memory.Memory(
+        m.submodules.segments = segments = Ram(
             shape=SegmentWord, depth=4 * (SLOTS * SLOT_SEGMENTS + MAX_CHAIN), init=[]
         )
         store, load = segments.write_port(), segments.read_port()
