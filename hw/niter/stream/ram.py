@@ -22,7 +22,9 @@ class Ram(memory.Memory):
     """
 
     def __init__(self, *, shape, depth, init):
-        super().__init__(shape=shape, depth=depth, init=init, attrs={"no_rw_check": 1})
+        super().__init__(
+            shape=shape, depth=depth, init=init, attrs={"no_rw_check": 1, "ram_style": "block"}
+        )
         self._reads = []
 
     def read_port(self, *, domain="sync"):

@@ -1,7 +1,9 @@
 """Where the registers of a virtio PCI function stand (virtio 1.2, 4.1.4)."""
 
-from enum import IntEnum, IntFlag
+from enum import IntEnum
 from typing import NamedTuple
+
+from amaranth.lib import data, enum
 
 __all__ = [
     "BAR_BYTES",
@@ -29,18 +31,19 @@ class CapabilityType(IntEnum):
     PCI_CFG = 5
 
 
-class Status(IntFlag):
-    """Bits of device_status (2.1)."""
+class Status(data.Struct):
+    """device_status (2.1)."""
 
-    ACKNOWLEDGE = 1
-    DRIVER = 2
-    DRIVER_OK = 4
-    FEATURES_OK = 8
-    NEEDS_RESET = 64
-    FAILED = 128
+    acknowledge: 1
+    driver: 1
+    driver_ok: 1
+    features_ok: 1
+    _reserved: 2
+    needs_reset: 1
+    failed: 1
 
 
-class Common(IntEnum):
+class Common(enum.IntEnum, shape=4):
     """The 32-bit words of the common configuration structure (4.1.4.3), by number.
 
     Where a word holds two fields, its name tells them from the low half up.

@@ -1,14 +1,21 @@
 """The transport of all functions of one kind of virtio device."""
 
-from amaranth import Module
+from amaranth import Cat, Module
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect, flipped
 
 from niter.interface import MAX_FUNCTIONS, FunctionPort, HostWrite
+from niter.stream import Ram
+from niter.virtio.features import RingFeature, mask
 from niter.virtio.queue.layouts import Fault, Notification, QueueCommand, QueueId
 
+from .access import RegisterAccess
+from .common import CommonRegisters
 from .device import DeviceKind
-from .layouts import DeviceConfig
+from .doorbells import Doorbells
+from .flags import FunctionFlags
+from .layouts import DEVICE_SLOT, SLOT_WORDS, SLOTS, DeviceConfig, DeviceWord
+from .lifecycle import Lifecycle
 
 __all__ = ["Transport"]
 
@@ -67,4 +74,75 @@ class Transport(wiring.Component):
         super().__init__()
 
     def elaborate(self, platform):  # noqa: D102
-        return Module()
+        m = Module()
+        m.submodules.access = access = RegisterAccess(self.kind.queues)
+        m.submodules.common = common = CommonRegisters(self.kind, self.functions)
+        m.submodules.flags = flags = FunctionFlags(self.functions)
+        m.submodules.lifecycle = lifecycle = Lifecycle(self.kind, self.functions)
+        m.submodules.doorbells = doorbells = Doorbells()
+
+        # Drivers go first; the life cycle takes the cycles between their accesses.
+        depth = self.functions * SLOTS * SLOT_WORDS
+        m.submodules.memory = state = Ram(shape=32, depth=depth, init=self._constants())
+        read, write = state.read_port(), state.write_port(granularity=8)
+        m.d.comb += [
+            common.state.grant.eq(1),
+            lifecycle.state.grant.eq(~common.state.request),
+            common.state.r_data.eq(read.data),
+            lifecycle.state.r_data.eq(read.data),
+        ]
+
+        def use(port):
+            m.d.comb += [
+                read.addr.eq(port.address),
+                write.addr.eq(port.address),
+                write.data.eq(port.w_data),
+                write.en.eq(port.mask),
+            ]
+
+        with m.If(common.state.request):
+            use(common.state)
+        with m.Elif(lifecycle.state.request):
+            use(lifecycle.state)
+
+        function = access.common.function
+        features = common.features
+        m.d.comb += [
+            common.resetting.eq(flags.work.resetting.bit_select(function, 1)),
+            common.needs_reset.eq(flags.needs_reset.bit_select(function, 1)),
+            access.ready.eq(flags.work.ready),
+            access.isr.eq(flags.isr),
+            access.indexed.eq(Cat(f[RingFeature.NOTIFICATION_DATA] for f in features)),
+            flags.event.eq(common.event),
+            flags.isr_read.eq(access.isr_read),
+            flags.changed.eq(self.config.changed),
+            flags.function_reset.eq(self.function.reset),
+            self.function.reset_done.eq(flags.function_reset_done),
+            lifecycle.features.eq(features),
+            self.features.eq(features),
+            self.ready.eq(flags.work.ready),
+        ]
+        connect(m, access.common, common.access)
+        connect(m, lifecycle.work, flags.work)
+        connect(m, flipped(self.function.request), access.request)
+        connect(m, access.reply, flipped(self.function.reply))
+        connect(m, access.config, flipped(self.config))
+        connect(m, flipped(self.faults), flags.faults)
+        connect(m, lifecycle.commands, flipped(self.commands))
+        connect(m, flipped(self.commands_done), lifecycle.commands_done)
+        connect(m, lifecycle.interrupts, flipped(self.interrupts.command))
+        connect(m, access.doorbell, doorbells.i)
+        connect(m, lifecycle.ring, doorbells.ring)
+        connect(m, lifecycle.cancel, doorbells.cancel)
+        connect(m, doorbells.o, flipped(self.notifications))
+        return m
+
+    def _constants(self) -> list[int]:
+        """The state memory before the first reset: what no reset writes."""
+        words = [0] * (self.functions * SLOTS * SLOT_WORDS)
+        offered = mask(self.kind.features)
+        for function in range(self.functions):
+            slot = (function * SLOTS + DEVICE_SLOT) * SLOT_WORDS
+            words[slot + DeviceWord.OFFERED_LOW] = offered & 0xFFFF_FFFF
+            words[slot + DeviceWord.OFFERED_HIGH] = offered >> 32
+        return words
