@@ -1,10 +1,11 @@
 """Where frames on receive are to go: the buffers of each, taken ahead of the writing."""
 
 from amaranth import Cat, Const, Module, Mux, Signal
-from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from niter.interface import MAX_FUNCTIONS, MAX_TRANSFER_BYTES
+from niter.stream import Ram
 from niter.virtio.queue.layouts import Fault, Offer, QueueId, Take, TakeOperation
 
 from .layouts import HEADER_BYTES, Negotiated
@@ -107,7 +108,7 @@ class Planner(wiring.Component):
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
-        m.submodules.ring = ring = memory.Memory(shape=_WORD_BITS, depth=_DEPTH, init=[])
+        m.submodules.ring = ring = Ram(shape=_WORD_BITS, depth=_DEPTH, init=[])
         read = ring.read_port()
         write = ring.write_port()
         m.d.comb += [read.addr.eq(self.address), self.word.eq(read.data)]
@@ -124,6 +125,12 @@ class Planner(wiring.Component):
             self.take.p.queue.index.eq(Cat(Const(0, 1), pair)),
             self.faults.p.function.eq(arrival.function),
         ]
+
+        # A product of eight bits and three is too small for a multiplier block.
+        scaled = Signal(10)
+        m.d.comb += scaled.eq(
+            sum(Mux(negotiated.pairs[bit], arrival.flow << bit, 0) for bit in range(3))
+        )
 
         tail = Signal(range(_DEPTH))
         full = Signal()
@@ -181,7 +188,7 @@ class Planner(wiring.Component):
             with m.State("Idle"):
                 m.d.sync += [
                     behind.eq(arrival.length + HEADER_BYTES),
-                    pair.eq((arrival.flow * negotiated.pairs) >> 8),
+                    pair.eq(scaled >> 8),
                     mergeable.eq(negotiated.mrg_rxbuf),
                     valid_flag.eq(negotiated.guest_csum & arrival.checksum_good),
                     buffers.eq(0),
