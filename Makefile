@@ -1,6 +1,6 @@
 # Every target sets itself up; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup sim test lint format formal bench report wave list soak lock clean
+.PHONY: help setup sim test lint format formal bench report wave list soak lock captures clean
 
 MINUTES ?= 10
 SEED ?= 1
@@ -15,7 +15,7 @@ export NITER_SEED := $(SEED)
 HARNESS := python -m sim.harness
 
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "Variables: SEED=1 MINUTES=10 BENCH=room/dut[:variant] ROOM=room"
 
 setup: ## Make the virtual environment that the other targets use; they do so themselves.
@@ -61,6 +61,9 @@ lock: setup ## Write requirements.lock anew from pyproject.toml.
 	@build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-annotate --no-header --extra sim --extra test --extra report \
 		pyproject.toml --output-file requirements.lock
+
+captures: setup ## Record sim/captures anew; needs root.
+	@python -m sim.captures.record
 
 clean: ## Remove what was built; the virtual environment stays.
 	@rm -rf build

@@ -8,5 +8,6 @@ the runner's.
 from .capture import Capture
 from .context import parameter, record, rng, seed, variant
 from .declaration import Bench
+from .discovery import BUILD
 
-__all__ = ["Bench", "Capture", "parameter", "record", "rng", "seed", "variant"]
+__all__ = ["BUILD", "Bench", "Capture", "parameter", "record", "rng", "seed", "variant"]

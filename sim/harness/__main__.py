@@ -14,8 +14,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from .discovery import Job, jobs
-from .execute import BUILD, Options, Outcome, execute
+from .discovery import BUILD, Job, jobs
+from .execute import Options, Outcome, execute
 from .present import table, write_figures, write_junit
 
 #: A log has no width of its own; the table wants this much.

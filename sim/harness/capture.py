@@ -4,6 +4,7 @@ from pathlib import Path
 from types import TracebackType
 
 from scapy.layers.l2 import Ether
+from scapy.packet import Raw
 from scapy.utils import PcapNgWriter
 
 __all__ = ["Capture"]
@@ -36,7 +37,8 @@ class Capture:
         outbound
             The card sent it.
         """
-        packet = Ether(frame)
+        # Nothing beyond the first header is looked at, or written otherwise than it was.
+        packet = Ether(frame[:14]) / Raw(frame[14:])
         packet.time = time_ns * 1e-9
         packet.sniffed_on = port
         packet.direction = 2 if outbound else 1

@@ -7,10 +7,13 @@ from pathlib import Path
 
 from .declaration import Bench, Tier
 
-__all__ = ["ROOT", "Job", "bench_names", "jobs", "load"]
+__all__ = ["BUILD", "ROOT", "Job", "bench_names", "jobs", "load"]
 
 #: The repository.
 ROOT = Path(__file__).parents[2]
+
+#: Where runs leave what they make.
+BUILD = ROOT / "build" / "sim"
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,9 @@ from pathlib import Path
 
 from . import context
 from .build import TIMESCALE, TOP, NiterVerilator, build, to_verilog, tool_environment
-from .discovery import ROOT, Job, load
+from .discovery import BUILD, Job, load
 
-__all__ = ["BUILD", "Case", "Options", "Outcome", "execute"]
-
-#: Where runs leave what they make.
-BUILD = ROOT / "build" / "sim"
+__all__ = ["Case", "Options", "Outcome", "execute"]
 
 
 @dataclass(frozen=True)
