@@ -49,16 +49,16 @@ def test_broken_rule(variant, broken):
 
 
 @pytest.mark.parametrize(
-    "variant, error",
-    {
-        "impossible": "this design is impossible",
-        "hang": "No end after 8 s",
-        "crash": "top ended with status -6",
-        "skipped": "No test was run",
-    }.items(),
+    "module, variant, error",
+    [
+        ("broken", "impossible", "this design is impossible"),
+        ("broken", "crash", "top ended with status -6"),
+        ("broken", "skipped", "No test was run"),
+        ("hang", "", "No end after 10 s"),
+    ],
 )
-def test_no_result(variant, error, tmp_path):
-    outcome = execute(_job("broken", variant), Options())
+def test_no_result(module, variant, error, tmp_path):
+    outcome = execute(_job(module, variant), Options())
     assert not outcome.passed
     assert error in outcome.report()
     write_junit(tmp_path / "results.xml", [outcome])
