@@ -19,6 +19,7 @@ from itertools import count
 from random import Random
 
 import cocotb
+from amaranth.lib import data
 from cocotb.triggers import Event, First, Timer
 from cocotb.utils import get_sim_time
 from cocotbext.pcie.core import RootComplex
@@ -36,6 +37,7 @@ __all__ = ["CardLink", "Message", "Perturbation", "Root"]
 _COMPLETIONS = {TlpType.CPL, TlpType.CPL_DATA}
 _READS = {TlpType.MEM_READ, TlpType.MEM_READ_64}
 _MEMORY = _READS | {TlpType.MEM_WRITE, TlpType.MEM_WRITE_64}
+_MEMBERS = tuple(name for name, _ in data.Layout.cast(Credits))
 _CLASSES = ("ph", "pd", "nph", "npd", "cplh", "cpld")
 
 
@@ -139,7 +141,7 @@ class CardLink(SimPort):
         self._infinite = getattr(dut, infinite or f"{link}__infinite", None)
         self._up = getattr(dut, up or f"{link}__up")
         self._granted = Credits.from_bits(int(self._allocated.value))
-        initial = [getattr(self._granted, member) for member in Credits.__annotations__]
+        initial = [getattr(self._granted, member) for member in _MEMBERS]
         super().__init__(fc_init=[initial] * 8)
         self.max_link_speed = generation
         self.max_link_width = 1
@@ -208,7 +210,7 @@ class CardLink(SimPort):
             await self._allocated.value_change
             now = Credits.from_bits(int(self._allocated.value))
             state = self.fc_state[0]
-            for name, member in zip(_CLASSES, Credits.__annotations__, strict=True):
+            for name, member in zip(_CLASSES, _MEMBERS, strict=True):
                 width = 8 if name.endswith("h") else 12
                 freed = (getattr(now, member) - getattr(self._granted, member)) % (1 << width)
                 getattr(state, name).rx_release_fc(freed)

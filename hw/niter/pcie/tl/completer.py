@@ -2,13 +2,23 @@
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Module
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect, flipped
 
 from niter.interface import MAX_FUNCTIONS, Function, FunctionPort, PacketStream
 
+from .configuration import ConfigurationSpace
 from .layouts import Credits, FunctionStates, Interrupt, LinkState, TlpError
+from .msix import MsixTable
+from .nonposted import NonpostedExecutor
+from .notices import NoticeSender
+from .posted import PostedExecutor
+from .receiver import Receiver
+from .requests import NONPOSTED_HEADERS, POSTED_DATA, POSTED_HEADERS, RequestQueues
+from .resets import FunctionResets
+from .routing import RegisterRouter
+from .windows import BarWindows
 
 __all__ = ["Completer"]
 
@@ -25,14 +35,25 @@ class Completer(wiring.Component):
         The declarations, in the order of function numbers: 1 to 8.
     engines
         For each function the index of the ``FunctionPort`` that it belongs to.
+    generation
+        What the link capabilities say: 1 is 2.5 GT/s, 2 is 5 GT/s.
+    max_payload
+        Largest payload that is supported, in bytes: 128 or 256.
+
+    Raises
+    ------
+    ValueError
+        When a parameter is out of range, and for declarations that cannot be (see ``Image``,
+        ``BarWindows``).
 
     Members
     -------
     up : In(1)
-        The data link layer is up. While it is low everything is reset: a fundamental
-        reset of all functions.
+        The data link layer is up. While it is low all functions are in fundamental reset, and
+        requests that had been received are executed without effect.
     i : In(PacketStream)
-        Received TLPs (``LinkPort.rx``). It is stalled by ``o_completions`` alone.
+        Received TLPs (``LinkPort.rx``). It is stalled by ``o_completions`` alone. A TLP that
+        the end of the link cuts off must end with ``error``.
     allocated : Out(Credits)
         Credits granted so far; advances as requests are consumed.
     o_completions : Out(PacketStream)
@@ -59,18 +80,38 @@ class Completer(wiring.Component):
         One for each engine.
     """
 
-    def __init__(self, functions: Sequence[Function], engines: Sequence[int]):
+    def __init__(
+        self,
+        functions: Sequence[Function],
+        engines: Sequence[int],
+        *,
+        generation: int = 1,
+        max_payload: int = 256,
+    ):
         if not 1 <= len(functions) <= MAX_FUNCTIONS:
             raise ValueError(f"A card has 1 to 8 functions, not {len(functions)}")
         if len(engines) != len(functions):
             raise ValueError("Each function needs the index of its engine")
         self._functions = tuple(functions)
+        if generation not in (1, 2):
+            raise ValueError(f"A link is of generation 1 or 2, not {generation!r}")
+        if max_payload not in (128, 256):
+            raise ValueError(f"The largest payload is 128 or 256 bytes, not {max_payload!r}")
         self._engines = tuple(engines)
+        self._generation, self._max_payload = generation, max_payload
+        self._initial = Credits.const(
+            {
+                "posted_header": POSTED_HEADERS,
+                "posted_data": POSTED_DATA,
+                "nonposted_header": NONPOSTED_HEADERS,
+                "nonposted_data": NONPOSTED_HEADERS,
+            }
+        )
         super().__init__(
             {
                 "up": In(1),
                 "i": In(PacketStream),
-                "allocated": Out(Credits),
+                "allocated": Out(Credits, init=self._initial),
                 "o_completions": Out(PacketStream),
                 "o": Out(PacketStream),
                 "o_posted": Out(PacketStream),
@@ -85,4 +126,167 @@ class Completer(wiring.Component):
         )
 
     def elaborate(self, platform):  # noqa: D102
-        return Module()
+        m = Module()
+        m.submodules.receiver = receiver = Receiver()
+        m.submodules.windows = windows = BarWindows(self._functions)
+        m.submodules.queues = queues = RequestQueues()
+        m.submodules.posted = posted = PostedExecutor()
+        m.submodules.configuration = configuration = ConfigurationSpace(
+            self._functions, generation=self._generation, max_payload=self._max_payload
+        )
+        m.submodules.nonposted = nonposted = NonpostedExecutor(configuration.images)
+        m.submodules.router = router = RegisterRouter(self._functions, self._engines)
+        m.submodules.msix = msix = MsixTable(self._functions)
+        m.submodules.notices = notices = NoticeSender()
+        m.submodules.resets = resets = FunctionResets()
+
+        # Received TLPs.
+        connect(m, flipped(self.i), receiver.i)
+        connect(m, receiver.o, flipped(self.o_completions))
+        m.d.comb += [
+            receiver.payload_limit.eq(32 << configuration.states[0].payload[:1]),
+            windows.address.eq(receiver.address),
+            windows.written.eq(configuration.written),
+            receiver.target.eq(windows.target),
+            queues.i.eq(receiver.entry),
+            queues.i_write.eq(receiver.entry_write),
+            queues.i_nonposted.eq(receiver.entry_nonposted),
+            queues.i_commit.eq(receiver.entry_commit),
+            queues.i_discard.eq(receiver.entry_discard),
+        ]
+        self._execute(m, queues, posted, nonposted)
+
+        # Registers.
+        connect(m, posted.request, router.i_posted)
+        connect(m, nonposted.request, router.i_nonposted)
+        connect(m, router.o_reply, nonposted.reply)
+        connect(m, router.table, msix.i_access)
+        connect(m, msix.o_reply, router.table_reply)
+        for engine, request, reply in zip(self.engine, router.request, router.reply, strict=True):
+            connect(m, request, flipped(engine.request))
+            connect(m, flipped(engine.reply), reply)
+        connect(m, nonposted.access, configuration.i)
+        m.d.comb += [
+            nonposted.access_data.eq(configuration.o_data),
+            nonposted.access_done.eq(configuration.o_done),
+            configuration.pending.eq(self.pending),
+        ]
+
+        # What leaves. While the link is down nobody else takes it.
+        connect(m, flipped(self.i_interrupt), msix.i)
+        connect(m, msix.o, notices.i)
+        for inner, outer in ((nonposted.o, self.o), (notices.o, self.o_posted)):
+            m.d.comb += [
+                outer.payload.eq(inner.payload),
+                outer.valid.eq(inner.valid & self.up),
+                inner.ready.eq(outer.ready | ~self.up),
+            ]
+        m.d.comb += [
+            notices.nonfatal.eq(configuration.nonfatal),
+            notices.fatal.eq(configuration.fatal),
+            notices.acknowledge.eq(posted.turn_off),
+            notices.link.eq(self.link),
+            notices.silent.eq(resets.active),
+            notices.clear.eq(~self.up),
+        ]
+        self._reset(m, resets, configuration, msix, nonposted, windows)
+        self._collect_errors(m, receiver, posted, nonposted, configuration)
+        return m
+
+    def _execute(self, m, queues, posted, nonposted) -> None:
+        """Share the queues' read port, and give back the credits of what has left them.
+
+        A non-posted request is taken from its queue between two posted ones, in two cycles.
+        """
+        second, turn = Signal(), Signal()
+        executed = Signal(6)
+        m.d.comb += [
+            nonposted.grant.eq(nonposted.want & posted.idle & (~queues.posted | turn)),
+            posted.hold.eq(nonposted.grant | second),
+            posted.available.eq(queues.posted),
+            nonposted.available.eq(queues.nonposted),
+            queues.o_read.eq(posted.read | nonposted.read),
+            queues.o_nonposted.eq(nonposted.read),
+            posted.entry.eq(queues.o),
+            nonposted.entry.eq(queues.o),
+            nonposted.executed.eq(executed),
+        ]
+        m.d.sync += second.eq(nonposted.grant)
+        with m.If(nonposted.grant):
+            m.d.sync += turn.eq(0)
+        granted = self.allocated
+        with m.If(posted.done):
+            m.d.sync += [
+                turn.eq(1),
+                executed.eq(executed + 1),
+                granted.posted_header.eq(granted.posted_header + 1),
+                granted.posted_data.eq(granted.posted_data + posted.data_credits),
+            ]
+        with m.If(nonposted.done):
+            m.d.sync += [
+                granted.nonposted_header.eq(granted.nonposted_header + 1),
+                granted.nonposted_data.eq(granted.nonposted_data + nonposted.data_credits),
+            ]
+        with m.If(~self.up):
+            m.d.sync += granted.eq(self._initial)
+
+    def _reset(self, m, resets, configuration, msix, nonposted, windows) -> None:
+        """Join the resets, and make what a function may do depend on them."""
+        engines_done = Cat(
+            self.engine[engine].reset_done[number] for number, engine in enumerate(self._engines)
+        )
+        alive = Signal(MAX_FUNCTIONS)
+        master, decode = Signal(MAX_FUNCTIONS), Signal(MAX_FUNCTIONS)
+        m.d.comb += [
+            resets.up.eq(self.up),
+            resets.flr.eq(configuration.flr),
+            resets.reset_done.eq(engines_done),
+            resets.registers_cleared.eq(configuration.cleared),
+            resets.table_cleared.eq(msix.cleared),
+            configuration.clear.eq(resets.clear_registers),
+            configuration.fundamental.eq(resets.fundamental),
+            msix.clear.eq(resets.clear_table),
+            alive.eq(self.released & ~resets.active),
+            nonposted.ready.eq(alive),
+            windows.enable.eq(decode),
+            msix.enable.eq(configuration.msix_enable & alive),
+            msix.mask.eq(configuration.msix_mask | ~master),
+            self.states.eq(configuration.states),
+            self.link.bus.eq(nonposted.link.bus),
+            self.link.device.eq(nonposted.link.device),
+            self.link.boundary.eq(configuration.boundary),
+        ]
+        for number, engine in enumerate(self._engines):
+            state = configuration.states[number]
+            m.d.comb += [
+                master[number].eq(state.master & alive[number]),
+                decode[number].eq(state.memory & alive[number]),
+                self.states[number].master.eq(master[number]),
+                self.states[number].memory.eq(decode[number]),
+                self.engine[engine].reset[number].eq(resets.reset[number]),
+            ]
+
+    def _collect_errors(self, m, receiver, posted, nonposted, configuration) -> None:
+        """One error at a time goes to configuration space."""
+        malformed, unexpected = Signal(), Signal()
+        report = configuration.i_error
+        chosen = Signal(TlpError)
+        with m.If(report.ready):
+            m.d.sync += report.valid.eq(0)
+        with m.If(~report.valid):
+            m.d.sync += report.payload.eq(chosen)
+            with m.If(malformed | unexpected):
+                m.d.comb += [
+                    chosen.all.eq(1),
+                    chosen.malformed.eq(malformed),
+                    chosen.unexpected_completion.eq(unexpected),
+                ]
+                m.d.sync += [report.valid.eq(1), malformed.eq(0), unexpected.eq(0)]
+            for source in (posted.error, nonposted.error, self.i_error):
+                with m.Elif(source.valid):
+                    m.d.comb += [chosen.eq(source.payload), source.ready.eq(1)]
+                    m.d.sync += report.valid.eq(1)
+        with m.If(receiver.malformed):
+            m.d.sync += malformed.eq(1)
+        with m.If(receiver.unexpected):
+            m.d.sync += unexpected.eq(1)

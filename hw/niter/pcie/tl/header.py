@@ -69,6 +69,7 @@ class MessageCode(enum.IntEnum, shape=8):
     """Codes of the messages that an endpoint sends, or must not take for an error (2.2.8)."""
 
     UNLOCK = 0x00
+    PM_ACTIVE_STATE_NAK = 0x14
     PME_TURN_OFF = 0x19
     PME_TO_ACK = 0x1B
     ERR_COR = 0x30
@@ -105,7 +106,7 @@ class TlpCommon(data.Struct):
     traffic_class: 3
     tag_9: 1
     type: TlpType
-    format: TlpFormat
+    fmt: TlpFormat
 
 
 class RequestHead(data.Struct):

@@ -70,6 +70,8 @@ class FunctionState(data.Struct):
         Max_Read_Request_Size, encoded likewise.
     relaxed, no_snoop : 1 bit
         Enable Relaxed Ordering, Enable No Snoop.
+    no_timeout : 1 bit
+        Completion Timeout Disable.
     """
 
     memory: 1
@@ -78,6 +80,7 @@ class FunctionState(data.Struct):
     request: 3
     relaxed: 1
     no_snoop: 1
+    no_timeout: 1
 
 
 #: All functions' states, indexed by function number.

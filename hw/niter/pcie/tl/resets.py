@@ -1,0 +1,63 @@
+"""Resets of functions: fundamental, while the link is down, and function level."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from niter.interface import MAX_FUNCTIONS
+
+__all__ = ["FunctionResets"]
+
+
+class FunctionResets(wiring.Component):
+    """Resets functions one by one (6.6): the engine, the registers and the MSI-X table of each.
+
+    A reset takes as long as the engine needs, and at least some hundred cycles; the hundred
+    milliseconds that software must wait are several million.
+
+    Members
+    -------
+    up : In(1)
+        While it is low all functions are being reset.
+    flr : In(MAX_FUNCTIONS)
+        Strobes: reset this function.
+    reset : Out(MAX_FUNCTIONS), reset_done : In(MAX_FUNCTIONS)
+        To and from the engine; see ``FunctionPort``.
+    clear_registers, clear_table : Out(MAX_FUNCTIONS)
+        Configuration space, MSI-X table: go back to the state after reset.
+    registers_cleared, table_cleared : In(MAX_FUNCTIONS)
+        Strobes: done.
+    fundamental : Out(MAX_FUNCTIONS)
+        The reset of a function is not merely function level.
+    active : Out(MAX_FUNCTIONS)
+        The function is in reset.
+    """
+
+    up: In(1)
+    flr: In(MAX_FUNCTIONS)
+    reset: Out(MAX_FUNCTIONS)
+    reset_done: In(MAX_FUNCTIONS)
+    clear_registers: Out(MAX_FUNCTIONS)
+    registers_cleared: In(MAX_FUNCTIONS)
+    clear_table: Out(MAX_FUNCTIONS)
+    table_cleared: In(MAX_FUNCTIONS)
+    fundamental: Out(MAX_FUNCTIONS)
+    active: Out(MAX_FUNCTIONS)
+
+    def elaborate(self, platform):  # noqa: D102
+        m = Module()
+        everyone = (1 << MAX_FUNCTIONS) - 1
+        start = Signal(MAX_FUNCTIONS)
+        m.d.comb += [
+            start.eq(self.flr | (~self.up).replicate(MAX_FUNCTIONS)),
+            self.active.eq(self.reset | self.reset_done | self.clear_registers | self.clear_table),
+        ]
+        m.d.sync += [
+            self.reset.eq(start | (self.reset & ~self.reset_done)),
+            self.clear_registers.eq(start | (self.clear_registers & ~self.registers_cleared)),
+            self.clear_table.eq(start | (self.clear_table & ~self.table_cleared)),
+            self.fundamental.eq(self.fundamental & self.active),
+        ]
+        with m.If(~self.up):
+            m.d.sync += self.fundamental.eq(everyone)
+        return m

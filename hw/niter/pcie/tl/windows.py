@@ -1,0 +1,93 @@
+"""BAR decoding: which function's BAR does an address hit?"""
+
+from collections.abc import Sequence
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from niter.interface import MAX_FUNCTIONS, Function
+
+from .image import Register
+from .requests import Target
+
+__all__ = ["BarWindows", "RegisterWritten"]
+
+
+class RegisterWritten(data.Struct):
+    """A doubleword of configuration space has a new value (``strobe``)."""
+
+    strobe: 1
+    function: 3
+    register: 6
+    data: 32
+
+
+class BarWindows(wiring.Component):
+    """All BARs compared at once. Latency 1 cycle.
+
+    Base addresses follow the writes to configuration space. Where windows overlap the lowest
+    function, and its lowest BAR, is hit.
+
+    Parameters
+    ----------
+    functions
+        The declarations.
+
+    Members
+    -------
+    address : In(64)
+        Of a memory request.
+    enable : In(MAX_FUNCTIONS)
+        The function decodes its BARs.
+    written : In(RegisterWritten)
+        Writes to configuration space.
+    target : Out(Target)
+        What ``address`` hits, a cycle later.
+
+    Raises
+    ------
+    ValueError
+        For a BAR below 4 KiB: a request could run past its end.
+    """
+
+    def __init__(self, functions: Sequence[Function]):
+        self._functions = tuple(functions)
+        for function in functions:
+            for bar in function.bars:
+                if bar.size < 4096:
+                    raise ValueError(f"BAR {bar.index} has {bar.size} bytes, less than a page")
+        super().__init__(
+            {
+                "address": In(64),
+                "enable": In(MAX_FUNCTIONS),
+                "written": In(RegisterWritten),
+                "target": Out(Target),
+            }
+        )
+
+    def elaborate(self, platform):  # noqa: D102
+        m = Module()
+        hits = []
+        for number, function in enumerate(self._functions):
+            for bar in function.bars:
+                width = bar.size.bit_length() - 1
+                base = Signal(64 - width, name=f"base_{number}_{bar.index}")
+                hit = Signal(name=f"hit_{number}_{bar.index}")
+                mine = self.written.strobe & (self.written.function == number)
+                register = Register.BAR + bar.index
+                low = max(0, 32 - width)
+                with m.If(mine & (self.written.register == register)):
+                    m.d.sync += base[:low].eq(self.written.data[width:])
+                with m.If(mine & (self.written.register == register + 1)):
+                    m.d.sync += base[low:].eq(self.written.data[max(0, width - 32) :])
+                m.d.sync += hit.eq(self.enable[number] & (self.address[width:] == base))
+                hits.append((hit, number, bar.index // 2))
+        for position, (hit, number, bar) in enumerate(hits):
+            with m.If(hit) if position == 0 else m.Elif(hit):
+                m.d.comb += [
+                    self.target.hit.eq(1),
+                    self.target.function.eq(number),
+                    self.target.bar.eq(bar),
+                ]
+        return m
