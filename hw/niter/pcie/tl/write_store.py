@@ -1,0 +1,171 @@
+"""Write commands and their payload come together in one queue."""
+
+from collections.abc import Sequence
+
+from amaranth.hdl import Array, Cat, Module, Signal
+from amaranth.lib import memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from niter.interface import MAX_FUNCTIONS, HostWrite, WriteCommand, WriteKind
+
+from .layouts import FunctionStates
+from .order import MAX_WRITE_PORTS, WriteOrder
+from .turn import Turn
+
+__all__ = ["RING_WORDS", "WriteStore"]
+
+#: Words of the payload ring: a packet of 4 KiB fits, whole.
+RING_WORDS = 512
+
+
+class WriteStore(wiring.Component):
+    """Takes one packet after another, and its command with it when it is good.
+
+    Each port keeps one command; whether the command or its data comes first does not matter.
+    Ports take weighted turns, packet by packet. Payload goes into a ring; only when its last
+    beat is in and good, and the function may send, does the command go on. A packet that
+    ends with ``error``, or is of a function that may not send, is forgotten. A packet takes
+    three cycles more than its beats.
+
+    Parameters
+    ----------
+    weights
+        Commands per turn of each port; at most four ports.
+
+    Members
+    -------
+    write : array of In(HostWrite)
+        The ports.
+    ring : In(memory.WritePort.Signature)
+        Write port of the payload ring.
+    freed : In(10)
+        The ring is free from here on: a pointer that went round once more has bit 9 flipped.
+    o : Out(stream of WriteCommand)
+        Commands whose payload, if they have any, is complete in the ring.
+    retired : In(1)
+        All of the oldest memory write in the queue has left, or has been dropped.
+    asked : In(range(MAX_FUNCTIONS)), holds : Out(1)
+        Whether a command of function ``asked`` has been taken from its port and is still
+        here; combinational.
+    order : Out(WriteOrder)
+        How far the writes have come.
+    states : In(FunctionStates)
+        See there.
+    """
+
+    def __init__(self, weights: Sequence[int]):
+        self._weights = tuple(weights)
+        if not 1 <= len(self._weights) <= MAX_WRITE_PORTS:
+            raise ValueError(f"There are 1 to 4 write ports, not {len(self._weights)}")
+        super().__init__(
+            {
+                "write": In(HostWrite).array(len(self._weights)),
+                "ring": In(memory.WritePort.Signature(addr_width=9, shape=64)),
+                "freed": In(10),
+                "o": Out(stream.Signature(WriteCommand)),
+                "retired": In(1),
+                "asked": In(range(MAX_FUNCTIONS)),
+                "holds": Out(1),
+                "order": Out(WriteOrder),
+                "states": In(FunctionStates),
+            }
+        )
+
+    def elaborate(self, platform):  # noqa: D102
+        m = Module()
+        ports = len(self._weights)
+        m.submodules.turn = turn = Turn(self._weights)
+
+        # Each port's command, which stays until its packet is dealt with.
+        kept = [Signal(WriteCommand, name=f"kept_{p}") for p in range(ports)]
+        full = Signal(ports)
+        interrupts = Signal(ports)
+        done = Signal(ports)
+        for p, port in enumerate(self.write):
+            m.d.comb += [
+                port.command.ready.eq(~full[p]),
+                interrupts[p].eq(kept[p].kind == WriteKind.INTERRUPT),
+                turn.request[p].eq((full[p] & interrupts[p]) | port.data.valid),
+            ]
+            with m.If(~full[p]):
+                m.d.sync += [kept[p].eq(port.command.payload), full[p].eq(port.command.valid)]
+            with m.If(done[p]):
+                m.d.sync += full[p].eq(0)
+
+        port = Signal(range(ports))
+        command = Signal(WriteCommand)
+        beats = Array(port.data.payload for port in self.write)
+        valids = Array(port.data.valid for port in self.write)
+        m.d.comb += command.eq(Array(kept)[port])
+
+        # The ring: ``begin`` is where the packet in work starts.
+        begin = Signal(10)
+        place = Signal(10)
+        room = Signal()
+        filled = Signal()
+        spoiled = Signal()
+        filling = Signal()
+        m.d.comb += [
+            room.eq((place[:9] != self.freed[:9]) | (place[9] == self.freed[9])),
+            self.ring.addr.eq(place),
+            self.ring.data.eq(beats[port].data),
+            self.ring.en.eq(filling & room),
+        ]
+        for p, source in enumerate(self.write):
+            m.d.comb += source.data.ready.eq(filling & room & (port == p))
+
+        allowed = Signal()
+        memory_write = Signal()
+        m.d.comb += [
+            allowed.eq(self.states[command.function].master),
+            memory_write.eq(command.kind == WriteKind.MEMORY),
+            self.o.payload.eq(command),
+            self.holds.eq(
+                Cat(full[p] & (kept[p].function == self.asked) for p in range(ports)).any()
+            ),
+        ]
+        for p in range(ports):
+            with m.If(self.order.last[p] == self.order.retired):
+                m.d.sync += self.order.waiting[p].eq(0)
+        with m.If(self.retired):
+            m.d.sync += self.order.retired.eq(self.order.retired + 1)
+
+        with m.FSM():
+            with m.State("PICK"):
+                m.d.sync += [port.eq(turn.grant), place.eq(begin), filled.eq(0)]
+                with m.If(turn.valid):
+                    m.d.comb += turn.take.eq(1)
+                    m.next = "FILL"
+                    with m.If((full & interrupts).bit_select(turn.grant, 1)):
+                        m.next = "JUDGE"
+            with m.State("FILL"):
+                m.d.comb += filling.eq(1)
+                with m.If(valids[port] & room):
+                    m.d.sync += place.eq(place + 1)
+                    with m.If(beats[port].last):
+                        m.d.sync += [filled.eq(1), spoiled.eq(beats[port].error)]
+                        m.next = "JUDGE"
+            with m.State("JUDGE"), m.If(full.bit_select(port, 1)):
+                m.next = "QUEUE"
+                with m.If(~allowed | (memory_write & spoiled)):
+                    m.d.comb += done.eq(1 << port)
+                    m.next = "PICK"
+                    with m.If(filled & ~memory_write):
+                        m.next = "JUDGE"
+                with m.Elif(memory_write):
+                    number = (self.order.accepted + 1)[:3]
+                    m.d.sync += [
+                        begin.eq(place),
+                        self.order.accepted.eq(number),
+                        self.order.last[port].eq(number),
+                        self.order.waiting.bit_select(port, 1).eq(1),
+                    ]
+            with m.State("QUEUE"):
+                m.d.comb += self.o.valid.eq(1)
+                with m.If(self.o.ready):
+                    m.d.comb += done.eq(1 << port)
+                    m.next = "PICK"
+                    # The payload ran ahead of the interrupt: its own command is still to come.
+                    with m.If(filled & ~memory_write):
+                        m.next = "JUDGE"
+        return m
