@@ -42,7 +42,7 @@ class Tagged(data.Struct):
 BUFFERS = {
     "register": lambda: PipeRegister(3),
     "skid": lambda: SkidBuffer(3),
-    "fifo": lambda: Fifo(3, 3),
+    "fifo": lambda: Fifo(3, 4),
 }
 
 

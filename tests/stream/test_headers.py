@@ -15,7 +15,7 @@ class Tagged(data.Struct):
     tag: 9
 
 
-OFFSETS = [0, 1, 7, 8, 12, 16, 19]
+OFFSETS = [0, 7, 8, 12, 19]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -66,7 +66,7 @@ def test_insert_some(offset, lengths):
     ]
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", SEEDS[:1])
 @pytest.mark.parametrize("stall", STALLS)
 @pytest.mark.parametrize("lengths", [None, [0, 4, 50]])
 @pytest.mark.parametrize("offset", OFFSETS)

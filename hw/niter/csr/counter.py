@@ -1,9 +1,11 @@
 """A bank of 64-bit event counters in one block RAM."""
 
 from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In
 from amaranth.utils import ceil_log2
+
+from niter.ram import Ram
 
 from .bus import DATA_WIDTH, Signature
 from .memory import MemoryMap
@@ -36,8 +38,8 @@ class CounterBank(wiring.Component):
     Counters start at zero after configuration, wrap at 2**64, and keep counting through a
     reset of the clock domain. They cannot be written.
 
-    An increment takes 4 cycles, 6 when it carries into the high half; a read on the bus
-    delays it by two. Up to 256 counters take one EBR.
+    An increment takes 4 cycles, 6 when it carries into the high half; a read on the
+    bus delays it by two. Up to 256 counters take one EBR.
 
     Parameters
     ----------
@@ -79,9 +81,7 @@ class CounterBank(wiring.Component):
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         bus = self.bus
-        m.submodules.storage = storage = memory.Memory(
-            shape=DATA_WIDTH, depth=1 << bus.addr_width, init=[]
-        )
+        m.submodules.storage = storage = Ram(shape=DATA_WIDTH, depth=1 << bus.addr_width, init=[])
         read = storage.read_port()
         write = storage.write_port()
 
@@ -111,8 +111,9 @@ class CounterBank(wiring.Component):
         software = Signal()
         m.d.comb += software.eq(low_read | snapshot_due)
 
-        # Counting. The two halves of a carry are written in consecutive cycles, low half first:
-        # software's two reads, also in consecutive cycles, then see both or neither.
+        # Counting. Nothing is written in a cycle in which software reads, except the high half
+        # that carried: it follows its low half at once. Software's two reads, in consecutive
+        # cycles too, then see both halves of a carry or neither, and never a word being written.
         index = Signal(bus.addr_width - 1)
         amount = Signal(self.amount_width)
         high = Signal()
@@ -148,12 +149,12 @@ class CounterBank(wiring.Component):
                 with m.If(total[-1] & ~high):
                     m.d.sync += [high.eq(1), amount.eq(1), low_sum.eq(total)]
                     m.next = "Read"
-                with m.Elif(high):
-                    m.d.comb += [write.en.eq(1), write.addr[0].eq(0), write.data.eq(low_sum)]
-                    m.next = "Write high"
-                with m.Else():
+                with m.Elif(~software):
                     m.d.comb += write.en.eq(1)
                     m.next = "Idle"
+                    with m.If(high):
+                        m.d.comb += [write.addr[0].eq(0), write.data.eq(low_sum)]
+                        m.next = "Write high"
             with m.State("Write high"):
                 m.d.comb += write.en.eq(1)
                 m.next = "Idle"

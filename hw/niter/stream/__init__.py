@@ -1,5 +1,7 @@
 """What all rooms are made of: streams buffered, joined, split, narrowed, cut and summed."""
 
+from niter.ram import Ram
+
 from .arbiter import Arbiter
 from .buffer import PipeRegister, SkidBuffer
 from .checksum import Checksum
@@ -8,7 +10,6 @@ from .fifo import AsyncFifo, Fifo
 from .header import HeaderInsert, HeaderRemove
 from .layout import beat_of, sideband_of
 from .packet_fifo import PacketFifo
-from .ram import Ram
 from .realign import Realigner, piece_layout
 from .width import WidthConverter, beat_layout
 

@@ -2,22 +2,30 @@
 
 from typing import Any
 
-from amaranth import Module, Shape, Value
-from amaranth.lib import fifo, stream, wiring
+from amaranth import Module, Shape, Signal, Value
+from amaranth.lib import fifo, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from niter.ram import Ram
 
 __all__ = ["AsyncFifo", "Fifo"]
 
+#: What one LUT-RAM cell holds.
+_LUT_RAM_DEPTH = 16
+
 
 class Fifo(wiring.Component):
-    """A queue in RAM. Latency 2 cycles, one payload a cycle.
+    """A queue in RAM with a register behind it. Latency 3 cycles, one payload a cycle.
+
+    Up to 16 payloads stand in LUT-RAM, at 6 COMB for 4 bits; more in EBR.
 
     Parameters
     ----------
     shape
         Shape of the payload.
     depth
-        Payloads that it holds.
+        Payloads that it holds in RAM, a power of two.
 
     Members
     -------
@@ -25,35 +33,66 @@ class Fifo(wiring.Component):
         Input.
     o : Out(stream.Signature(shape))
         Output.
-    level : Out(range(depth + 1))
-        Payloads held.
+    level : Out(range(depth + 3))
+        Payloads held, those on their way out of RAM included.
+
+    Raises
+    ------
+    ValueError
+        The depth is not a power of two, or less than 2.
     """
 
     def __init__(self, shape: Any, depth: int):
+        if depth < 2 or depth & (depth - 1):
+            raise ValueError(f"Depth must be a power of two from 2 up, not {depth!r}")
         self.shape = shape
         self.depth = depth
         super().__init__(
             {
                 "i": In(stream.Signature(shape)),
                 "o": Out(stream.Signature(shape)),
-                "level": Out(range(depth + 1)),
+                "level": Out(range(depth + 3)),
             }
         )
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
-        m.submodules.queue = queue = fifo.SyncFIFOBuffered(
-            width=Shape.cast(self.shape).width, depth=self.depth
-        )
+        kind = memory.Memory if self.depth <= _LUT_RAM_DEPTH else Ram
+        m.submodules.storage = storage = kind(shape=self.shape, depth=self.depth, init=[])
+        write = storage.write_port()
+        bits = ceil_log2(self.depth)
+        head = Signal(bits + 1)
+        tail = Signal(bits + 1)
+        advance = Signal()
+        available = Signal()
+        fetched = Signal()
         m.d.comb += [
-            queue.w_data.eq(self.i.payload),
-            queue.w_en.eq(self.i.valid),
-            self.i.ready.eq(queue.w_rdy),
-            Value.cast(self.o.payload).eq(queue.r_data),
-            self.o.valid.eq(queue.r_rdy),
-            queue.r_en.eq(self.o.ready),
-            self.level.eq(queue.level),
+            advance.eq(~self.o.valid | self.o.ready),
+            available.eq(head != tail),
+            # Full is: the same place, a round apart.
+            self.i.ready.eq(tail != head ^ self.depth),
+            write.addr.eq(tail),
+            write.data.eq(self.i.payload),
+            write.en.eq(self.i.valid & self.i.ready),
         ]
+        if kind is Ram:
+            read = storage.read_port()
+            m.d.comb += [read.addr.eq(head), read.en.eq(advance)]
+            word, word_valid, on_the_way = read.data, fetched, fetched + self.o.valid
+            with m.If(advance):
+                m.d.sync += fetched.eq(available)
+        else:
+            read = storage.read_port(domain="comb")
+            m.d.comb += read.addr.eq(head)
+            word, word_valid, on_the_way = read.data, available, self.o.valid
+        m.d.comb += self.level.eq((tail - head)[: bits + 1] + on_the_way)
+        m.d.sync += tail.eq(tail + write.en)
+        with m.If(advance):
+            m.d.sync += [
+                head.eq(head + available),
+                self.o.valid.eq(word_valid),
+                self.o.payload.eq(word),
+            ]
         return m
 
 

@@ -22,8 +22,9 @@ class HeaderInsert(wiring.Component):
     unchanged, also those that tell a length. ``error`` of a packet passes, that of a header
     does not count.
 
-    Latency 2 cycles beyond the beats of the header. A packet takes the beats of its header
-    and its own, and up to two more cycles when these do not fall on beat boundaries.
+    Latency 1 to 4 cycles beyond the beats of the header, see ``Realigner``. A packet takes the
+    beats of its header and its own, and up to two more cycles when these do not fall on beat
+    boundaries.
 
     Parameters
     ----------
@@ -157,8 +158,8 @@ class HeaderRemove(wiring.Component):
     A packet with nothing behind the removed bytes comes out with ``error``. Sidebands pass
     unchanged, also those that tell a length.
 
-    Latency 2 cycles beyond the beats removed. A packet takes its own beats, and up to two
-    more cycles when the cuts do not fall on beat boundaries.
+    Latency 1 to 4 cycles beyond the beats removed, see ``Realigner``. A packet takes its own
+    beats, and up to two more cycles when the cuts do not fall on beat boundaries.
 
     Parameters
     ----------

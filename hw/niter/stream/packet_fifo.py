@@ -3,9 +3,11 @@
 from typing import Any
 
 from amaranth import Module, Signal, Value
-from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
+
+from niter.ram import Ram
 
 from .layout import beat_of, sideband_of
 
@@ -84,7 +86,7 @@ class PacketFifo(wiring.Component):
         bits = ceil_log2(self.depth)
         # Errors never get into storage, so the bit need not either.
         stored = data.StructLayout({"data": 64, "empty": 3, "last": 1})
-        m.submodules.beats = beats = memory.Memory(shape=stored, depth=self.depth, init=[])
+        m.submodules.beats = beats = Ram(shape=stored, depth=self.depth, init=[])
         write = beats.write_port()
         read = beats.read_port()
 
@@ -173,9 +175,7 @@ class PacketFifo(wiring.Component):
 
     def _sideband(self, m: Module, commit: Value, advance: Value, done: Value, room: Signal):
         """Store the sideband at ``commit``, and move on to the next packet's when ``done``."""
-        m.submodules.sideband = storage = memory.Memory(
-            shape=self.sideband, depth=self.packets, init=[]
-        )
+        m.submodules.sideband = storage = Ram(shape=self.sideband, depth=self.packets, init=[])
         write = storage.write_port()
         read = storage.read_port()
         bits = ceil_log2(self.packets)

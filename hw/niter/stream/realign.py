@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from amaranth import Cat, Module, Signal
+from amaranth import Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -26,9 +26,10 @@ def piece_layout(shape: Any) -> data.StructLayout:
 class Realigner(wiring.Component):
     """Packs a packet's pieces, of 1 to 8 bytes at any lane, into full beats.
 
-    A piece is first turned so that its bytes stand where the packet goes on, then merged
-    with what was left over. Latency 2 cycles; one piece a cycle, except that a packet takes
-    one cycle more when its last piece crosses into another beat.
+    A piece is first turned so that its bytes stand where the packet goes on: by 4, 2 and 1
+    lanes, one multiplexer and register each, as far as ``turns`` needs them. Then it is merged
+    with what was left over. Latency 1 cycle and one for each such step; one piece a cycle,
+    except that a packet takes one cycle more when its last piece crosses into another beat.
 
     Parameters
     ----------
@@ -50,6 +51,9 @@ class Realigner(wiring.Component):
         self.shape = shape
         self.turns = sorted({turn % BEAT_BYTES for turn in turns})
         self.sideband = sideband_of(shape)
+        self._info = data.StructLayout(
+            {"turn": 3, "at": 3, "end": 4, "last": 1, "error": 1, "sideband": self.sideband}
+        )
         super().__init__(
             {
                 "i": In(stream.Signature(piece_layout(shape))),
@@ -62,73 +66,69 @@ class Realigner(wiring.Component):
         piece = self.i.payload
         o_beat = self.o.payload if self.shape is Beat else self.o.payload.packet
 
-        # First stage: turn the piece, and find where its end falls.
+        # Where the packet's next byte stands, and where this piece's end will.
         held = Signal(3)
-        end = Signal(4)
-        turned = Signal(64)
-        turned_at = Signal(3)
-        turned_end = Signal(4)
-        turned_last = Signal()
-        turned_error = Signal()
-        turned_valid = Signal()
-        turned_sideband = Signal(self.sideband)
+        word: Value = piece.packet.data
+        valid: Value = self.i.valid
+        info = Signal(self._info)
+        move = Signal()
+        m.d.comb += [
+            info.turn.eq(held - piece.start),
+            info.at.eq(held),
+            info.end.eq(held + BEAT_BYTES - piece.packet.empty - piece.start),
+            info.last.eq(piece.packet.last),
+            info.error.eq(piece.packet.error),
+            info.sideband.eq(piece.sideband),
+            self.i.ready.eq(move),
+        ]
+        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += held.eq(Mux(piece.packet.last, 0, info.end))
+
+        for bit, step in ((2, 4), (1, 2), (0, 1)):
+            needed = {turn >> bit & 1 for turn in self.turns}
+            turned = word.rotate_left(8 * step)
+            if needed == {1}:
+                word = turned
+            elif needed == {0, 1}:
+                stage = [Signal(64, name=f"word_{step}"), Signal(name=f"valid_{step}")]
+                stage_info = Signal(self._info, name=f"info_{step}")
+                with m.If(move):
+                    m.d.sync += [
+                        stage[0].eq(Mux(info.turn[bit], turned, word)),
+                        stage[1].eq(valid),
+                        stage_info.eq(info),
+                    ]
+                word, valid, info = *stage, stage_info
+
+        # Lanes below `info.at` come from what was left over, and what crosses the end of the beat
+        # is left over in turn. A last piece that crosses stays for two cycles.
         advance = Signal()
         crossing = Signal()
         remainder = Signal()
+        full = Signal()
         m.d.comb += [
             advance.eq(~self.o.valid | self.o.ready),
-            crossing.eq(turned_valid & turned_last & (turned_end > BEAT_BYTES) & ~remainder),
-            self.i.ready.eq(advance & ~crossing),
-            end.eq(held + BEAT_BYTES - piece.packet.empty - piece.start),
+            full.eq(info.end >= BEAT_BYTES),
+            crossing.eq(valid & info.last & (info.end > BEAT_BYTES) & ~remainder),
+            move.eq(advance & ~crossing),
         ]
-        turn = Signal(3)
-        rotated = Signal(64)
-        m.d.comb += turn.eq(held - piece.start)
-        with m.Switch(turn):
-            for amount in self.turns:
-                with m.Default() if amount == self.turns[-1] else m.Case(amount):
-                    m.d.comb += rotated.eq(piece.packet.data.rotate_left(8 * amount))
-        with m.If(self.i.ready):
-            m.d.sync += [
-                turned_valid.eq(self.i.valid),
-                turned.eq(rotated),
-                turned_at.eq(held),
-                turned_end.eq(end),
-                turned_last.eq(piece.packet.last),
-                turned_error.eq(piece.packet.error),
-                turned_sideband.eq(piece.sideband),
-            ]
-            with m.If(self.i.valid):
-                m.d.sync += held.eq(end)
-                with m.If(piece.packet.last):
-                    m.d.sync += held.eq(0)
-
-        # Second stage: lanes below `turned_at` come from what was left over, and what crosses
-        # the end of the beat is left over in turn. A last piece that crosses is used twice.
-        left_over = Signal(64)
-        full = Signal()
-        m.d.comb += full.eq(turned_end >= BEAT_BYTES)
-        from_left_over = Cat((lane < turned_at) & ~remainder for lane in _LANES)
         with m.If(advance):
             m.d.sync += [
-                self.o.valid.eq(turned_valid & (full | turned_last)),
-                o_beat.last.eq(turned_last & ~crossing),
-                o_beat.error.eq(turned_error & ~crossing),
-                o_beat.empty.eq(BEAT_BYTES - turned_end),
+                self.o.valid.eq(valid & (full | info.last)),
+                o_beat.last.eq(info.last & ~crossing),
+                o_beat.error.eq(info.error & ~crossing),
+                o_beat.empty.eq(Mux(info.last & ~crossing, BEAT_BYTES - info.end, 0)),
                 remainder.eq(crossing),
             ]
             for name, _ in self.sideband:
-                m.d.sync += self.o.payload[name].eq(turned_sideband[name])
-            with m.If(~turned_last | crossing):
-                m.d.sync += o_beat.empty.eq(0)
+                m.d.sync += self.o.payload[name].eq(info.sideband[name])
+        left_over = Signal(64)
         for lane in _LANES:
-            byte = turned.word_select(lane, 8)
+            byte = word.word_select(lane, 8)
             kept = left_over.word_select(lane, 8)
-            with m.If(advance & turned_valid & (full | (lane >= turned_at))):
-                m.d.sync += kept.eq(byte)
+            below = (lane < info.at) & ~remainder
             with m.If(advance):
-                with m.If(from_left_over[lane]):
-                    m.d.sync += o_beat.data.word_select(lane, 8).eq(kept)
-                with m.Else():
-                    m.d.sync += o_beat.data.word_select(lane, 8).eq(byte)
+                m.d.sync += o_beat.data.word_select(lane, 8).eq(Mux(below, kept, byte))
+                with m.If(valid & (full | (lane >= info.at))):
+                    m.d.sync += kept.eq(byte)
         return m
