@@ -1,0 +1,193 @@
+"""The queue engine, put together."""
+
+from amaranth import Cat, Module
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from niter.interface import HostRead, HostWrite
+
+from .answers import Answers
+from .commander import Commander
+from .fetcher import Fetcher
+from .geometry import Geometry
+from .layouts import Fault, Notification, Offer, QueueCommand, QueueId, Segment, Take, Used
+from .port import RingPort
+from .puller import Puller
+from .pusher import Pusher
+from .slots import Scanner
+from .used import UsedWriter
+from .walker import Walker
+
+__all__ = ["QueueEngine"]
+
+
+class QueueEngine(wiring.Component):
+    """Serves the split virtqueues (virtio 1.2, 2.7) of all functions.
+
+    Everything about a queue stands in RAM, indexed by its function and index; the logic
+    exists once. Heads are fetched ahead in batches, the descriptors of up to eight chains
+    are read at the same time, and used entries are written together when they come together.
+    The link's latency is hidden by that; the logic takes about 30 cycles a chain.
+
+    What a driver does wrong (see ``Fetcher``, ``Walker``, ``Puller``), and every read that
+    host memory refuses, is reported once as a fault; the queues of that function stand
+    still from then on until all of them were disabled, and all others go on.
+
+    Parameters
+    ----------
+    functions
+        Functions served, 1 to 8, each with up to 16 queues.
+    pulled
+        Indices of the queues, of each function, that may be pulled.
+    depth
+        Segments kept at hand for a pulled queue, and so the longest chain that it takes and
+        the most segments that can be taken before a commit: 4, 8 or 16.
+
+    Members
+    -------
+    commands : In(stream.Signature(QueueCommand))
+        Held back until an earlier ``DISABLE`` is done.
+    commands_done : Out(stream.Signature(QueueId))
+        A ``DISABLE`` is done.
+    notifications : In(stream.Signature(Notification))
+        Accepted in bounded time; those of queues that are not enabled are ignored.
+    faults : Out(stream.Signature(Fault))
+    segments : Out(stream.Signature(Segment))
+        Chains of pushed queues. A device that does not take them holds all pushed queues
+        back, but no pulled one.
+    take : In(stream.Signature(Take)), offers : Out(stream.Signature(Offer))
+        Chains of pulled queues: the first segment comes within some 25 cycles, the next
+        ones six cycles apart.
+    used : In(stream.Signature(Used))
+    read : Out(HostRead), write : Out(HostWrite)
+        Rings only.
+    """
+
+    def __init__(self, functions: int = 4, pulled: tuple[int, ...] = (0, 2, 4, 6), depth: int = 16):
+        self.geometry = Geometry(functions, tuple(pulled), depth)
+        super().__init__(
+            {
+                "commands": In(stream.Signature(QueueCommand)),
+                "commands_done": Out(stream.Signature(QueueId)),
+                "notifications": In(stream.Signature(Notification)),
+                "faults": Out(stream.Signature(Fault)),
+                "segments": Out(stream.Signature(Segment)),
+                "take": In(stream.Signature(Take)),
+                "offers": Out(stream.Signature(Offer)),
+                "used": In(stream.Signature(Used)),
+                "read": Out(HostRead),
+                "write": Out(HostWrite),
+            }
+        )
+
+    def elaborate(self, platform):  # noqa: D102
+        m = Module()
+        g = self.geometry
+        m.submodules.commander = commander = Commander(g)
+        m.submodules.port = port = RingPort(g, 3)
+        m.submodules.answers = answers = Answers(g)
+        m.submodules.fetcher = fetcher = Fetcher(g)
+        m.submodules.scanner = scanner = Scanner(g)
+        m.submodules.walker = walker = Walker()
+        m.submodules.pusher = pusher = Pusher()
+        m.submodules.puller = puller = Puller(g)
+        m.submodules.used = used = UsedWriter(g)
+
+        connect(m, flipped(self.commands), commander.commands)
+        connect(m, commander.done, flipped(self.commands_done))
+        connect(m, commander.faults, flipped(self.faults))
+        connect(m, pusher.segments, flipped(self.segments))
+        connect(m, puller.offers, flipped(self.offers))
+
+        # Host memory.
+        connect(m, used.access, port.i[0])
+        connect(m, fetcher.access, port.i[1])
+        connect(m, scanner.access, port.i[2])
+        connect(m, used.run, port.run)
+        connect(m, port.command, flipped(self.read.command))
+        connect(m, port.write, flipped(self.write))
+        connect(m, flipped(self.read.answer), answers.i)
+        connect(m, answers.descriptors, walker.answer)
+        connect(m, answers.fetcher, fetcher.answer)
+        connect(m, answers.used, used.answer)
+        m.d.comb += [
+            answers.head_at.eq(fetcher.head_at),
+            fetcher.head.eq(answers.head),
+            port.book.eq(commander.book),
+            port.book_valid.eq(commander.book_valid | walker.book_valid),
+            commander.book_busy.eq(walker.book_valid),
+        ]
+        with m.If(walker.book_valid):
+            m.d.comb += port.book.eq(walker.book)
+
+        # From head to chain.
+        connect(m, fetcher.begin, scanner.begin)
+        connect(m, scanner.push, pusher.job)
+        connect(m, scanner.pull, puller.job)
+        connect(m, puller.commit, fetcher.commit)
+        m.d.comb += [
+            fetcher.slot.eq(scanner.slot),
+            fetcher.spare.eq(scanner.spare),
+            scanner.look.eq(walker.look),
+            scanner.look_valid.eq(walker.look_valid),
+            walker.begun.eq(scanner.begun),
+            walker.progress.eq(scanner.progress),
+            scanner.answered.eq(walker.answered),
+            scanner.answered_slot.eq(walker.answered_slot),
+            scanner.answered_valid.eq(walker.answered_valid),
+            walker.overflow.eq(scanner.overflow),
+            walker.overflow_taken.eq(scanner.overflow_taken),
+            walker.address.eq(puller.address),
+            puller.busy.eq(pusher.fetching),
+            pusher.segment.eq(walker.segment),
+            puller.segment.eq(walker.segment),
+        ]
+        with m.If(pusher.fetching):
+            m.d.comb += walker.address.eq(pusher.address)
+
+        releases = (puller.release, pusher.release, scanner.release)
+        taken = None
+        for release in releases:
+            free = release.valid if taken is None else release.valid & ~taken
+            with m.If(free):
+                m.d.comb += [
+                    fetcher.release.p.eq(release.p),
+                    fetcher.release.valid.eq(1),
+                    release.ready.eq(fetcher.release.ready),
+                ]
+            taken = release.valid if taken is None else taken | release.valid
+        m.d.comb += [
+            scanner.freed.eq(fetcher.release.p.slot),
+            scanner.freed_valid.eq(fetcher.release.valid & fetcher.release.ready),
+        ]
+
+        # Nothing is taken in before the tables are clear.
+        ready = ~commander.clearing
+        for outer, inner in (
+            (self.notifications, fetcher.notification),
+            (self.take, puller.take),
+            (self.used, used.i),
+        ):
+            m.d.comb += [
+                inner.p.eq(outer.p),
+                inner.valid.eq(outer.valid & ready),
+                outer.ready.eq(inner.ready & ready),
+            ]
+
+        # Beginning, end and fault.
+        for control, part in zip(commander.control, (fetcher, puller, used), strict=True):
+            connect(m, control, part.control)
+            m.d.comb += part.stopped.eq(commander.stopped)
+        m.d.comb += [
+            commander.idle.eq(Cat(fetcher.idle, puller.idle, used.idle)),
+            commander.enabled.eq(fetcher.enabled),
+            commander.given.eq(fetcher.given),
+            commander.returned.eq(used.returned),
+            commander.quiet.eq(port.quiet),
+            scanner.stopped.eq(commander.stopped),
+            scanner.closing.eq(commander.closing),
+            scanner.closing_row.eq(commander.closing_row),
+        ]
+        faults = [part.fault << part.fault_function for part in (fetcher, puller, used, scanner)]
+        m.d.comb += commander.fault.eq(faults[0] | faults[1] | faults[2] | faults[3])
+        return m

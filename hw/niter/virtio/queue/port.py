@@ -1,0 +1,162 @@
+"""Where ring addresses are made: the one way from the engine's parts to host memory."""
+
+from amaranth import C, Cat, Module, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from niter.interface import HostWrite, PacketStream, ReadCommand, WriteKind
+from niter.stream import Ram
+
+from .geometry import Access, AccessKind, Geometry
+
+__all__ = ["AddressWrite", "RingPort"]
+
+
+class AddressWrite(data.Struct):
+    """Half of an address for the book: ``place`` and ``area`` as in ``Access``."""
+
+    place: 7
+    area: 2
+    high: 1
+    word: 32
+
+
+class RingPort(wiring.Component):
+    """Adds an access' offset to its area's address and issues it.
+
+    The addresses of all areas and of the indirect tables stand in one RAM, 32 bits wide,
+    and one adder serves reads and writes in two steps: an access takes four cycles. A read
+    leaves only when all writes before it were accepted.
+
+    Parameters
+    ----------
+    geometry
+        Size of the engine.
+    sources
+        Number of parts that ask; the first goes first.
+
+    Members
+    -------
+    i : In(stream.Signature(Access)), an array
+        What the parts want. An access is accepted when it is begun.
+    run : In(PacketStream)
+        Bytes of a longer write of source 0, which gives them ahead of the access.
+    book : In(AddressWrite), book_valid : In(1)
+        Stores half an address.
+    command : Out(stream.Signature(ReadCommand))
+    write : Out(HostWrite)
+    quiet : Out(1)
+        No accepted write is left inside.
+    """
+
+    def __init__(self, geometry: Geometry, sources: int):
+        self.geometry = geometry
+        self.sources = sources
+        super().__init__(
+            {
+                "i": In(stream.Signature(Access)).array(sources),
+                "run": In(PacketStream),
+                "book": In(AddressWrite),
+                "book_valid": In(1),
+                "command": Out(stream.Signature(ReadCommand)),
+                "write": Out(HostWrite),
+                "quiet": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):  # noqa: D102
+        m = Module()
+        bits = self.geometry.row_bits
+        m.submodules.addresses = addresses = Ram(shape=32, depth=8 * self.geometry.rows, init=[])
+        store = addresses.write_port()
+        load = addresses.read_port()
+        m.d.comb += [
+            store.addr.eq(Cat(self.book.high, self.book.area, self.book.place[:bits])),
+            store.data.eq(self.book.word),
+            store.en.eq(self.book_valid),
+        ]
+
+        read, write = self.command, self.write
+        value = Signal(16)
+        value_valid = Signal()
+        writing = Signal()
+        m.d.comb += writing.eq(write.command.valid | value_valid)
+        with m.If(read.ready):
+            m.d.sync += read.valid.eq(0)
+        with m.If(write.command.ready):
+            m.d.sync += write.command.valid.eq(0)
+        with m.If(write.data.ready & value_valid):
+            m.d.sync += value_valid.eq(0)
+
+        # Bytes of a run are on their way, and their command has yet to come.
+        ahead = Signal()
+        with m.If(self.run.valid):
+            m.d.sync += ahead.eq(1)
+        now = Signal(Access)
+        low = Signal(32)
+        carry = Signal()
+        address = Cat(low, (load.data + carry)[:32])
+        idle = Signal()
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.comb += idle.eq(1)
+                taken = C(0)
+                for number, i in enumerate(self.i):
+                    is_read = i.p.kind == AccessKind.READ
+                    allowed = ~writing & ~(is_read & read.valid)
+                    if number:
+                        allowed &= is_read | ~(self.run.valid | ahead)
+                    with m.If(i.valid & allowed & ~taken):
+                        m.d.comb += i.ready.eq(1)
+                        m.d.sync += now.eq(i.p)
+                        with m.If(i.p.run):
+                            m.d.sync += ahead.eq(0)
+                        m.next = "LOW"
+                    taken = taken | (i.valid & allowed)
+            with m.State("LOW"):
+                m.d.comb += load.addr.eq(Cat(C(0, 1), now.area, now.place[:bits]))
+                m.next = "HIGH"
+            with m.State("HIGH"):
+                m.d.comb += load.addr.eq(Cat(C(1, 1), now.area, now.place[:bits]))
+                m.d.sync += Cat(low, carry).eq(load.data + now.offset)
+                m.next = "ISSUE"
+            with m.State("ISSUE"):
+                with m.If(now.kind == AccessKind.READ):
+                    m.d.sync += [
+                        read.valid.eq(1),
+                        read.p.address.eq(address),
+                        read.p.length.eq(now.length),
+                        read.p.function.eq(now.function),
+                        read.p.context.eq(now.value),
+                    ]
+                with m.Else():
+                    m.d.sync += [
+                        write.command.valid.eq(1),
+                        write.command.p.address.eq(address),
+                        write.command.p.length.eq(now.length),
+                        write.command.p.function.eq(now.function),
+                        write.command.p.vector.eq(now.value),
+                        write.command.p.kind.eq(WriteKind.MEMORY),
+                    ]
+                    with m.If(now.kind == AccessKind.INTERRUPT):
+                        m.d.sync += write.command.p.kind.eq(WriteKind.INTERRUPT)
+                    with m.Elif(~now.run):
+                        m.d.sync += [value_valid.eq(1), value.eq(now.value)]
+                m.next = "IDLE"
+
+        # The run may not overtake a value that belongs to an access begun before it.
+        run_open = (idle | (now.kind != AccessKind.WRITE) | now.run) & ~value_valid
+        m.d.comb += [
+            self.quiet.eq(idle & ~writing),
+            write.data.valid.eq(value_valid | (self.run.valid & run_open)),
+            self.run.ready.eq(write.data.ready & run_open),
+            write.data.p.eq(self.run.p),
+        ]
+        with m.If(value_valid):
+            m.d.comb += [
+                write.data.p.data[:16].eq(value),
+                write.data.p.empty.eq(6),
+                write.data.p.last.eq(1),
+                write.data.p.error.eq(0),
+            ]
+        return m
