@@ -49,6 +49,17 @@ def test_arbiter_weights():
     assert order[-10:] == [0] * 10
 
 
+def test_arbiter_of_bare_beats():
+    dut = Arbiter(Beat, 2)
+    bench = Bench(dut, 1)
+    sent = [random_packets(random.Random(n), 10) for n in range(2)]
+    for index in range(2):
+        bench.send(dut.i[index], sent[index])
+    taken = bench.receive(dut.o, 20)
+    bench.run()
+    assert sorted(p.data for p in taken) == sorted(p.data for p in sent[0] + sent[1])
+
+
 def test_arbiter_of_single_transfers():
     dut = Arbiter(8, 2, packet=False)
     bench = Bench(dut, 1)

@@ -85,7 +85,9 @@ class Arbiter(wiring.Component):
         m.d.comb += [
             advance.eq(~self.o.valid | self.o.ready),
             valid.eq(inputs[grant].valid),
-            last.eq(beat_of(inputs[grant].payload).last if self.packet else 1),
+            last.eq(Array(beat_of(port.payload).last for port in self.i)[grant])
+            if self.packet
+            else last.eq(1),
         ]
         for index, port in enumerate(self.i):
             m.d.comb += port.ready.eq(advance & (grant == index))
