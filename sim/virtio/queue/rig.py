@@ -141,6 +141,8 @@ class Rig:
         What the device has got and nobody has worked on yet, of pushed queues.
     faults
         Functions that were reported.
+    suspects : set of int
+        Functions that may be faulty; a fault of any other fails the test.
     """
 
     def __init__(
@@ -181,6 +183,7 @@ class Rig:
         self.offers = StreamSink(dut, "offers", Offer, stalls=pauses("offers"))
         self.used = StreamSource(dut, "used", Used, stalls=pauses("used"))
         self.faults: list[int] = []
+        self.suspects: set[int] = set()
         self.chains: deque[DeviceChain] = deque()
         self.arrived = Event()
         self._taking = Lock()
@@ -204,6 +207,7 @@ class Rig:
     async def _watch_faults(self) -> None:
         while True:
             self.faults.append((await self.fault_sink.recv()).function)
+            assert self.faults[-1] in self.suspects, f"fault of function {self.faults[-1]}"
 
     async def _collect(self) -> None:
         """Put chains of pushed queues together."""

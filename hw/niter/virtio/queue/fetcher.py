@@ -395,8 +395,9 @@ class Fetcher(wiring.Component):
                             m.next = "READ INDEX"
                         with m.Elif(~row.armed):
                             m.next = "ARM"
-                    with m.Elif(hint_valid & (step != 0) & (ahead <= size)):
-                        # The driver says what a read would find.
+                    with m.Elif(hint_valid & ~row.reading_index & (step != 0) & (ahead <= size)):
+                        # The driver says what a read would find; one that is under way
+                        # may find less.
                         m.d.sync += [
                             row.seen.eq(index),
                             row.lag.eq(ahead),

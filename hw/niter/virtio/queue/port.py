@@ -77,26 +77,32 @@ class RingPort(wiring.Component):
         ]
 
         read, write = self.command, self.write
-        value = Signal(16)
-        value_valid = Signal()
         writing = Signal()
-        m.d.comb += writing.eq(write.command.valid | value_valid)
+        m.d.comb += writing.eq(write.command.valid | write.data.valid)
         with m.If(read.ready):
             m.d.sync += read.valid.eq(0)
         with m.If(write.command.ready):
             m.d.sync += write.command.valid.eq(0)
-        with m.If(write.data.ready & value_valid):
-            m.d.sync += value_valid.eq(0)
 
-        # Bytes of a run are on their way, and their command has yet to come.
-        ahead = Signal()
-        with m.If(self.run.valid):
-            m.d.sync += ahead.eq(1)
         now = Signal(Access)
         low = Signal(32)
         carry = Signal()
         address = Cat(low, (load.data + carry)[:32])
         idle = Signal()
+
+        # Bytes of a run pass, unless a value that was asked for earlier has to go first.
+        run_open = idle | (now.kind != AccessKind.WRITE) | now.run
+        with m.If(~write.data.valid | write.data.ready):
+            m.d.comb += self.run.ready.eq(run_open)
+            m.d.sync += [
+                write.data.valid.eq(self.run.valid & run_open),
+                write.data.p.eq(self.run.p),
+            ]
+        # Bytes of a run are on their way, and their command has yet to come.
+        ahead = Signal()
+        with m.If(self.run.valid):
+            m.d.sync += ahead.eq(1)
+
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += idle.eq(1)
@@ -141,22 +147,13 @@ class RingPort(wiring.Component):
                     with m.If(now.kind == AccessKind.INTERRUPT):
                         m.d.sync += write.command.p.kind.eq(WriteKind.INTERRUPT)
                     with m.Elif(~now.run):
-                        m.d.sync += [value_valid.eq(1), value.eq(now.value)]
+                        m.d.sync += [
+                            write.data.valid.eq(1),
+                            write.data.p.data[:16].eq(now.value),
+                            write.data.p.empty.eq(6),
+                            write.data.p.last.eq(1),
+                        ]
                 m.next = "IDLE"
 
-        # The run may not overtake a value that belongs to an access begun before it.
-        run_open = (idle | (now.kind != AccessKind.WRITE) | now.run) & ~value_valid
-        m.d.comb += [
-            self.quiet.eq(idle & ~writing),
-            write.data.valid.eq(value_valid | (self.run.valid & run_open)),
-            self.run.ready.eq(write.data.ready & run_open),
-            write.data.p.eq(self.run.p),
-        ]
-        with m.If(value_valid):
-            m.d.comb += [
-                write.data.p.data[:16].eq(value),
-                write.data.p.empty.eq(6),
-                write.data.p.last.eq(1),
-                write.data.p.error.eq(0),
-            ]
+        m.d.comb += self.quiet.eq(idle & ~writing)
         return m

@@ -1,6 +1,6 @@
 """Gives chains back: the used rings and the interrupts."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import C, Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -188,7 +188,7 @@ class UsedWriter(wiring.Component):
                 # The first entry is in hand; later ones join if they are there in time.
                 m.d.comb += self.i.ready.eq(same)
                 m.d.sync += [
-                    entry.eq(Cat(self.i.p.head, 0, self.i.p.length)),
+                    entry.eq(Cat(self.i.p.head, C(0, 16), self.i.p.length)),
                     more.eq(self.i.p.more),
                     row.index.eq(row.index + 1),
                     row.partial.eq(row.partial + 1),
