@@ -116,6 +116,8 @@ class FrameMeta(data.Struct):
         Bytes in the frame, without FCS.
     function : 3 bits
         ``tx``: the function that sent it. ``rx``: the function that it is for.
+    functions : 8 bits
+        ``rx``: all functions that it is for, a bit each, until each has its copy.
     port : 2 bits
         ``tx``: the wire port that it leaves by. ``rx``: the one that it came by.
     local : 1 bit
@@ -123,8 +125,8 @@ class FrameMeta(data.Struct):
     vni : 24 bits
         Network identifier of the overlay that the frame belongs to.
     underlay : 1 bit
-        A frame of the wire's own network, to or from the card itself: it belongs to no
-        function and is not encapsulated.
+        The frame belongs to no function: it is of the wire's own network, to or from the
+        card itself, or its function is not known yet. It is not encapsulated.
     answer : 1 bit
         The card made this frame, to answer one of the function.
     tunnel : 10 bits
@@ -147,6 +149,7 @@ class FrameMeta(data.Struct):
 
     length: 14
     function: 3
+    functions: 8
     port: 2
     local: 1
     underlay: 1

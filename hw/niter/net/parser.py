@@ -68,9 +68,10 @@ class Parser(Stage):
                     whole = (8 - empty) // 2
                     m.d.comb += [stop.eq(max(whole - 1, 0)), partial.eq(whole == 0)]
         overlong = Signal()
+        first = Signal(init=1)
         m.d.comb += [
             overlong.eq(beats == HEADER_BEATS),
-            skip.eq(dissector.done | overlong),
+            skip.eq((dissector.done | overlong) & ~first),
             step.eq(self.i.valid & queue.i.ready & feeding),
             self.i.ready.eq(queue.i.ready & feeding & (skip | (lane == stop))),
             queue.i.valid.eq(self.i.valid & feeding & (skip | (lane == stop))),
@@ -97,7 +98,6 @@ class Parser(Stage):
         # What belongs to the frame being read, and to the one that leaves.
         arriving = Signal(FrameMeta)
         leaving = Signal(FrameMeta)
-        first = Signal(init=1)
         handed = Signal()
         occupied = Signal()
         known = Signal()

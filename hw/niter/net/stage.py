@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from amaranth import Module
+from amaranth import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import ceil_log2
@@ -90,6 +90,19 @@ class Stage(wiring.Component):
             }
         )
         self.csr.memory_map = self._bus.memory_map
+
+    def gate(self, m: Module) -> Signal:
+        """Connect ``i`` to ``o``, holding each frame back at its first beat.
+
+        Returns a register for the stage to set in the cycle in which it has decided about
+        the frame on ``i``; the frame then passes, and the register falls behind its last
+        beat. What the stage writes into ``o.payload.meta`` it assigns after this call.
+        """
+        decided = Signal()
+        m.d.comb += pass_frame(self.i, self.o, decided)
+        with m.If(self.o.valid & self.o.ready & self.i.payload.packet.last):
+            m.d.sync += decided.eq(0)
+        return decided
 
     def control(self, m: Module) -> None:
         """Put the registers and blocks into ``m`` and on the stage's bus."""

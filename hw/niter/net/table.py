@@ -17,7 +17,7 @@ class Table(wiring.Component):
 
     Software writes a word at a time and cannot read back. All words are zero after
     configuration; a reset of the clock domain leaves them. Gateware reads with a latency of
-    one cycle, and sees a word written in the same cycle either before or after the write.
+    one cycle and sees a word written in the same cycle either before or after the write.
 
     Parameters
     ----------
@@ -27,18 +27,24 @@ class Table(wiring.Component):
         Words.
     doc
         What stands in the table, for the generated documents.
+    registered
+        Read from block RAM. If not, ``data`` follows ``addr`` in the same cycle, from LUTs:
+        for a handful of words.
 
     Members
     -------
     addr : In
         Word to read.
+    en : In(1)
+        Read it; high unless assigned.
     data : Out(shape)
-        The word at ``addr`` of the cycle before.
+        The word at ``addr`` of the last cycle in which ``en`` was high.
     bus : In(csr.Signature)
         Write access.
     """
 
-    def __init__(self, shape: Any, depth: int, doc: str):
+    def __init__(self, shape: Any, depth: int, doc: str, *, registered: bool = True):
+        self.registered = registered
         self.depth = depth
         self.doc = doc
         addr_width = ceil_log2(depth)
@@ -46,6 +52,7 @@ class Table(wiring.Component):
         super().__init__(
             {
                 "addr": In(addr_width),
+                "en": In(1, init=1),
                 "data": Out(shape),
                 "bus": In(csr.Signature(addr_width=addr_width)),
             }
@@ -57,7 +64,7 @@ class Table(wiring.Component):
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         m.submodules.storage = self._storage
-        read = self._storage.read_port()
+        read = self._storage.read_port(domain="sync" if self.registered else "comb")
         write = self._storage.write_port()
         m.d.comb += [
             read.addr.eq(self.addr),
@@ -66,4 +73,6 @@ class Table(wiring.Component):
             write.data.eq(self.bus.w_data),
             write.en.eq(self.bus.w_stb),
         ]
+        if self.registered:
+            m.d.comb += read.en.eq(self.en)
         return m

@@ -1,0 +1,80 @@
+"""Congestion marks that a frame met in its tunnel go on inside it."""
+
+from amaranth import Cat, Module, Mux, Signal
+
+from niter.interface import Verdict
+
+from .stage import Stage, pass_frame
+
+__all__ = ["CombineEcn"]
+
+_NOT_ECT, _ECT1, _ECT0, _CE = range(4)
+
+
+class CombineEcn(Stage):
+    """Combines ``meta.outer_ecn`` with the ECN field of the frame's own IP header as RFC 6040,
+    4.2 says: CE outside makes CE inside, or the verdict ``CONGESTION`` when the inner
+    transport knows no ECN; ECT(1) outside makes ECT(1) of ECT(0). The IPv4 header checksum
+    is corrected (RFC 1624). Frames that are not IP pass.
+
+    Combinational.
+    """
+
+    def elaborate(self, platform):  # noqa: D102
+        m = Module()
+        self.control(m)
+        m.d.comb += pass_frame(self.i, self.o)
+        packet, meta = self.i.payload.packet, self.i.payload.meta
+        headers = meta.headers
+        out = self.o.payload
+
+        inner = headers.tos[:2]
+        is_ip = headers.ipv4 | headers.ipv6
+        marked = Signal()
+        weakened = Signal()
+        m.d.comb += [
+            marked.eq(is_ip & (meta.outer_ecn == _CE)),
+            weakened.eq(is_ip & (meta.outer_ecn == _ECT1) & (inner == _ECT0)),
+        ]
+        with m.If(marked & (inner == _NOT_ECT) & (meta.verdict == Verdict.PASS)):
+            m.d.comb += out.meta.verdict.eq(Verdict.CONGESTION)
+
+        # The field changes by -1, +1 or +2, and the checksum, which is its complement's sum,
+        # by the opposite. A borrow is taken once more.
+        beat = Signal(3)
+        change = Signal()
+        checksum = Signal(16)
+        decrement = Signal(2)
+        lowered = Signal(17)
+        corrected = Signal(16)
+        ecn = Signal(2)
+        tagged = headers.vlan
+        big_endian = packet.data.word_select(Mux(tagged, 2, 0), 16)
+        m.d.comb += [
+            change.eq((marked & (inner != _CE)) | weakened),
+            ecn.eq(Mux(marked, _CE, _ECT1)),
+            checksum.eq(Cat(big_endian[8:], big_endian[:8])),
+            decrement.eq(_CE - inner),
+            lowered.eq(checksum - decrement),
+            corrected.eq(lowered[:16] - lowered[16]),
+        ]
+        with m.If(weakened):
+            plus = Signal(17)
+            m.d.comb += [plus.eq(checksum + 1), corrected.eq(plus[:16] + plus[16])]
+        with m.If(self.i.valid & self.i.ready):
+            with m.If(packet.last):
+                m.d.sync += beat.eq(0)
+            with m.Elif(~beat.all()):
+                m.d.sync += beat.eq(beat + 1)
+
+        # The type of service is byte 15, or 19 behind a tag; in IPv6 it is four bits on.
+        byte = out.packet.data.word_select(Mux(tagged, 3, 7), 8)
+        with m.If(change & (beat == Mux(tagged, 2, 1))):
+            with m.If(headers.ipv4):
+                m.d.comb += byte[:2].eq(ecn)
+            with m.Else():
+                m.d.comb += byte[4:6].eq(ecn)
+        with m.If(change & headers.ipv4 & (beat == 3)):
+            field = out.packet.data.word_select(Mux(tagged, 2, 0), 16)
+            m.d.comb += field.eq(Cat(corrected[8:], corrected[:8]))
+        return m

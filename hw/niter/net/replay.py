@@ -1,0 +1,98 @@
+"""A frame buffer that can give out its oldest frame more than once."""
+
+from amaranth import Module, Signal
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from niter.interface import Beat, FrameMeta, FrameStream
+
+__all__ = ["Replay"]
+
+
+class Replay(wiring.Component):
+    """Queues the beats of a frame that leaves and of one that arrives behind it.
+
+    A frame goes through without waiting for its end, in 2 cycles and one more between two
+    frames, however long it is. A frame for which ``keep`` is high stays in storage until
+    its last copy has gone; it must fit in whole.
+
+    Parameters
+    ----------
+    depth
+        Beats of storage, a power of two; a frame of one less can be kept.
+
+    Members
+    -------
+    i : In(FrameStream)
+        Frames.
+    o : Out(FrameStream)
+        Frames. Their meta is the one of the first beat.
+    keep : In(1)
+        The frame on ``o`` must be kept; valid with every beat.
+    again : In(1)
+        Behind the last beat on ``o`` comes the same frame once more.
+    """
+
+    i: In(FrameStream)
+    o: Out(FrameStream)
+    keep: In(1)
+    again: In(1)
+
+    def __init__(self, depth: int):
+        self.depth = depth
+        super().__init__()
+
+    def elaborate(self, platform):  # noqa: D102
+        m = Module()
+        m.submodules.storage = storage = memory.Memory(shape=Beat, depth=self.depth, init=[])
+        write = storage.write_port()
+        read = storage.read_port()
+        bits = ceil_log2(self.depth)
+
+        # Beats from `base` to `tail` are occupied, `head` is the next to be fetched.
+        base = Signal(bits + 1)
+        head = Signal(bits + 1)
+        tail = Signal(bits + 1)
+        arriving = Signal(FrameMeta)
+        waiting = Signal()
+        inside = Signal()
+        leaving = Signal(FrameMeta)
+        occupied = Signal()
+        fetched = Signal()
+        room = Signal()
+        done = Signal()
+        m.d.comb += [
+            room.eq((tail ^ base) != self.depth),
+            self.i.ready.eq(room & (inside | ~waiting)),
+            write.addr.eq(tail),
+            write.data.eq(self.i.payload.packet),
+            write.en.eq(self.i.valid & self.i.ready),
+            self.o.payload.packet.eq(read.data),
+            self.o.payload.meta.eq(leaving),
+            self.o.valid.eq(fetched & occupied),
+            done.eq(self.o.valid & self.o.ready & read.data.last),
+            read.addr.eq(head),
+            read.en.eq((~fetched | (self.o.valid & self.o.ready)) & ~done),
+        ]
+        with m.If(write.en):
+            m.d.sync += [tail.eq(tail + 1), inside.eq(~self.i.payload.packet.last)]
+            with m.If(~inside):
+                m.d.sync += [arriving.eq(self.i.payload.meta), waiting.eq(1)]
+        with m.If(waiting & ~occupied):
+            m.d.sync += [leaving.eq(arriving), waiting.eq(0), occupied.eq(1)]
+
+        with m.If(read.en):
+            m.d.sync += fetched.eq(head != tail)
+            with m.If(head != tail):
+                m.d.sync += head.eq(head + 1)
+        with m.If(occupied & ~self.keep):
+            # Its beats are free as soon as they are fetched, all but the one on `o`.
+            m.d.sync += base.eq(head)
+        with m.If(done):
+            m.d.sync += fetched.eq(0)
+            with m.If(self.keep & self.again):
+                m.d.sync += head.eq(base)
+            with m.Else():
+                m.d.sync += [occupied.eq(0), base.eq(head)]
+        return m
