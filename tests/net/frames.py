@@ -28,7 +28,9 @@ CATALOGUE = {
     "udp": _ETHER / _IP / _UDP / b"payload",
     "padded": _ETHER / _IP / _UDP / b"x" / Padding(b"\0" * 17),
     "icmp": _ETHER / _IP / ICMP(type=8, code=0) / b"ping",
-    "options": _ETHER / IP(src="10.0.0.1", dst="10.0.0.2", options=[IPOption_Router_Alert()]) / _TCP,
+    "options": _ETHER
+    / IP(src="10.0.0.1", dst="10.0.0.2", options=[IPOption_Router_Alert()])
+    / _TCP,
     "tagged": _ETHER / Dot1Q(vlan=77, prio=5) / _IP / _UDP / b"1234567890",
     "double_tagged": _ETHER / Dot1Q(vlan=77) / Dot1Q(vlan=78) / _IP / _UDP,
     "fragment": _ETHER / IP(src="10.0.0.1", dst="10.0.0.2", proto=17, frag=100) / (b"f" * 64),

@@ -1,17 +1,17 @@
 import random
+from socket import AF_INET6, inet_pton
 
 import pytest
 from amaranth.lib.crc import catalog
-from niter.interface import Headers, Verdict
-from niter.net.config import OverlayConfig
-from niter.net.parser import Parser
-from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6ND_NS, IPv6
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 from scapy.packet import NoPayload
 from scapy.utils import inet_aton
-from socket import AF_INET6, inet_pton
 
+from niter.interface import Headers, Verdict
+from niter.net.config import OverlayConfig
+from niter.net.parser import Parser
 from tests.net.frames import CATALOGUE, IPV6_KINDS
 from tests.support.stream import SEEDS, STALLS, Bench, Packet
 
@@ -131,7 +131,9 @@ def _words(value, count):
 def run(frames, *, ipv6=True, seed=1, stalls=(0, 0)):
     dut = Parser(OverlayConfig(ipv6=ipv6))
     bench = Bench(dut, seed)
-    packets = [Packet(f, sideband={"meta": {"length": len(f), "vni": n}}) for n, f in enumerate(frames)]
+    packets = [
+        Packet(f, sideband={"meta": {"length": len(f), "vni": n}}) for n, f in enumerate(frames)
+    ]
     bench.send(dut.i, packets, stall=stalls[0])
     out = bench.receive(dut.o, len(packets), stall=stalls[1])
     cycles = bench.run(limit=400 * len(frames) + 1000)
@@ -167,7 +169,9 @@ def test_without_ipv6_it_stops_at_the_ethertype():
         check(meta, frame, ipv6=False)
 
 
-@pytest.mark.parametrize("name", ["padded", "options", "tagged", "arp", "lldp", "chain6", "solicitation6"])
+@pytest.mark.parametrize(
+    "name", ["padded", "options", "tagged", "arp", "lldp", "chain6", "solicitation6"]
+)
 def test_truncation_is_malformed_and_the_next_frame_is_not_touched(name):
     whole = bytes(CATALOGUE[name])
     headers = expected_headers(whole)
@@ -230,7 +234,13 @@ def test_an_earlier_verdict_stands():
     dut = Parser(OverlayConfig())
     bench = Bench(dut, 1)
     meta = {"length": 20, "verdict": Verdict.PORT_CLOSED}
-    bench.send(dut.i, [Packet(bytes(20), sideband={"meta": meta}), Packet(bytes(20), error=True, sideband={"meta": meta})])
+    bench.send(
+        dut.i,
+        [
+            Packet(bytes(20), sideband={"meta": meta}),
+            Packet(bytes(20), error=True, sideband={"meta": meta}),
+        ],
+    )
     out = bench.receive(dut.o, 2)
     bench.run()
     assert [p.sideband["meta"].verdict for p in out] == [Verdict.PORT_CLOSED] * 2

@@ -1,8 +1,16 @@
 """What an overlay is built with."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-__all__ = ["OverlayConfig"]
+if TYPE_CHECKING:
+    from .stage import Stage
+
+__all__ = ["OverlayConfig", "StageList"]
+
+#: A pipeline as it stands in a configuration.
+StageList = tuple[tuple[str, Callable[["OverlayConfig"], "Stage"]], ...]
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,9 @@ class OverlayConfig:
     replay_beats
         Depth of the replay buffers in beats of 8 bytes, a power of two: the longest frame
         that can be replicated.
+    transmit, receive
+        The stages of the two pipelines, first to last: a name and what makes the stage of this
+        configuration. None stands for ``niter.net.TRANSMIT`` and ``niter.net.RECEIVE``.
 
     Raises
     ------
@@ -50,6 +61,8 @@ class OverlayConfig:
     addresses: int = 4
     replicas: int = 16
     replay_beats: int = 512
+    transmit: StageList | None = None
+    receive: StageList | None = None
 
     def __post_init__(self):
         for name, low, high in (

@@ -68,9 +68,7 @@ class Decapsulate(Stage):
 
     def __init__(self, config: OverlayConfig):
         self.config = config
-        self._endpoint = Table(
-            16, 16, "Addresses of the card's tunnel endpoint.", registered=False
-        )
+        self._endpoint = Table(16, 16, "Addresses of the card's tunnel endpoint.", registered=False)
         super().__init__(blocks={"endpoint": self._endpoint})
         self._state = Signal(_State)
         self._index = Signal(5)
@@ -166,15 +164,14 @@ class Decapsulate(Stage):
     def _ethernet(self, m):
         with m.Case(_State.ETHERNET):
             m.d.comb += self._endpoint.addr.eq(EndpointWords.MAC | self._index[:2])
-            with m.If(self._index == 6):
-                with m.Switch(self._word):
-                    with m.Case(EtherType.IPV4):
-                        self._enter(m, _State.IPV4)
-                    if self.config.ipv6:
-                        with m.Case(EtherType.IPV6):
-                            self._enter(m, _State.IPV6)
-                    with m.Default():
-                        self._reject_if(m, 1, Verdict.NOT_TUNNEL)
+            with m.If(self._index == 6), m.Switch(self._word):
+                with m.Case(EtherType.IPV4):
+                    self._enter(m, _State.IPV4)
+                if self.config.ipv6:
+                    with m.Case(EtherType.IPV6):
+                        self._enter(m, _State.IPV6)
+                with m.Default():
+                    self._reject_if(m, 1, Verdict.NOT_TUNNEL)
             with m.Elif(self._index < 3):
                 self._reject_if(m, ~self._own, Verdict.NOT_TUNNEL)
 

@@ -132,9 +132,12 @@ class Dissector(wiring.Component):
             with m.Case(IpProtocol.ICMP, IpProtocol.ICMPV6):
                 m.d.comb += self._follows.eq(_State.ICMP)
             if self.ipv6:
-                with m.Case(
-                    IpProtocol.HOP_BY_HOP, IpProtocol.ROUTING, IpProtocol.DESTINATION_OPTIONS
-                ), m.If(self.headers.ipv6):
+                with (
+                    m.Case(
+                        IpProtocol.HOP_BY_HOP, IpProtocol.ROUTING, IpProtocol.DESTINATION_OPTIONS
+                    ),
+                    m.If(self.headers.ipv6),
+                ):
                     m.d.comb += self._follows.eq(_State.EXTENSION)
                 with m.Case(IpProtocol.FRAGMENT), m.If(self.headers.ipv6):
                     m.d.comb += self._follows.eq(_State.FRAGMENT)
@@ -199,7 +202,7 @@ class Dissector(wiring.Component):
                 self._refuse_if(m, (word[12:] != 4) | (word[8:12] < 5))
             with m.Case(1):
                 m.d.comb += self._slack.eq(2)
-                short = (word[2:] < self._skip[1:5] + 5)
+                short = word[2:] < self._skip[1:5] + 5
                 self._refuse_if(m, self._beyond | short)
             with m.Case(3):
                 m.d.sync += headers.fragment.eq(word[:14] != 0)
@@ -279,9 +282,7 @@ class Dissector(wiring.Component):
             m.d.sync += [headers.l4.eq(1), headers.l4_source.eq(word)]
             self._enter(m, _State.DONE)
             if self.ipv6:
-                with m.If(
-                    headers.ipv6 & (word[8:] == NeighbourDiscovery.NEIGHBOUR_SOLICITATION)
-                ):
+                with m.If(headers.ipv6 & (word[8:] == NeighbourDiscovery.NEIGHBOUR_SOLICITATION)):
                     self._enter(m, _State.SOLICITATION)
         if self.ipv6:
             with m.Case(_State.SOLICITATION):

@@ -4,6 +4,7 @@ from amaranth import Cat, Module, Mux, Signal
 
 from niter.interface import Verdict
 
+from .config import OverlayConfig
 from .stage import Stage, pass_frame
 
 __all__ = ["CombineEcn"]
@@ -18,7 +19,16 @@ class CombineEcn(Stage):
     is corrected (RFC 1624). Frames that are not IP pass.
 
     Combinational.
+
+    Parameters
+    ----------
+    config
+        Not looked at.
     """
+
+    def __init__(self, config: OverlayConfig):
+        self.config = config
+        super().__init__()
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()

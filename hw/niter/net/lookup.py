@@ -6,6 +6,8 @@ from amaranth.lib.crc import catalog
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from niter import csr
+
 from .table import Table
 
 __all__ = ["MAPPING_HASH", "SLOT_WORDS", "KeyKind", "Lookup"]
@@ -36,9 +38,9 @@ class Lookup(wiring.Component):
     An entry is a sequence of 18-bit words at positions 0, 1, …; a slot holds six, and the
     second slot of a bucket continues an IPv6 entry. The low 16 bits are, in this order,
     the network identifier's bits 15:0, the key from its least significant word on (3, 2 or 8
-    words), and the value (1, 3 or 3 words, the most significant first). Bits 17:16 are the ``KeyKind`` at
-    position 0 and bits 17:16, 19:18, 21:20 and 23:22 of the network identifier at positions
-    1 to 4; zero elsewhere. Word ``w`` of slot ``s`` stands at table address
+    words), and the value (1, 3 or 3 words, the most significant first). Bits 17:16 are the
+    ``KeyKind`` at position 0 and bits 17:16, 19:18, 21:20 and 23:22 of the network identifier
+    at positions 1 to 4; zero elsewhere. Word ``w`` of slot ``s`` stands at table address
     ``w * slots + s``; slots ``2 b`` and ``2 b + 1`` are bucket ``b``.
 
     ``MAPPING_HASH`` over the words of network identifier (bits 15:0) and key, and then the
@@ -91,7 +93,7 @@ class Lookup(wiring.Component):
                 "done": Out(1),
                 "hit": Out(1),
                 "value": Out(48),
-                "bus": In(self._table.bus.signature),
+                "bus": In(csr.Signature(addr_width=self._table.bus.addr_width)),
             }
         )
         self.bus.memory_map = self._table.bus.memory_map

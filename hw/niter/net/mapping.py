@@ -74,9 +74,7 @@ class Mapping(Stage):
             lookup.vni.eq(meta.vni),
             lookup.mac.eq(headers.destination),
             lookup.ip.eq(address),
-            lookup.kind.eq(
-                Mux(asking, Mux(headers.arp, KeyKind.IPV4, KeyKind.IPV6), KeyKind.MAC)
-            ),
+            lookup.kind.eq(Mux(asking, Mux(headers.arp, KeyKind.IPV4, KeyKind.IPV6), KeyKind.MAC)),
             out.resolved.eq(resolved),
             out.neighbour.eq(lookup.value),
         ]

@@ -5,6 +5,7 @@ from amaranth import Module
 from niter import csr
 from niter.interface import Verdict
 
+from .config import OverlayConfig
 from .stage import Stage, pass_frame
 
 __all__ = ["SizeLimit"]
@@ -22,9 +23,15 @@ class SizeLimit(Stage):
     The tunnel adds its headers to a frame and must not be fragmented (RFC 7348, 4.3), so the
     limit is what the underlay carries less these headers. A VLAN tag does not count.
     Combinational.
+
+    Parameters
+    ----------
+    config
+        Not looked at.
     """
 
-    def __init__(self):
+    def __init__(self, config: OverlayConfig):
+        self.config = config
         self._limit = Limit()
         super().__init__(registers={"limit": self._limit})
 

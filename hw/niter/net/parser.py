@@ -2,7 +2,6 @@
 
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib.crc import catalog
-from amaranth.lib.wiring import connect, flipped
 
 from niter.interface import Beat, FrameMeta, Verdict
 from niter.stream import Fifo
@@ -59,8 +58,9 @@ class Parser(Stage):
         step = Signal()
         beats = Signal(range(HEADER_BEATS + 1))
         skip = Signal()
-        words = Cat(packet.data[8:16], packet.data[0:8]), *(
-            Cat(packet.data[n + 8 : n + 16], packet.data[n : n + 8]) for n in (16, 32, 48)
+        words = (
+            Cat(packet.data[8:16], packet.data[0:8]),
+            *(Cat(packet.data[n + 8 : n + 16], packet.data[n : n + 8]) for n in (16, 32, 48)),
         )
         with m.Switch(packet.empty):
             for empty in range(8):

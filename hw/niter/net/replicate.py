@@ -46,7 +46,6 @@ class Replicate(Stage):
         connect(m, flipped(self.i), buffer.i)
         meta = buffer.o.payload.meta
         out = self.o.payload.meta
-        packet = buffer.o.payload.packet
 
         single = Signal()
         m.d.comb += single.eq(

@@ -97,7 +97,8 @@ class Steer(Stage):
                 m.d.sync += owner.eq(1)
                 with m.If(member & equal & data[16]):
                     m.d.sync += network.eq(1)
-                    with m.If(owner & ~(meta.local & (meta.function == function))):
+                    own = meta.local & ~meta.answer & (meta.function == function)
+                    with m.If(owner & ~own):
                         m.d.sync += found.bit_select(function, 1).eq(1)
                 with m.If(function == self.config.functions - 1):
                     m.d.sync += [reading.eq(0), decided.eq(1)]

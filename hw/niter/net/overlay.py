@@ -1,0 +1,160 @@
+"""The overlay: everything between the network devices and the frame buffers of the wire."""
+
+from amaranth import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from niter import csr
+from niter.interface import FrameBeat, FrameStream
+from niter.stream import Arbiter, PacketFifo
+
+from .config import OverlayConfig, StageList
+from .decapsulate import Decapsulate
+from .drop import Drop
+from .ecn import CombineEcn
+from .encapsulate import Encapsulate
+from .mapping import Mapping
+from .mtu import SizeLimit
+from .neighbour import Neighbour
+from .parser import Parser
+from .pipeline import Pipeline
+from .replicate import Deliver, Replicate
+from .source import SourceCheck
+from .stage import decoder_of
+from .steer import Steer
+from .underlay import Divert
+
+__all__ = ["RECEIVE", "TRANSMIT", "Overlay"]
+
+#: From the network devices to the wire.
+TRANSMIT: StageList = (
+    ("parser", Parser),
+    ("source", SourceCheck),
+    ("mapping", Mapping),
+    ("neighbour", Neighbour),
+    ("replicate", Replicate),
+    ("size", SizeLimit),
+    ("encapsulate", Encapsulate),
+    ("drop", Drop),
+)
+
+#: From the tunnels to the network devices.
+RECEIVE: StageList = (
+    ("parser", Parser),
+    ("ecn", CombineEcn),
+    ("steer", Steer),
+    ("deliver", Deliver),
+    ("drop", Drop),
+)
+
+#: Beats that wait for the transmit pipeline to answer what the underlay asks.
+_UNDERLAY_BEATS = 16
+
+
+class Overlay(wiring.Component):
+    """Carries the frames of tenants over an IP network, and brings them back.
+
+    ::
+
+        i_host ──┬─ transmit: parse, check, map, answer, replicate, encapsulate ─── o_wire
+                 │                                          (local frames come back
+        underlay's ARP and ND                                 through the card's buffer)
+                 │                                                      │
+        i_wire ──┴─ decapsulate ──┬─ receive: parse, ECN, steer, deliver ─── o_host
+        i_local ──────────────────┘
+
+    What stays on the card (frames between two of its functions, answers to ARP and ND) leaves
+    by ``o_wire`` with ``meta.local`` set. The card passes it through a buffer that fills in its
+    checksum slots, and gives it back by ``i_local`` with its meta unchanged.
+
+    Questions of the underlay for the card's own addresses are answered by the transmit
+    pipeline from entries of the network ``UNDERLAY_VNI``; those that come while it has no
+    time are lost.
+
+    Parameters
+    ----------
+    config
+        Sizes, switches and the lists of stages.
+
+    Members
+    -------
+    i_host : In(FrameStream)
+        Frames from the functions. Meta: ``function``, ``length``, ``inner_checksum``.
+    o_wire : Out(FrameStream)
+        Frames to the wire (``port``), or back to this card (``local``).
+    i_wire : In(FrameStream)
+        Frames from the wire. Meta: ``port``, ``length``.
+    i_local : In(FrameStream)
+        Local frames, as they left by ``o_wire``.
+    o_host : Out(FrameStream)
+        Frames to the functions. Meta: ``function``, ``length``, ``hash``, ``headers``.
+    csr : In(csr.Signature)
+        Registers: ``transmit`` and ``receive`` with a window for each stage, ``tunnel``.
+    """
+
+    def __init__(self, config: OverlayConfig):
+        self.config = config
+        self.transmit = Pipeline(_make(config, config.transmit or TRANSMIT))
+        self.receive = Pipeline(_make(config, config.receive or RECEIVE))
+        self.decapsulate = Decapsulate(config)
+        self._decoder = decoder_of(
+            {
+                "transmit": self.transmit.csr,
+                "receive": self.receive.csr,
+                "tunnel": self.decapsulate.csr,
+            }
+        )
+        super().__init__(
+            {
+                "i_host": In(FrameStream),
+                "o_wire": Out(FrameStream),
+                "i_wire": In(FrameStream),
+                "i_local": In(FrameStream),
+                "o_host": Out(FrameStream),
+                "csr": In(csr.Signature(addr_width=self._decoder.bus.addr_width)),
+            }
+        )
+        self.csr.memory_map = self._decoder.bus.memory_map
+
+    def elaborate(self, platform):  # noqa: D102
+        m = Module()
+        m.submodules.decoder = self._decoder
+        connect(m, flipped(self.csr), self._decoder.bus)
+        m.submodules.transmit = self.transmit
+        m.submodules.receive = self.receive
+        m.submodules.decapsulate = self.decapsulate
+        m.submodules.divert = divert = Divert(self.config)
+        m.submodules.underlay = underlay = PacketFifo(
+            FrameBeat, _UNDERLAY_BEATS, packets=4, drop=True
+        )
+
+        # Nothing but the named members comes from outside: what a stage sets is its own.
+        m.submodules.from_host = from_host = Arbiter(FrameBeat, 2)
+        _take(m, self.i_host, from_host.i[0], "length", "function", "inner_checksum")
+        _take(m, underlay.o, from_host.i[1], "length", "port", "underlay")
+        connect(m, from_host.o, self.transmit.i)
+        connect(m, self.transmit.o, flipped(self.o_wire))
+
+        m.submodules.from_tunnel = from_tunnel = Arbiter(FrameBeat, 2)
+        _take(m, self.i_wire, divert.i, "length", "port")
+        connect(m, divert.o_underlay, underlay.i)
+        connect(m, divert.o, self.decapsulate.i)
+        connect(m, self.decapsulate.o, from_tunnel.i[0])
+        _take(m, self.i_local, from_tunnel.i[1], "length", "function", "vni", "local", "answer")
+        connect(m, from_tunnel.o, self.receive.i)
+        connect(m, self.receive.o, flipped(self.o_host))
+        return m
+
+
+def _make(config, stages):
+    return {name: make(config) for name, make in stages}
+
+
+def _take(m, i, o, *names):
+    """Connect two frame streams, but of the meta only what is named."""
+    m.d.comb += [
+        o.payload.packet.eq(i.payload.packet),
+        o.valid.eq(i.valid),
+        i.ready.eq(o.ready),
+        *(o.payload.meta[name].eq(i.payload.meta[name]) for name in names),
+    ]

@@ -1,0 +1,88 @@
+"""Frames from the wire that speak to the card itself, not to a tenant."""
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from niter.interface import BEAT_BYTES, FrameBeat, FrameStream
+from niter.stream import PipeRegister
+
+from .config import OverlayConfig
+from .protocol import EtherType, IpProtocol
+
+__all__ = ["Divert"]
+
+
+def _big_endian(packet, at):
+    """The 16 bits at byte ``at`` of a beat."""
+    return Cat(packet.data.word_select(at + 1, 8), packet.data.word_select(at, 8))
+
+
+class Divert(wiring.Component):
+    """Sends ARP, and with IPv6 also ICMPv6, another way than everything else.
+
+    Latency 1 cycle, 2 with IPv6.
+
+    Parameters
+    ----------
+    config
+        ``ipv6``.
+
+    Members
+    -------
+    i : In(FrameStream)
+        Frames from the wire.
+    o : Out(FrameStream)
+        Frames that may be tunnelled.
+    o_underlay : Out(FrameStream)
+        The others, marked ``meta.underlay``.
+    """
+
+    i: In(FrameStream)
+    o: Out(FrameStream)
+    o_underlay: Out(FrameStream)
+
+    def __init__(self, config: OverlayConfig):
+        self.config = config
+        super().__init__()
+
+    def elaborate(self, platform):  # noqa: D102
+        m = Module()
+        # The decision is made when the beats that it needs stand in a row.
+        delays = [PipeRegister(FrameBeat) for _ in range(2 if self.config.ipv6 else 1)]
+        row = [flipped(self.i)]
+        for n, delay in enumerate(delays):
+            m.submodules[f"delay_{n}"] = delay
+            connect(m, row[-1], delay.i)
+            row.append(delay.o)
+        oldest, *younger = reversed(row)
+        second = younger[0]
+        ethertype = _big_endian(second.payload.packet, 12 - BEAT_BYTES)
+        underlay = ethertype == EtherType.ARP
+        seen = second.valid
+        if self.config.ipv6:
+            third = younger[1]
+            next_header = third.payload.packet.data.word_select(20 - 2 * BEAT_BYTES, 8)
+            icmp = (ethertype == EtherType.IPV6) & (next_header == IpProtocol.ICMPV6)
+            underlay |= icmp & ~second.payload.packet.last
+            seen &= second.payload.packet.last | third.valid
+
+        decided = Signal()
+        diverted = Signal()
+        last = oldest.payload.packet.last
+        m.d.comb += [
+            self.o.payload.eq(oldest.payload),
+            self.o_underlay.payload.eq(oldest.payload),
+            self.o_underlay.payload.meta.underlay.eq(1),
+            self.o.valid.eq(oldest.valid & decided & ~diverted),
+            self.o_underlay.valid.eq(oldest.valid & decided & diverted),
+            oldest.ready.eq(decided & Mux(diverted, self.o_underlay.ready, self.o.ready)),
+        ]
+        with m.If(~decided):
+            m.d.sync += [
+                decided.eq(oldest.valid & (seen | last)),
+                diverted.eq(underlay & ~last),
+            ]
+        with m.Elif(oldest.valid & oldest.ready & last):
+            m.d.sync += decided.eq(0)
+        return m
