@@ -37,6 +37,10 @@ class ControlBus:
         self._pin["r_stb"].value = 0
         self._pin["w_stb"].value = 0
 
+    def address(self, path: str) -> int:
+        """Word address at which a resource begins."""
+        return self._where[path].start
+
     async def write_word(self, address: int, value: int) -> None:
         """Write the word at ``address``."""
         await RisingEdge(self._clock)

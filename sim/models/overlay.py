@@ -126,8 +126,8 @@ class OverlayTables:
         for word in layout.OWN[ipv6]:
             position = word & 7 | (word >> 3) << 1
             self._write("transmit.encapsulate.words", base + position, [header[word]])
-        partial = 0 if ipv6 else sum(w >> 16 for w in header[4:9]) + sum(
-            w & 0xFFFF for w in header[4:9]
+        partial = (
+            0 if ipv6 else sum(w >> 16 for w in header[4:9]) + sum(w & 0xFFFF for w in header[4:9])
         )
         descriptor = Descriptor.const(
             {
