@@ -12,6 +12,7 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
+from scapy.utils import checksum
 
 from niter.net import (
     LOCAL,
@@ -27,7 +28,7 @@ from niter.net import (
     TunnelLayout,
 )
 
-__all__ = ["OverlayTables", "TableFullError", "Tunnel", "mac"]
+__all__ = ["OverlayTables", "TableFullError", "Tunnel", "fill_checksums", "mac"]
 
 #: First words of the tunnels' own headers: the I flag of VXLAN; GENEVE, no options, Ethernet.
 _VXLAN = bytes.fromhex("0800000000000000")
@@ -42,6 +43,17 @@ def mac(text: str) -> int:
 def _words(value: int, count: int) -> list[int]:
     """The 16-bit words of a number, most significant first."""
     return [value >> 16 * n & 0xFFFF for n in reversed(range(count))]
+
+
+def fill_checksums(frame: bytes, meta) -> bytes:
+    """A frame as the buffer in front of the MAC sends it: its checksum slots filled in."""
+    data = bytearray(frame)
+    for slot in (meta.inner_checksum, meta.outer_checksum):
+        if slot.enable:
+            covered = bytes(data[slot.start :])
+            value = checksum(covered) or 0xFFFF
+            data[slot.position : slot.position + 2] = value.to_bytes(2, "big")
+    return bytes(data)
 
 
 class TableFullError(Exception):
@@ -101,12 +113,12 @@ class OverlayTables:
         own = _words(mac(address), 3)
         head = [*own, vni & 0xFFFF, vni >> 16 | PortRecord.OPEN, *own]
         parsed = [ip_address(text) for text in addresses]
-        ipv4 = [_address_words(int(a), 2) for a in parsed if a.version == 4]
-        ipv6 = [_address_words(int(a), 8) for a in parsed if a.version == 6]
+        ipv4 = [w for a in parsed if a.version == 4 for w in _address_words(int(a), 2)]
+        ipv6 = [w for a in parsed if a.version == 6 for w in _address_words(int(a), 8)]
         base = function * record.size
         self._write("transmit.source.words", base, head)
-        self._write("transmit.source.words", base + record.IPV4, sum(ipv4, []))
-        self._write("transmit.source.words", base + record.IPV6, sum(ipv6, []))
+        self._write("transmit.source.words", base + record.IPV4, ipv4)
+        self._write("transmit.source.words", base + record.IPV6, ipv6)
         self._write("receive.steer.words", function * Steer.STRIDE, head[:5])
 
     def tunnel(self, tunnel: Tunnel) -> int:
