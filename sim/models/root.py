@@ -363,10 +363,15 @@ class Root:
         self.port.downstream_port.max_link_speed = self.link.max_link_speed
         self.port.downstream_port.max_link_width = 1
         self.port.connect(self.link)
-        self.rc.register_rx_tlp_handler(TlpType.MSG_TO_RC, self._take_message)
+        self._receive = self.port.downstream_port.rx_handler
+        self.port.downstream_port.rx_handler = self._route
 
-    async def _take_message(self, tlp: Tlp) -> None:
-        """The link has noted it already."""
+    async def _route(self, tlp: Tlp) -> None:
+        """The root complex cannot route messages; the link has noted them already."""
+        if tlp.fmt_type == TlpType.MSG_TO_RC:
+            tlp.release_fc()
+        else:
+            await self._receive(tlp)
 
     async def enumerate(self) -> list:
         """Wait for the link, find and configure the functions; returns cocotbext's devices."""

@@ -225,7 +225,7 @@ class NonpostedExecutor(wiring.Component):
                 m.next = "REPORT"
                 with m.If(is_memory & known):
                     m.d.sync += status.eq(CompletionStatus.COMPLETER_ABORT)
-                    with m.If(head.common.length + high <= 4):
+                    with m.If((head.common.length != 0) & (head.common.length + high <= 4)):
                         m.d.sync += [
                             status.eq(CompletionStatus.SUCCESSFUL),
                             count.eq(head.common.length),
