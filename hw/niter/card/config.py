@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from niter.interface import MAX_PACKET_BYTES
-from niter.net import OverlayConfig
 from niter.net.stage import Stage
 
 __all__ = ["CardConfig"]
