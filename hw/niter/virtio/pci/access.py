@@ -121,7 +121,7 @@ class RegisterAccess(wiring.Component):
                 m.d.comb += self.common.start.eq(1)
                 m.next = "WAIT"
             with m.State("WAIT"), m.If(self.common.done):
-                m.d.comb += [answer.eq(self.common.answer), answered.eq(1)]
+                m.d.comb += [answer.eq(self.common.answer), answered.eq(~request.write)]
                 m.next = "NEXT"
 
             with m.State("RING"):
