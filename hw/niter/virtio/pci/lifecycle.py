@@ -45,7 +45,7 @@ class Lifecycle(wiring.Component):
     ring : Out(stream.Signature(QueueId))
         A queue was started.
     cancel : Out(stream.Signature(QueueId))
-        A queue was stopped: forget its doorbell.
+        A queue is to be stopped: forget its doorbell.
     interrupts : Out(stream.Signature(WriteCommand))
         Configuration interrupts.
     """
@@ -72,6 +72,8 @@ class Lifecycle(wiring.Component):
         word = Signal(3)
         #: The walk is one of a reset of the whole function.
         whole = Signal()
+        #: The engine has the queue in hand.
+        started = Signal()
         #: The words read last: an address, or in its upper half size and vector.
         words = Signal(64)
         size_vector = words[32:]
@@ -147,9 +149,8 @@ class Lifecycle(wiring.Component):
                 live = QueueWord.live(state.r_data)
                 m.next = "NEXT"
                 with m.If(whole | QueueWord.reset(state.r_data)):
+                    m.d.sync += started.eq(live)
                     m.next = "CANCEL"
-                    with m.If(live):
-                        m.next = "DISABLE"
                 with m.Elif(QueueWord.enabled(state.r_data) & ~live & bit(self.work.ready)):
                     m.next = "FETCH"
             with m.State("NEXT"):
@@ -164,7 +165,13 @@ class Lifecycle(wiring.Component):
                     with m.If(whole):
                         m.next = "CLEAR"
 
-            # Stop it.
+            # Stop it; what the driver has rung before does not come after.
+            with m.State("CANCEL"):
+                m.d.comb += self.cancel.valid.eq(1)
+                with m.If(self.cancel.ready & started):
+                    m.next = "DISABLE"
+                with m.Elif(self.cancel.ready):
+                    m.next = "CLEAR"
             with m.State("DISABLE"):
                 m.d.comb += [
                     command.operation.eq(QueueOperation.DISABLE),
@@ -175,10 +182,6 @@ class Lifecycle(wiring.Component):
             with m.State("WAIT"):
                 m.d.comb += self.commands_done.ready.eq(1)
                 with m.If(self.commands_done.valid):
-                    m.next = "CANCEL"
-            with m.State("CANCEL"):
-                m.d.comb += self.cancel.valid.eq(1)
-                with m.If(self.cancel.ready):
                     m.next = "CLEAR"
             with m.State("CLEAR"):
                 m.d.comb += state.request.eq(1)
