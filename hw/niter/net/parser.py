@@ -45,7 +45,7 @@ class Parser(Stage):
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         self.control(m)
-        m.submodules.queue = queue = Fifo(Beat, HEADER_BEATS + 2)
+        m.submodules.queue = queue = Fifo(Beat, HEADER_BEATS + 1)
         m.submodules.dissector = dissector = Dissector(ipv6=self.config.ipv6)
         m.submodules.hash = flow_hash = FLOW_HASH.create()
         packet = self.i.payload.packet

@@ -1,11 +1,12 @@
 """A frame buffer that can give out its oldest frame more than once."""
 
 from amaranth import Module, Signal
-from amaranth.lib import memory, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from niter.interface import Beat, FrameMeta, FrameStream
+from niter.stream import Ram
 
 __all__ = ["Replay"]
 
@@ -45,7 +46,7 @@ class Replay(wiring.Component):
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
-        m.submodules.storage = storage = memory.Memory(shape=Beat, depth=self.depth, init=[])
+        m.submodules.storage = storage = Ram(shape=Beat, depth=self.depth, init=[])
         write = storage.write_port()
         read = storage.read_port()
         bits = ceil_log2(self.depth)

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from niter import csr
+from niter.stream import Ram
 
 __all__ = ["Table"]
 
@@ -17,7 +18,8 @@ class Table(wiring.Component):
 
     Software writes a word at a time and cannot read back. All words are zero after
     configuration; a reset of the clock domain leaves them. Gateware reads with a latency of
-    one cycle and sees a word written in the same cycle either before or after the write.
+    one cycle. What it reads in the very cycle in which the word is written is not defined:
+    software takes an entry out of use before it changes it.
 
     Parameters
     ----------
@@ -48,7 +50,8 @@ class Table(wiring.Component):
         self.depth = depth
         self.doc = doc
         addr_width = ceil_log2(depth)
-        self._storage = memory.Memory(shape=shape, depth=depth, init=[])
+        kind = Ram if registered else memory.Memory
+        self._storage = kind(shape=shape, depth=depth, init=[])
         super().__init__(
             {
                 "addr": In(addr_width),
@@ -64,7 +67,11 @@ class Table(wiring.Component):
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         m.submodules.storage = self._storage
-        read = self._storage.read_port(domain="sync" if self.registered else "comb")
+        if self.registered:
+            read = self._storage.read_port()
+            m.d.comb += read.en.eq(self.en)
+        else:
+            read = self._storage.read_port(domain="comb")
         write = self._storage.write_port()
         m.d.comb += [
             read.addr.eq(self.addr),
@@ -73,6 +80,4 @@ class Table(wiring.Component):
             write.data.eq(self.bus.w_data),
             write.en.eq(self.bus.w_stb),
         ]
-        if self.registered:
-            m.d.comb += read.en.eq(self.en)
         return m
