@@ -59,6 +59,10 @@ class Region:
         """Bytes as they stand, up to the end when no ``length`` is given."""
         length = self.size - offset if length is None else length
         self._within(offset, length)
+        return self.around(offset, length)
+
+    def around(self, offset: int, length: int) -> bytes:
+        """Bytes of the region and of its guards, which begin at ``-GUARD_BYTES``."""
         return bytes(self._bytes[GUARD_BYTES + offset : GUARD_BYTES + offset + length])
 
     def write(self, offset: int, data: bytes) -> None:
@@ -171,12 +175,18 @@ class HostMemory:
         """Declare addresses that the host answers with Unsupported Request."""
         self._holes.append((address, address + size))
 
-    def device_read(self, address: int, length: int) -> bytes | None:
-        """What the device reads, or None when the host refuses."""
+    def device_read(self, address: int, length: int, *, rounded: bool = False) -> bytes | None:
+        """What the device reads, or None when the host refuses.
+
+        With ``rounded`` the span is one of whole 32-bit words that a bus has made of the
+        device's bytes, and may begin and end up to three bytes outside a region.
+        """
         region = self._find(address, length)
+        if region is None and rounded:
+            region = self._find(address + 3, length - 6)
         if region is None or not region.readable:
             return self._stray("read", address, length, region)
-        return region.read(address - region.address, length)
+        return region.around(address - region.address, length)
 
     def device_write(self, address: int, data: bytes) -> bool:
         """Store what the device writes; False when the host refuses."""
