@@ -1,5 +1,7 @@
 """The virtio network device: its data movers, and their assembly with engine and transport."""
 
+from .counters import FrameCounters
+from .device import VirtioNet
 from .gather import Gather, Piece
 from .layouts import (
     HEADER_BYTES,
@@ -21,6 +23,7 @@ __all__ = [
     "MIN_FRAME_BYTES",
     "Cut",
     "Event",
+    "FrameCounters",
     "Gather",
     "Negotiated",
     "Piece",
@@ -28,6 +31,7 @@ __all__ = [
     "Record",
     "Scatter",
     "Transmit",
+    "VirtioNet",
     "receive_queue",
     "transmit_queue",
 ]
