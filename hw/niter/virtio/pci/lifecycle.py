@@ -176,9 +176,12 @@ class Lifecycle(wiring.Component):
                 m.d.comb += [
                     command.operation.eq(QueueOperation.DISABLE),
                     self.commands.valid.eq(1),
+                    self.commands_done.ready.eq(1),
                 ]
                 with m.If(self.commands.ready):
                     m.next = "WAIT"
+                    with m.If(self.commands_done.valid):
+                        m.next = "CLEAR"
             with m.State("WAIT"):
                 m.d.comb += self.commands_done.ready.eq(1)
                 with m.If(self.commands_done.valid):
