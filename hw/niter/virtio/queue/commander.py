@@ -173,11 +173,11 @@ class Commander(wiring.Component):
                     m.next = "QUIET"
             with m.State("QUIET"), m.If(self.quiet):
                 m.d.sync += self.closing.eq(0)
+                m.d.comb += self.commands.ready.eq(1)
                 m.next = "DONE"
             with m.State("DONE"):
                 m.d.comb += self.done.valid.eq(1)
                 with m.If(self.done.ready):
-                    m.d.comb += self.commands.ready.eq(1)
                     m.next = "IDLE"
 
         new = self.fault & ~self.stopped
