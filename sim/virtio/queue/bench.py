@@ -1,7 +1,7 @@
 """The queue engine against a driver written from the specification."""
 
 import cocotb
-from cocotb.triggers import Combine, with_timeout
+from cocotb.triggers import gather, with_timeout
 
 from niter.virtio.queue import QueueEngine
 from sim.harness import Bench, rng
@@ -31,7 +31,7 @@ def serve(rig, *sides):
 
 async def drive(rig, chains, *sides):
     """Run the drivers of all sides to their ends."""
-    await Combine(*(cocotb.start_soon(side.drive(chains)) for side in sides))
+    await gather(*(side.drive(chains) for side in sides))
     rig.memory.check()
 
 
@@ -152,7 +152,7 @@ async def reset_in_traffic(dut):
 
 
 FLAWS = {
-    "head beyond the ring": lambda q: q.offer_raw(q.size),
+    "head beyond the ring": lambda q: (q.offer_raw(q.size), q.publish()),
     "index too far ahead": lambda q: q.available.write_int(2, q.size + 1, 2),
     "index going back": lambda q: q.available.write_int(2, 0xFFFF, 2),
     "no length": lambda q: chain(q, (0, 0, 0)),

@@ -11,15 +11,16 @@ from hashlib import shake_128
 from random import Random
 
 import cocotb
-from cocotb.triggers import with_timeout
+from cocotb.triggers import SimTimeoutError, with_timeout
 
 from sim.models.virtio.queue import QueueFull, SplitQueue
 from sim.virtio.queue.rig import DeviceChain, Rig
 
 __all__ = ["Pulled", "Pushed", "Shape", "reply"]
 
-#: Longest silence, in microseconds of simulated time, that is not a hang.
-PATIENCE_US = 400
+#: Longest silence, in microseconds of simulated time, that is not a hang. A chain of 64 scattered
+#: descriptors alone takes 60, and such chains wait for each other.
+PATIENCE_US = 2000
 
 
 def reply(content: bytes, length: int) -> bytes:
@@ -65,6 +66,15 @@ class _Side:
         self.finished = 0
         self.live = True
 
+    def __str__(self) -> str:
+        queue = self.queue
+        return (
+            f"queue {queue.index} of function {self.function}, size {queue.size}: "
+            f"{self.posted} posted, {self.finished} finished, "
+            f"used index {queue.used.read_int(2, 2)}, {len(queue.outstanding)} outstanding, "
+            f"features {sorted(queue.transport.features)}"
+        )
+
     def _regions(self, number: int):
         return [
             self.rig.memory.allocate(self.random.randint(1, self.shape.length), align=1)
@@ -94,8 +104,11 @@ class _Side:
                 if chains := self.queue.take_used():
                     return chains
                 await self.rig.cycles(self.random.randint(5, 100))
-            raise AssertionError("nothing is used")
-        return await with_timeout(self.queue.wait_used(), PATIENCE_US, "us")
+            raise AssertionError(f"nothing is used: {self}")
+        try:
+            return await with_timeout(self.queue.wait_used(), PATIENCE_US, "us")
+        except SimTimeoutError:
+            raise AssertionError(f"nothing is used: {self}") from None
 
 
 class Pushed(_Side):

@@ -127,7 +127,6 @@ class QueueEngine(wiring.Component):
         connect(m, puller.commit, fetcher.commit)
         m.d.comb += [
             fetcher.slot.eq(scanner.slot),
-            fetcher.spare.eq(scanner.spare),
             scanner.look.eq(walker.look),
             scanner.look_valid.eq(walker.look_valid),
             walker.begun.eq(scanner.begun),

@@ -54,7 +54,8 @@ class Row(data.Struct):
     given : 10 bits
         Chains given to the device for good, ever.
     grain : 3 bits
-        Logarithm of the number of segments of the last chain.
+        Logarithm of the number of segments, of the last chain of a pushed queue, of the
+        longest one of a pulled queue.
     last : 3 bits
         Slot of the chain begun last.
     enabled, pulled, event_idx, indirect, size_log2, weight
@@ -137,7 +138,7 @@ class Fetcher(wiring.Component):
     commit : In(stream.Signature(Commit))
         Chains at hand that are now the device's.
     notification : In(stream.Signature(Notification))
-    begin : Out(stream.Signature(Begin)), slot : In(3), spare : In(1)
+    begin : Out(stream.Signature(Begin)), slot : In(3)
         Chains for the slots, see ``Scanner``.
     access : Out(stream.Signature(Access))
     head_at : Out(11), head : In(16)
@@ -161,7 +162,6 @@ class Fetcher(wiring.Component):
                 "notification": In(stream.Signature(Notification)),
                 "begin": Out(stream.Signature(Begin)),
                 "slot": In(3),
-                "spare": In(1),
                 "access": Out(stream.Signature(Access)),
                 "head_at": Out(11),
                 "head": In(16),
@@ -227,7 +227,6 @@ class Fetcher(wiring.Component):
             may_begin.eq((row.heads != 0) & ~row.flushing & credit),
             room.eq(row.heads + row.inflight < HEADS - HEADS_PER_READ),
         ]
-        slot_free = self.begin.ready & (row.pulled | self.spare)
 
         def to_boundary():
             boundary = Signal(4)
@@ -442,8 +441,10 @@ class Fetcher(wiring.Component):
                 m.next = "FINISH"
             with m.State("RELEASE"):
                 m.d.sync += row.inflight.eq(row.inflight - 1)
-                with m.If(release.delivered):
+                # Never shrinking for a pulled queue: what is begun then finds room for sure.
+                with m.If(~row.pulled | (release.grain > row.grain)):
                     m.d.sync += row.grain.eq(release.grain)
+                with m.If(release.delivered):
                     with m.If(row.pulled):
                         m.d.sync += row.cached.eq(row.cached + 1)
                     with m.Else():
@@ -451,8 +452,7 @@ class Fetcher(wiring.Component):
                 with m.Else():
                     m.d.sync += row.heads.eq(row.heads + 1)
                 with m.If(release.misfit):
-                    # Only a chain alone is sure to find room: wait for that.
-                    m.d.sync += [row.flushing.eq(1), row.grain.eq(g.depth.bit_length() - 1)]
+                    m.d.sync += row.flushing.eq(1)
                 with m.If(row.inflight == 1):
                     m.d.sync += row.flushing.eq(0)
                 m.next = "FINISH"
@@ -509,7 +509,7 @@ class Fetcher(wiring.Component):
                     m.d.sync += row.again.eq(row.again | rung)
                     m.next = "BEGIN"
             with m.State("BEGIN"):
-                with m.If(may_begin & slot_free & (turn != 0)):
+                with m.If(may_begin & self.begin.ready & (turn != 0)):
                     m.next = "PUT"
                 with m.Else():
                     m.next = "FINISH"

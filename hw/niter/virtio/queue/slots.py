@@ -22,9 +22,11 @@ __all__ = ["TABLE_AREA", "Outcome", "Progress", "Scanner"]
 #: ``Access.area`` of an indirect table.
 TABLE_AREA = 3
 
-#: Slots that pushed queues leave free, so that a device that stops taking their chains does
-#: not stop the pulled queues too.
-RESERVE = 2
+#: Slots 0 to 3 are for pulled queues, 2 to 7 for pushed ones,
+#: so that neither kind can take all: a device may stop taking pushed chains, and pulled
+#: queues refill all at once.
+PULLED_SLOTS = 4
+SHARED_SLOTS = 2
 
 
 class Outcome(enum.Enum, shape=2):
@@ -82,11 +84,9 @@ class Scanner(wiring.Component):
     Members
     -------
     begin : In(stream.Signature(Begin))
-        Chains to put together. Ready when a slot is free, see ``spare``.
+        Chains to put together. Ready when there is a slot for that kind of queue.
     slot : Out(3)
         The slot that ``begin`` gets.
-    spare : Out(1)
-        A pushed queue may have it.
     look : In(3), look_valid : In(1)
         The walker's slot; it has precedence.
     begun : Out(Begin), progress : Out(Progress)
@@ -116,7 +116,6 @@ class Scanner(wiring.Component):
             {
                 "begin": In(stream.Signature(Begin)),
                 "slot": Out(3),
-                "spare": Out(1),
                 "look": In(3),
                 "look_valid": In(1),
                 "begun": Out(Begin),
@@ -155,16 +154,15 @@ class Scanner(wiring.Component):
         after = [Signal(3, name=f"after_{n}") for n in range(SLOTS)]
         overflow_taken = self.overflow_taken
 
-        # Allocation: the lowest free slot. Pushed queues need more than RESERVE free ones.
-        free_count = Signal(range(SLOTS + 1), init=SLOTS)
-        for n in reversed(range(SLOTS)):
-            with m.If(~busy[n]):
-                m.d.comb += self.slot.eq(n)
+        for pulled, slots in (
+            (1, range(PULLED_SLOTS - 1, -1, -1)),
+            (0, range(PULLED_SLOTS - SHARED_SLOTS, SLOTS)),
+        ):
+            for n in slots:
+                with m.If((self.begin.p.pulled == pulled) & ~busy[n]):
+                    m.d.comb += [self.slot.eq(n), self.begin.ready.eq(1)]
         taken = self.begin.valid & self.begin.ready
-        m.d.sync += free_count.eq(free_count + self.freed_valid - taken)
         m.d.comb += [
-            self.begin.ready.eq(free_count != 0),
-            self.spare.eq(free_count > RESERVE),
             begun_store.addr.eq(self.slot),
             begun_store.data.eq(self.begin.p),
             begun_store.en.eq(taken),
