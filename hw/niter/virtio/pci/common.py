@@ -17,7 +17,8 @@ from .layouts import (
     QueueWord,
     StatePort,
 )
-from .registers import NO_VECTOR, Common, Status
+from .registers import Common, Status
+from .rules import WriteRules, below
 
 __all__ = ["CommonRegisters"]
 
@@ -77,24 +78,22 @@ class CommonRegisters(wiring.Component):
         upper, beyond = Signal(), Signal()
         enabled = Signal()
         refused = Signal()
-        mask = Signal(4)
-        event = Signal(LifecycleEvent)
         m.d.comb += [
             state.address.function.eq(self.access.function),
             self.event.function.eq(self.access.function),
-            self.event.reset.eq(event.reset & ~self.resetting),
-            self.event.start.eq(event.start & ~self.resetting),
-            self.event.service.eq(event.service & ~self.resetting),
         ]
 
-        # Bits are only ever set by a driver, and the two that matter only when they may be.
-        after = Signal(Status)
+        m.submodules.rules = rules = WriteRules(self.kind)
         m.d.comb += [
-            after.acknowledge.eq(status.acknowledge | wanted.acknowledge),
-            after.driver.eq(status.driver | wanted.driver),
-            after.features_ok.eq(status.features_ok | (wanted.features_ok & ~refused)),
-            after.driver_ok.eq(status.driver_ok | (wanted.driver_ok & after.features_ok)),
-            after.failed.eq(status.failed | wanted.failed),
+            rules.word.eq(self.access.word),
+            rules.value.eq(self.access.value),
+            rules.lanes.eq(self.access.lanes),
+            rules.status.eq(status),
+            rules.exists.eq(slot != VOID_SLOT),
+            rules.enabled.eq(enabled),
+            rules.resettable.eq(self.features[self.access.function][RingFeature.RING_RESET]),
+            rules.beyond.eq(beyond),
+            rules.refused.eq(refused),
         ]
 
         def use(slot, word):
@@ -118,7 +117,7 @@ class CommonRegisters(wiring.Component):
                 selected = state.r_data[16:]
                 m.d.sync += [
                     status.eq(state.r_data[:8]),
-                    slot.eq(Mux(selected < self.kind.queues, selected[:4], VOID_SLOT)),
+                    slot.eq(Mux(below(selected, self.kind.queues), selected[:4], VOID_SLOT)),
                 ]
                 m.next = "SELECT"
                 with m.If(self.access.touch):
@@ -211,63 +210,28 @@ class CommonRegisters(wiring.Component):
                 use(slot, self.access.word[:3])
                 m.d.comb += [
                     self.access.done.eq(1),
-                    state.w_data.eq(self.access.value),
-                    state.mask.eq(mask & ~self.resetting.replicate(4)),
+                    state.w_data.eq(rules.w_data),
                 ]
+                with m.If(~self.resetting):
+                    m.d.comb += [
+                        state.mask.eq(rules.mask),
+                        self.event.reset.eq(rules.event.reset),
+                        self.event.start.eq(rules.event.start),
+                        self.event.service.eq(rules.event.service),
+                    ]
                 m.next = "IDLE"
-
-                low_half, high_half = self.access.lanes[:2].all(), self.access.lanes[2:].all()
-                exists = slot != VOID_SLOT
-                unlocked = exists & ~enabled
-                size_good = self._size(self.access.value[:16])
                 with m.Switch(self.access.word):
-                    with m.Case(Common.DEVICE_FEATURE_SELECT, Common.DRIVER_FEATURE_SELECT):
-                        m.d.comb += [state.address.slot.eq(DEVICE_SLOT), mask.eq(self.access.lanes)]
+                    with m.Case(
+                        Common.DEVICE_FEATURE_SELECT,
+                        Common.DRIVER_FEATURE_SELECT,
+                        Common.VECTOR_QUEUES,
+                        Common.STATUS_GENERATION_SELECT,
+                    ):
+                        m.d.comb += state.address.slot.eq(DEVICE_SLOT)
                     with m.Case(Common.DRIVER_FEATURE):
                         use_features(DeviceWord.ACCEPTED_LOW, DeviceWord.ACCEPTED_HIGH)
-                        with m.If(~beyond & ~status.features_ok):
-                            m.d.comb += mask.eq(self.access.lanes)
-                    with m.Case(Common.VECTOR_QUEUES):
-                        m.d.comb += [
-                            state.address.slot.eq(DEVICE_SLOT),
-                            state.w_data[:16].eq(self._vector(self.access.value[:16])),
-                            mask.eq(low_half.replicate(2)),
-                        ]
-                    with m.Case(Common.STATUS_GENERATION_SELECT):
-                        m.d.comb += state.address.slot.eq(DEVICE_SLOT)
-                        m.d.comb += mask[2:].eq(self.access.lanes[2:])
-                        with m.If(self.access.lanes[0]):
-                            m.d.comb += [
-                                state.w_data[:8].eq(after),
-                                mask[0].eq(self.access.value[:8] != 0),
-                                event.reset.eq(self.access.value[:8] == 0),
-                                event.start.eq(after.driver_ok & ~status.driver_ok),
-                            ]
-                    with m.Case(Common.SIZE_VECTOR):
-                        m.d.comb += [
-                            state.w_data[16:].eq(self._vector(self.access.value[16:])),
-                            mask[:2].eq((unlocked & low_half & size_good).replicate(2)),
-                            mask[2:].eq((unlocked & high_half).replicate(2)),
-                        ]
-                    with m.Case(Common.ENABLE_NOTIFY_OFF):
-                        enable = low_half & (self.access.value[:16] == 1)
-                        m.d.comb += [
-                            mask[0].eq(enable & unlocked & status.features_ok),
-                            event.service.eq(mask[0]),
-                        ]
                     with m.Case(Common.NOTIFY_DATA_RESET):
                         use(slot, QueueWord.FLAGS)
-                        negotiated = self.features[self.access.function][RingFeature.RING_RESET]
-                        reset = high_half & (self.access.value[16:] == 1)
-                        m.d.comb += [
-                            state.w_data[24].eq(1),
-                            mask[3].eq(reset & enabled & negotiated),
-                            event.service.eq(mask[3]),
-                        ]
-                    with m.Case(Common.DEVICE_FEATURE, Common.ADMIN):
-                        pass
-                    with m.Default(), m.If(unlocked):
-                        m.d.comb += mask.eq(self.access.lanes)
         return m
 
     def _refuses(self, accepted: Value, base: int) -> Value:
@@ -291,11 +255,3 @@ class CommonRegisters(wiring.Component):
                     for feature in self.kind.features
                     if base <= feature < base + 32
                 ]
-
-    def _vector(self, wanted: Value) -> Value:
-        """What is stored of a vector: one that does not exist is unmapped (4.1.5.1.2)."""
-        return Mux(wanted < self.kind.vectors, wanted, NO_VECTOR)
-
-    def _size(self, wanted: Value) -> Value:
-        """Is it a size that a queue may have?"""
-        return Cat(wanted == 1 << log for log in range(self.kind.queue_size.bit_length())).any()
