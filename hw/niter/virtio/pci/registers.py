@@ -46,7 +46,7 @@ class Status(data.Struct):
 class Common(enum.IntEnum, shape=4):
     """The 32-bit words of the common configuration structure (4.1.4.3), by number.
 
-    Where a word holds two fields, its name tells them from the low half up.
+    Where a word holds several fields, its name tells them from the low end up.
     """
 
     DEVICE_FEATURE_SELECT = 0
@@ -58,8 +58,11 @@ class Common(enum.IntEnum, shape=4):
     SIZE_VECTOR = 6
     ENABLE_NOTIFY_OFF = 7
     DESCRIPTOR = 8
+    DESCRIPTOR_HIGH = 9
     DRIVER = 10
+    DRIVER_HIGH = 11
     DEVICE = 12
+    DEVICE_HIGH = 13
     NOTIFY_DATA_RESET = 14
     ADMIN = 15
 
