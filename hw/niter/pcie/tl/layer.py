@@ -38,6 +38,10 @@ class TransactionLayer(wiring.Component):
         two that add up to 4 or less.
     write_ports
         Number of host write ports, or a weight for each: commands per turn.
+    generation
+        What the link capabilities say: 1 is 2.5 GT/s, 2 is 5 GT/s.
+    max_payload
+        Largest payload that is supported, in bytes: 128 or 256.
     timeout
         Cycles after which an unanswered read fails; it fails within twice that. The default
         is 10 to 20 ms at 62.5 MHz, within the default range of 50 us to 50 ms (7.8.16).
@@ -65,8 +69,12 @@ class TransactionLayer(wiring.Component):
         engines: Sequence[int],
         read_ports: int | Sequence[int],
         write_ports: int | Sequence[int],
+        generation: int = 1,
+        max_payload: int = 256,
         timeout: int = 625_000,
     ):
+        self._generation = generation
+        self._max_payload = max_payload
         self._functions = tuple(functions)
         self._engines = tuple(engines)
         self._shares = [1] * read_ports if isinstance(read_ports, int) else list(read_ports)
@@ -84,7 +92,12 @@ class TransactionLayer(wiring.Component):
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
-        m.submodules.completer = completer = Completer(self._functions, self._engines)
+        m.submodules.completer = completer = Completer(
+            self._functions,
+            self._engines,
+            generation=self._generation,
+            max_payload=self._max_payload,
+        )
         m.submodules.reads = reads = ReadDma(
             shares=self._shares, timeout=self._timeout, functions=len(self._functions)
         )

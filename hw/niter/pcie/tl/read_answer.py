@@ -161,17 +161,19 @@ class AnswerMover(wiring.Component):
         # The steps accompany their words through the shifter.
         m.submodules.shifter = shifter = LaneShifter()
         steps = [Signal(_Step, name=f"step_{stage}") for stage in range(6)]
+        final = Signal()
         m.d.comb += [
             steps[0].valid.eq(active & ~prime & (left != 0)),
             steps[0].port.eq(port),
             steps[0].rotate.eq(info.rotate),
             steps[0].beat.context.eq(info.context),
-            steps[0].beat.packet.last.eq(info.last & (left == 1)),
+            final.eq(info.last & (left == 1)),
+            steps[0].beat.packet.last.eq(final),
             shifter.enable.eq(ready),
             shifter.i.eq(self.word),
             shifter.rotate.eq(steps[1].rotate),
         ]
-        with m.If(steps[0].beat.packet.last):
+        with m.If(final):
             m.d.comb += [
                 steps[0].beat.packet.error.eq(bad),
                 steps[0].beat.packet.empty.eq(Mux(bad, 7, info.empty)),

@@ -105,7 +105,12 @@ class CompletionTracker(wiring.Component):
         update = entries.write_port()
         poll = finished.read_port(domain="comb")
         finish = finished.write_port()
-        m.d.comb += [poll.addr.eq(self.done_tag), self.done.eq(poll.data)]
+        cleared = Signal()
+        m.d.comb += [
+            poll.addr.eq(self.done_tag),
+            self.done.phase.eq(poll.data.phase & cleared),
+            self.done.error.eq(poll.data.error),
+        ]
 
         # Beats, delayed by one and two cycles; the header is taken apart on the way.
         m.d.comb += self.i.ready.eq(1)
@@ -250,10 +255,14 @@ class CompletionTracker(wiring.Component):
         with m.Else():
             m.d.sync += [self.busy.eq(self.busy | opened), seen.eq(seen | found | opened)]
 
-        # One writer a cycle: a completion, else a time-out, else a request to come.
+        # Memories outlive a reset and are cleared after it. Then there is one writer a cycle:
+        # a completion, else a time-out, else a request to come.
         master = Signal()
         m.d.comb += master.eq(self.states[entry.function].master)
-        with m.If(ended):
+        with m.If(~cleared):
+            m.d.comb += [update.en.eq(1), update.addr.eq(tag), finish.en.eq(1), finish.addr.eq(tag)]
+            m.d.sync += [tag.eq(tag + 1), inspecting.eq(0), cleared.eq(tag == SLOTS - 1)]
+        with m.Elif(ended):
             m.d.comb += [
                 update.addr.eq(tail.tag),
                 update.data.eq(entry),

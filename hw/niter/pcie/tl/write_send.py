@@ -21,7 +21,7 @@ class _Plan(data.Struct):
     #: The address fits 32 bits: three doublewords of header.
     short: 1
     place: 62
-    dwords: 8
+    dwords: 7
     first_enables: 4
     last_enables: 4
     function: 3
@@ -50,10 +50,11 @@ class _Step(data.Struct):
 class WriteSender(wiring.Component):
     """Cuts commands at Max_Payload_Size boundaries and sends a TLP for each piece.
 
-    Pieces after the first start at a multiple of the payload size, so none crosses a 4 KiB
-    boundary. The next TLP is planned while the one before it streams; beats of one TLP
-    follow each other without a gap, and TLPs too when they are six beats or longer. The
-    pipeline is six stages long.
+    A TLP carries 128 bytes, or 256 when the function is set to that or more. Pieces after
+    the first start at a multiple of the payload size, so none crosses a 4 KiB boundary. The
+    next TLP is planned while the one before it streams; beats of one TLP follow each other
+    without a gap, and TLPs too when they are six beats or longer. The pipeline is six stages
+    long.
 
     When a function loses its permission to send, the rest of its command is dropped at the
     next TLP. An interrupt is passed on when all writes before it have been taken.
@@ -120,7 +121,7 @@ class WriteSender(wiring.Component):
         first = Signal()
         last = Signal()
         start = Signal(7)
-        stop = Signal(9)
+        stop = Signal(8)
         short = Signal()
         m.d.comb += [
             first.eq(piece == 0),
@@ -129,7 +130,7 @@ class WriteSender(wiring.Component):
             stop.eq(
                 Cat(
                     Mux(last, reach[:7], 0x7F),
-                    (Mux(last, reach[7:], following - 1) - piece)[:2],
+                    (Mux(last, reach[7:], following - 1) - piece)[0],
                 )
             ),
             short.eq(page[20:] == 0),
@@ -164,12 +165,8 @@ class WriteSender(wiring.Component):
             with m.State("CUT"):
                 m.d.sync += [
                     page.eq(command.address[12:] + block[5]),
-                    following.eq(piece + 4 - block[:2]),
+                    following.eq(piece + 1 + ((state.payload != 0) & ~block[0])),
                 ]
-                with m.If(state.payload == 0):
-                    m.d.sync += following.eq(piece + 1)
-                with m.Elif(state.payload == 1):
-                    m.d.sync += following.eq(piece + 2 - block[0])
                 m.next = "PLAN"
             with m.State("PLAN"):
                 with m.If(~state.master):
@@ -223,14 +220,16 @@ class WriteSender(wiring.Component):
         left = Signal(7)
         odd = Signal()
         word = Signal(9)
+        final = Signal()
         ending = Signal()
         m.d.comb += [
             step.eq(run),
             step.valid.eq(active),
-            step.last.eq(active & (left == 1)),
-            step.empty.eq(step.last & odd),
-            ending.eq(ready & step.last),
-            begin.eq(planned & ready & (~active | step.last)),
+            final.eq(active & (left == 1)),
+            step.last.eq(final),
+            step.empty.eq(final & odd),
+            ending.eq(ready & final),
+            begin.eq(planned & ready & (~active | final)),
             self.word_addr.eq(word),
             self.word_en.eq(ready),
         ]

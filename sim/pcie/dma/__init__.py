@@ -1,0 +1,1 @@
+"""The transaction layer: DMA through the whole of it."""

@@ -1,0 +1,385 @@
+"""The whole transaction layer behind cocotbext-pcie's root complex."""
+
+import cocotb
+from cocotb.triggers import ClockCycles, Combine, Timer
+from cocotb.utils import get_sim_time
+from cocotbext.pcie.core.caps import PciCapId
+from cocotbext.pcie.core.tlp import TlpType
+
+from niter.interface import Bar, Function, Msix, RegisterReply
+from niter.pcie.tl.layer import TransactionLayer
+from sim.harness import Bench, record, rng
+from sim.models.engine import RegisterEngine
+from sim.models.limits import completion_bytes, lane_bytes_per_second, write_bytes
+from sim.models.root import Perturbation, Root
+from sim.models.streams import stalls
+from sim.pcie.dma.rig import Memory, Moments, Reader, Writer
+
+PORTS = 3
+#: Cycles: completions are not made to wait for as long as that, but the lost ones are seen soon.
+TIMEOUT = 6000
+WRITES = {TlpType.MEM_WRITE, TlpType.MEM_WRITE_64}
+READS = {TlpType.MEM_READ, TlpType.MEM_READ_64}
+
+FUNCTIONS = [
+    Function(
+        vendor=0x1AF4,
+        device=0x1041,
+        subsystem_vendor=0x1AF4,
+        subsystem=number,
+        class_code=0x020000,
+        revision=1,
+        bars=(Bar(0, 0x4000),),
+        msix=Msix(8, 0, 0x2000, 0x3000),
+    )
+    for number in range(3)
+]
+
+BENCH = Bench(
+    dut=lambda: TransactionLayer(
+        functions=FUNCTIONS,
+        engines=[0, 0, 0],
+        read_ports=[1, 1, 2],
+        write_ports=[1, 1, 2],
+        generation=2,
+        timeout=TIMEOUT,
+    ),
+    fuzz=True,
+)
+
+
+class Setup:
+    """The design, an engine's ends of all ports, and the root complex."""
+
+    def __init__(self, dut, *, stalled: bool = False, **options) -> None:
+        def pauses(*names):
+            return stalls(rng(*names), 0.2) if stalled else None
+
+        self.dut = dut
+        self.rng = rng("test")
+        self.engine = RegisterEngine(dut, "engine__0", rng("engine"), latency=5)
+        self.root = Root(
+            dut,
+            tx_stalls=(lambda: stalls(rng("tx"), 0.2)) if stalled else None,
+            rx_stalls=pauses("rx"),
+            **{"generation": 2, "latency_ns": 300, **options},
+        )
+        self.rc = self.root.rc
+        self.memory = Memory(self.rc, rng("memory"))
+        self.readers = [Reader(dut, n, pauses("answer", n)) for n in range(PORTS)]
+        self.writers = [
+            Writer(dut, n, pauses("command", n), pauses("data", n)) for n in range(PORTS)
+        ]
+        #: When registers were answered.
+        self.replies = Moments(dut, "engine__0__reply", RegisterReply)
+        #: TLPs that the card has sent, in order.
+        self.sent = []
+        self.root.link.observer = self.sent.append
+
+    @classmethod
+    async def make(cls, dut, *, request: int = 512, **options):
+        await BENCH.start(dut)
+        self = cls(dut, **options)
+        dut.released.value = 0xFF
+        self.rc.max_read_request_size = request.bit_length() - 8
+        self.root.link.max_read_request = request
+        self.devices = await self.root.enumerate()
+        for device in self.devices:
+            await device.enable_device()
+            await device.set_master()
+        self.sent.clear()
+        return self
+
+    async def settle(self) -> None:
+        """Wait until all that the card has sent has arrived."""
+        await Timer(4, "us")
+
+    def tlps(self, types, function: int | None = None):
+        """What the card has sent, of some types and a function."""
+        return [
+            tlp
+            for tlp in self.sent
+            if tlp.fmt_type in types and function in (None, tlp.requester_id.function)
+        ]
+
+
+def _length(rng, longest: int) -> int:
+    return rng.choice((rng.randint(1, 16), rng.randint(1, 160), rng.randint(1, longest)))
+
+
+async def _reads(setup: Setup, port: int, count: int, longest: int) -> None:
+    """Read random spans through a port and compare them with memory."""
+    reader, expected = setup.readers[port], []
+    for _ in range(count):
+        function = setup.rng.randrange(len(FUNCTIONS))
+        address, content = setup.memory.filled(_length(setup.rng, longest))
+        reader.issue(address, len(content), function)
+        expected.append(content)
+    for content in expected:
+        answer = await reader.answer()
+        assert not answer.error
+        assert answer.data == content, f"{len(answer.data)} bytes for {len(content)}"
+
+
+async def _writes(setup: Setup, port: int, count: int, longest: int) -> list[tuple[int, bytes]]:
+    """Write random spans through a port, some of them spoiled; returns what must arrive."""
+    writer, expected = setup.writers[port], []
+    for _ in range(count):
+        content = setup.rng.randbytes(_length(setup.rng, longest))
+        address = setup.memory.buffer(len(content))
+        error = setup.rng.random() < 0.1
+        writer.write(address, content, setup.rng.randrange(len(FUNCTIONS)), error)
+        expected.append((address, b"\xee" * len(content) if error else content))
+    await writer.idle()
+    return expected
+
+
+async def _everything(setup: Setup, count: int = 12) -> None:
+    """All ports at once."""
+    longest = (64, 512, 4096)
+    readers = [cocotb.start_soon(_reads(setup, n, count, longest[n])) for n in range(PORTS)]
+    writers = [cocotb.start_soon(_writes(setup, n, count, longest[n])) for n in range(PORTS)]
+    await Combine(*readers, *writers)
+    await setup.settle()
+    for task in writers:
+        for address, content in task.result():
+            assert setup.memory.get(address, len(content)) == content
+            setup.memory.check_guards(address, len(content))
+
+
+@cocotb.test()
+@cocotb.parametrize(
+    (
+        ("payload", "request", "delay", "stalled"),
+        [(128, 128, 0, False), (128, 512, 2000, True), (256, 512, 2000, False)],
+    )
+)
+async def any_span_any_port(dut, payload, request, delay, stalled):
+    """Spans of any length and alignment, with completions in any order."""
+    perturbation = Perturbation(rng("perturbation"), delay_ns=(0, delay))
+    setup = await Setup.make(
+        dut, max_payload=payload, request=request, perturbation=perturbation, stalled=stalled
+    )
+    setup.rc.split_on_all_rcb = setup.rng.random() < 0.5
+    await _everything(setup)
+
+
+@cocotb.test()
+async def bus_master_off(dut):
+    """A function without Bus Master Enable is answered with errors and sends nothing."""
+    setup = await Setup.make(dut)
+    mute = setup.devices[1]
+    await mute.clear_master()
+    setup.sent.clear()
+    address, content = setup.memory.filled(600)
+    silent = setup.memory.buffer(600)
+    for n in range(PORTS):
+        setup.writers[n].write(silent, bytes(600), 1)
+        setup.writers[n].interrupt(0, 1)
+        assert (await setup.readers[n].read(address, 600, 1)).error
+        assert (await setup.readers[n].read(address, 600, 0)).data == content
+    await setup.settle()
+    assert not setup.tlps(WRITES | READS, 1)
+    assert setup.memory.get(silent, 600) == b"\xee" * 600
+
+
+@cocotb.test()
+@cocotb.parametrize(kind=["unsupported", "abort", "poison", "lost"])
+async def failing_completions(dut, kind):
+    """A read that fails ends in an error, and the others do not notice."""
+    setup = await Setup.make(dut)
+    setup.root.link.perturbation = Perturbation(rng("perturbation"), stray=0.1, **{kind: 0.1})
+    failures = 0
+    for n, reader in enumerate(setup.readers):
+        expected = []
+        for _ in range(20):
+            address, content = setup.memory.filled(_length(setup.rng, 600))
+            reader.issue(address, len(content), n)
+            expected.append(content)
+        for content in expected:
+            answer = await reader.answer()
+            failures += answer.error
+            assert len(answer.data) <= len(content)
+            assert answer.error or answer.data == content
+    assert failures
+    setup.root.link.perturbation = None
+    await Timer(2 * TIMEOUT * BENCH.clock_ns, "ns")
+    await _everything(setup, 4)
+
+
+@cocotb.test()
+async def refused_addresses(dut):
+    """The root complex knows no memory there."""
+    setup = await Setup.make(dut)
+    good, content = setup.memory.filled(1000)
+    for reader in setup.readers:
+        reader.issue(0x6660_0000_0000, 1000)
+        reader.issue(good, 1000)
+        assert (await reader.answer()).error
+        answer = await reader.answer()
+        assert not answer.error and answer.data == content
+
+
+@cocotb.test()
+async def writes_then_interrupt(dut):
+    """An interrupt stays behind all writes that were accepted before it, on any port."""
+    setup = await Setup.make(dut)
+    device = setup.devices[0]
+    await device.alloc_irq_vectors(1, 8)
+    vectors = {}
+    for number in range(8):
+        entry = 0x2000 + 16 * number
+        target = setup.memory.buffer(4, align=4)
+        vectors[number] = target
+        window = device.bar_window[0]
+        await window.write_dword(entry, target & 0xFFFF_FFFF)
+        await window.write_dword(entry + 4, target >> 32)
+        await window.write_dword(entry + 8, number)
+        await window.write_dword(entry + 12, 0)
+        assert await window.read_dword(entry) == target & 0xFFFF_FFFF
+    setup.sent.clear()
+    done = 0
+    for number in range(24):
+        writers = setup.rng.sample(setup.writers, 2)
+        length = _length(setup.rng, 700)
+        address = setup.memory.buffer(length)
+        writers[0].write(address, setup.rng.randbytes(length))
+        await writers[0].idle()
+        await ClockCycles(dut.clk, 1)
+        writers[1].interrupt(number % 8)
+        await writers[1].idle()
+        for _ in range(2000):
+            raised = [t.address for t in setup.sent if t.address in vectors.values()]
+            if len(raised) > number:
+                break
+            await ClockCycles(dut.clk, 1)
+        assert len(raised) == number + 1, f"interrupt {number} did not come"
+        assert raised[-1] == vectors[number % 8]
+        at = len(setup.sent) - 1
+        covered = sum(
+            t.get_be_byte_count()
+            for t in setup.sent[:at]
+            if address & ~3 <= t.address < address + length
+        )
+        assert covered == length, "the interrupt passed a write"
+        done += 1
+    assert done == 24
+
+
+@cocotb.test()
+async def writes_then_register_read(dut):
+    """A register's value reaches the host after the writes that the engine had done before."""
+    setup = await Setup.make(dut, stalled=True)
+    window = setup.devices[0].bar_window[0]
+    stop = False
+
+    async def load(writer):
+        while not stop:
+            length = _length(setup.rng, 1500)
+            writer.write(setup.memory.buffer(length), setup.rng.randbytes(length))
+            await writer.idle()
+
+    tasks = [cocotb.start_soon(load(writer)) for writer in setup.writers]
+    for _ in range(40):
+        await window.read(setup.rng.randrange(0, 0x1000, 4), 4)
+        # Every write accepted before the reply is in memory or already on its way.
+        await ClockCycles(dut.clk, setup.rng.randrange(60))
+    stop = True
+    await Combine(*tasks)
+    replied = setup.replies.times_ns
+    completions = [at for at, tlp in enumerate(setup.sent) if tlp.fmt_type == TlpType.CPL_DATA]
+    for moment, at in zip(replied, completions, strict=True):
+        covered = [
+            (t.address, t.address + 4 * t.length) for t in setup.sent[:at] if t.fmt_type in WRITES
+        ]
+        for writer in setup.writers:
+            for write in writer.accepted:
+                if write.time_ns < moment:
+                    last = write.address + write.length - 1
+                    assert any(low <= last < high for low, high in covered), "passed a write"
+
+
+@cocotb.test()
+async def function_level_reset(dut):
+    """A reset in the middle of traffic leaves no access behind it, nor disturbs another."""
+    setup = await Setup.make(dut, latency_ns=2000)
+    victim = setup.devices[1]
+
+    def in_reset() -> bool:
+        return bool(int(dut.engine__0__reset.value) >> 1 & 1)
+
+    for _ in range(4):
+        for reader, writer in zip(setup.readers, setup.writers, strict=True):
+            for _ in range(4):
+                length = setup.rng.randint(1, 3000)
+                address, _ = setup.memory.filled(length)
+                reader.issue(address, length, 1)
+                writer.write(setup.memory.buffer(length), bytes(length), 1)
+        bystander = cocotb.start_soon(_bystander(setup))
+        await ClockCycles(dut.clk, setup.rng.randrange(1500))
+        control = await victim.capability_read_word(PciCapId.EXP, 8)
+        await victim.capability_write_word(PciCapId.EXP, 8, control | 1 << 15)
+        while not in_reset():
+            await ClockCycles(dut.clk, 1)
+        while in_reset():
+            await ClockCycles(dut.clk, 1)
+        setup.sent.clear()
+        answers = [await reader.answer() for reader in setup.readers for _ in range(4)]
+        assert any(answer.error for answer in answers)
+        for writer in setup.writers:
+            await writer.idle()
+        await bystander
+        await setup.settle()
+        assert not setup.tlps(WRITES | READS, 1), "an access after the reset"
+        await victim.enable_device()
+        await victim.set_master()
+        address, content = setup.memory.filled(1000)
+        assert (await setup.readers[0].read(address, 1000, 1)).data == content
+
+
+async def _bystander(setup: Setup) -> None:
+    """Function 0 writes on as if nothing had happened."""
+    expected = []
+    for _ in range(20):
+        content = setup.rng.randbytes(500)
+        expected.append((setup.memory.buffer(500), content))
+        setup.writers[2].write(*expected[-1])
+    await setup.writers[2].idle()
+    await setup.settle()
+    for address, content in expected:
+        assert setup.memory.get(address, 500) == content
+
+
+@cocotb.test()
+@cocotb.parametrize(generation=[1, 2])
+async def throughput(dut, generation):
+    """Reads and writes of one port against what the lane permits."""
+    setup = await Setup.make(dut, generation=generation, latency_ns=1000)
+    gts = 2.5 * generation
+    for length in (64, 128, 1500, 4096):
+        count = 24_000 // length
+        for name, cost in (("read", completion_bytes), ("write", write_bytes)):
+            setup.sent.clear()
+            start = get_sim_time("ns")
+            address, content = setup.memory.filled(length, align=128, high=True)
+            for _ in range(count):
+                if name == "read":
+                    setup.readers[2].issue(address, length)
+                else:
+                    setup.writers[2].write(address, content)
+            if name == "read":
+                for _ in range(count):
+                    assert (await setup.readers[2].answer()).data == content
+            else:
+                await setup.writers[2].idle()
+                while sum(tlp.get_payload_size() for tlp in setup.sent) < count * length:
+                    await ClockCycles(dut.clk, 10)
+            elapsed = get_sim_time("ns") - start
+            record(
+                f"dma_{name}_{length}",
+                frames=count,
+                bytes=count * length,
+                cycles=round(elapsed / BENCH.clock_ns),
+                limit=lane_bytes_per_second(gts) * length / cost(length) * 8 / 1e9,
+                gts=gts,
+            )
