@@ -2,16 +2,29 @@
 
 from typing import Any
 
-from amaranth import Module, Signal, Value
+from amaranth import Cat, Const, Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from niter.interface import BEAT_BYTES
 from niter.ram import Ram
 
 from .layout import beat_of, sideband_of
 
 __all__ = ["PacketFifo"]
+
+
+def _pack(octets: Value, empty: Value, last: Value) -> Value:
+    """A beat in nine-bit lanes."""
+    framing = [last, *empty, *Const(0, BEAT_BYTES - 4)]
+    return Cat(Cat(octets.word_select(n, 8), framing[n]) for n in range(BEAT_BYTES))
+
+
+def _unpack(word: Value) -> tuple[Value, Value, Value]:
+    """Data, ``empty`` and ``last`` of a beat in nine-bit lanes."""
+    lanes = [word.word_select(n, 9) for n in range(BEAT_BYTES)]
+    return Cat(lane[:8] for lane in lanes), Cat(lane[8] for lane in lanes[1:4]), lanes[0][8]
 
 
 class PacketFifo(wiring.Component):
@@ -23,8 +36,11 @@ class PacketFifo(wiring.Component):
     has beside its ``packet`` is stored once per packet, as it stands on the last beat, and
     given out with every beat.
 
-    Latency from the last beat in to the first beat out is 3 cycles, 4 with a sideband. One
-    beat a cycle, also across packets.
+    With ``amend``, a good packet that has come in whole waits, with ``whole`` high and the input
+    held back, while words of it may be overwritten, until ``release``.
+
+    Latency from the last beat in (or ``release``) to the first beat out is 3 cycles, 4 with a
+    sideband. One beat a cycle, also across packets.
 
     Parameters
     ----------
@@ -36,7 +52,9 @@ class PacketFifo(wiring.Component):
         Packets that it can hold, a power of two; by default enough for any content.
         Matters only for a payload with a sideband.
     drop
-        Never hold the input back.
+        Never hold the input back for lack of room.
+    amend
+        Wait for ``release`` behind each good packet.
 
     Members
     -------
@@ -50,6 +68,13 @@ class PacketFifo(wiring.Component):
         High for one cycle for each packet discarded for lack of room.
     discarded : Out(1)
         High for one cycle for each packet discarded because it ended in ``error``.
+    whole : Out(1)
+        With ``amend``: the packet may be amended.
+    patch : In({valid, position, value})
+        With ``amend``: overwrite the 16 bits that start at byte ``2 * position`` of the packet,
+        which must be within it, while ``whole``.
+    release : In(1)
+        With ``amend``: let the packet go, while ``whole``.
 
     Raises
     ------
@@ -59,7 +84,15 @@ class PacketFifo(wiring.Component):
         A depth is not a power of two, or less than 4.
     """
 
-    def __init__(self, shape: Any, depth: int, *, packets: int | None = None, drop: bool = False):
+    def __init__(
+        self,
+        shape: Any,
+        depth: int,
+        *,
+        packets: int | None = None,
+        drop: bool = False,
+        amend: bool = False,
+    ):
         self.sideband = sideband_of(shape)
         packets = depth if packets is None else packets
         for value in (depth, packets):
@@ -69,25 +102,32 @@ class PacketFifo(wiring.Component):
         self.depth = depth
         self.packets = packets
         self.drop = drop
-        super().__init__(
-            {
-                "i": In(stream.Signature(shape)),
-                "o": Out(stream.Signature(shape)),
-                "level": Out(range(depth + 1)),
-                "overflow": Out(1),
-                "discarded": Out(1),
+        self.amend = amend
+        members = {
+            "i": In(stream.Signature(shape)),
+            "o": Out(stream.Signature(shape)),
+            "level": Out(range(depth + 1)),
+            "overflow": Out(1),
+            "discarded": Out(1),
+        }
+        if amend:
+            patch = {"valid": 1, "position": ceil_log2(depth) + 2, "value": 16}
+            members |= {
+                "whole": Out(1),
+                "patch": In(data.StructLayout(patch)),
+                "release": In(1),
             }
-        )
+        super().__init__(members)
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         i_beat = beat_of(self.i.payload)
         o_beat = beat_of(self.o.payload)
         bits = ceil_log2(self.depth)
-        # Errors never get into storage, so the bit need not either.
-        stored = data.StructLayout({"data": 64, "empty": 3, "last": 1})
-        m.submodules.beats = beats = Ram(shape=stored, depth=self.depth, init=[])
-        write = beats.write_port()
+        # A byte lane has nine bits, as in an EBR, and the ninth ones hold the framing. Errors
+        # never get into storage.
+        m.submodules.beats = beats = Ram(shape=9 * BEAT_BYTES, depth=self.depth, init=[])
+        write = beats.write_port(granularity=9 if self.amend else None)
         read = beats.read_port()
 
         # Pointers have one bit more than an address. Beats from `head` to `committed` may
@@ -99,34 +139,36 @@ class PacketFifo(wiring.Component):
         sideband_room = Signal()
         discarding = Signal()
         overflowing = Signal()
+        ready = Signal()
         transfer = Signal()
+        good = Signal()
         commit = Signal()
         m.d.comb += [
             self.level.eq(tail - head),
             transfer.eq(self.i.valid & self.i.ready),
             write.addr.eq(tail),
-            write.data.data.eq(i_beat.data),
-            write.data.empty.eq(i_beat.empty),
-            write.data.last.eq(i_beat.last),
-            write.en.eq(transfer),
+            write.data.eq(_pack(i_beat.data, i_beat.empty, i_beat.last)),
+            write.en.eq(transfer.replicate(len(write.en))),
         ]
         # Registered, and so one beat behind: it looks at the level before this cycle's beat.
         m.d.sync += room.eq((self.level < self.depth - 1) & sideband_room)
         if self.drop:
             m.d.comb += [
-                self.i.ready.eq(1),
-                overflowing.eq(discarding | (self.i.valid & ~room)),
+                ready.eq(1),
+                overflowing.eq(discarding | (transfer & ~room)),
             ]
         else:
             # Full, and nothing in it could leave: this packet will never fit.
             stuck = Signal()
-            m.d.sync += stuck.eq((self.level >= self.depth - 1) & (head == committed))
+            unfinished = ~self.whole if self.amend else 1
+            full = self.level >= self.depth - 1
+            m.d.sync += stuck.eq(full & (head == committed) & unfinished)
             m.d.comb += [
-                self.i.ready.eq(room | discarding),
+                ready.eq(room | discarding),
                 overflowing.eq(discarding | stuck),
             ]
 
-        m.d.comb += commit.eq(transfer & i_beat.last & ~i_beat.error & ~overflowing)
+        m.d.comb += good.eq(transfer & i_beat.last & ~i_beat.error & ~overflowing)
         m.d.sync += [
             self.overflow.eq(transfer & i_beat.last & overflowing),
             self.discarded.eq(transfer & i_beat.last & i_beat.error & ~overflowing),
@@ -139,8 +181,17 @@ class PacketFifo(wiring.Component):
             m.d.sync += discarding.eq(0)
             with m.If(i_beat.error):
                 m.d.sync += tail.eq(committed)
-        with m.If(commit):
-            m.d.sync += committed.eq(tail + 1)
+        if self.amend:
+            m.d.comb += [self.i.ready.eq(ready & ~self.whole), commit.eq(self.release)]
+            self._amend(m, write, committed, tail)
+            with m.If(good | self.release):
+                m.d.sync += self.whole.eq(good)
+            with m.If(self.release):
+                m.d.sync += committed.eq(tail)
+        else:
+            m.d.comb += [self.i.ready.eq(ready), commit.eq(good)]
+            with m.If(good):
+                m.d.sync += committed.eq(tail + 1)
 
         # The way out is a pipeline that moves as one: RAM, then (while the sideband is
         # fetched) one register, then the output.
@@ -156,25 +207,49 @@ class PacketFifo(wiring.Component):
         with m.If(advance):
             m.d.sync += [head.eq(head + available), in_ram.eq(available)]
 
-        ready_beat, ready_valid = read.data, in_ram
+        ready_word, ready_valid = read.data, in_ram
+        ram_last = _unpack(read.data)[2]
         if not self.sideband.size:
             m.d.comb += sideband_room.eq(1)
         else:
-            ready_beat, ready_valid = Signal(stored), Signal()
+            ready_word, ready_valid = Signal.like(read.data), Signal()
             with m.If(advance):
-                m.d.sync += [ready_beat.eq(read.data), ready_valid.eq(in_ram)]
-            self._sideband(m, commit, advance, in_ram & read.data.last, sideband_room)
+                m.d.sync += [ready_word.eq(read.data), ready_valid.eq(in_ram)]
+            self._sideband(m, good, commit, advance, in_ram & ram_last, sideband_room)
         with m.If(advance):
             m.d.sync += [
                 self.o.valid.eq(ready_valid),
-                o_beat.data.eq(ready_beat.data),
-                o_beat.empty.eq(ready_beat.empty),
-                o_beat.last.eq(ready_beat.last),
+                Cat(o_beat.data, o_beat.empty, o_beat.last).eq(Cat(_unpack(ready_word))),
             ]
         return m
 
-    def _sideband(self, m: Module, commit: Value, advance: Value, done: Value, room: Signal):
-        """Store the sideband at ``commit``, and move on to the next packet's when ``done``."""
+    def _amend(self, m: Module, write: Any, committed: Signal, tail: Signal):
+        """Let ``patch`` write while ``whole``."""
+        address = Signal(len(write.addr))
+        final_empty = Signal(3)
+        final = Signal()
+        m.d.comb += [
+            address.eq(committed + self.patch.position[2:]),
+            final.eq(address == (tail - 1)[: len(address)]),
+        ]
+        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += final_empty.eq(beat_of(self.i.payload).empty)
+        with m.If(self.whole):
+            # Framing bits in the lanes are written again as they are.
+            empty = final_empty & final.replicate(3)
+            word = _pack(self.patch.value.replicate(4), empty, final)
+            lanes = Signal(4)
+            m.d.comb += [
+                lanes.eq(self.patch.valid << self.patch.position[:2]),
+                write.addr.eq(address),
+                write.data.eq(word),
+                write.en.eq(Cat(lane.replicate(2) for lane in lanes)),
+            ]
+
+    def _sideband(
+        self, m: Module, store: Value, commit: Value, advance: Value, done: Value, room: Signal
+    ):
+        """Store the sideband, keep it at ``commit``, go on to the next packet's when ``done``."""
         m.submodules.sideband = storage = Ram(shape=self.sideband, depth=self.packets, init=[])
         write = storage.write_port()
         read = storage.read_port()
@@ -185,7 +260,7 @@ class PacketFifo(wiring.Component):
         m.d.comb += [
             level.eq(tail - head),
             write.addr.eq(tail),
-            write.en.eq(commit),
+            write.en.eq(store),
             read.addr.eq(head),
             read.en.eq(advance),
         ]
