@@ -252,3 +252,22 @@ class PciTransport:
         """Read, and so clear, the ISR status."""
         isr = self.structures[Cap.ISR]
         return await self.bus.read(isr.bar, isr.offset, 1)
+
+    async def window_read(self, structure: Structure, offset: int, size: int) -> int:
+        """Read 1, 2 or 4 bytes of a structure through configuration space (4.1.4.9)."""
+        at = await self._aim(structure, offset, size)
+        return await self.bus.config_read(at, 4) & (1 << 8 * size) - 1
+
+    async def window_write(self, structure: Structure, offset: int, value: int, size: int) -> None:
+        """Write 1, 2 or 4 bytes of a structure through configuration space (4.1.4.9)."""
+        at = await self._aim(structure, offset, size)
+        await self.bus.config_write(at, value, 4)
+
+    async def _aim(self, structure: Structure, offset: int, size: int) -> int:
+        """Point the PCI_CFG capability; returns where its data stands."""
+        assert size in (1, 2, 4) and offset % size == 0 and offset + size <= structure.length
+        at = self.structures[Cap.PCI].position
+        await self.bus.config_write(at + 4, structure.bar, 1)
+        await self.bus.config_write(at + 8, structure.offset + offset, 4)
+        await self.bus.config_write(at + 12, size, 4)
+        return at + 16
