@@ -1,6 +1,6 @@
 """The dissector: reads headers as a sequence of 16-bit words."""
 
-from amaranth import C, Cat, Module, Signal, signed
+from amaranth import C, Cat, Module, Mux, Signal, signed
 from amaranth.lib import enum, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -154,7 +154,7 @@ class Dissector(wiring.Component):
         with m.Case(_State.TYPE):
             m.d.sync += [
                 headers.ethertype.eq(self.word),
-                headers.l3_offset.eq(Cat(0, self._offset + 1)),
+                headers.l3_offset.eq(Mux(headers.vlan, 18, 14)),
             ]
             self._enter(m, _State.DONE)
             with m.Switch(self.word):

@@ -56,13 +56,24 @@ class Neighbour(Stage):
         m.d.comb += beats.eq(Mux(arp, 6, Mux(headers.vlan, 12, 11)))
         self._compose(m, index, tag, word)
 
+        # The meta passes always; of the packet, what is not the question's is replaced.
+        passing = Signal()
+        last = Signal()
+        m.d.comb += [*pass_frame(self.i, self.o, passing), last.eq(beat == beats)]
+        with m.If(meta.resolved):
+            m.d.comb += [
+                self.o.payload.packet.data.eq(shifted),
+                self.o.payload.packet.last.eq(last),
+                self.o.payload.packet.empty.eq(Mux(last, Mux(arp == headers.vlan, 2, 6), 0)),
+                self.o.payload.packet.error.eq(0),
+            ]
+
         with m.FSM():
             with m.State("Pass"):
+                m.d.comb += passing.eq(~meta.resolved)
                 m.d.sync += [index.eq(0), lane.eq(0), beat.eq(1), tag.eq(0)]
                 with m.If(self.i.valid & meta.resolved):
                     m.next = "Shift"
-                with m.Else():
-                    m.d.comb += pass_frame(self.i, self.o)
             with m.State("Shift"):
                 m.d.sync += [shifted.eq(Cat(shifted[16:], word[8:], word[:8])), lane.eq(lane + 1)]
                 # Behind the addresses stands the question's tag, if it has one.
@@ -73,14 +84,7 @@ class Neighbour(Stage):
                 with m.If(lane.all()):
                     m.next = "Send"
             with m.State("Send"):
-                last = beat == beats
-                m.d.comb += [
-                    self.o.valid.eq(1),
-                    self.o.payload.packet.data.eq(shifted),
-                    self.o.payload.packet.last.eq(last),
-                    self.o.payload.packet.empty.eq(Mux(last, Mux(arp == headers.vlan, 2, 6), 0)),
-                ]
-                m.d.comb += out.eq(meta)
+                m.d.comb += self.o.valid.eq(1)
                 with m.If(self.o.ready):
                     m.d.sync += beat.eq(beat + 1)
                     m.next = "Shift"
@@ -91,7 +95,6 @@ class Neighbour(Stage):
                 with m.If(self.i.valid & self.i.payload.packet.last):
                     m.next = "Pass"
 
-        m.d.comb += out.eq(meta)
         with m.If(meta.resolved):
             tag_bytes = headers.vlan << 2
             m.d.comb += [
