@@ -30,7 +30,7 @@ from tests.net.frames import CATALOGUE, IPV6_KINDS
 
 CONFIGS = {
     "ipv4": OverlayConfig(functions=3, ports=2),
-    "full": OverlayConfig(functions=3, ports=2, ipv6=True, geneve=True),
+    "full": OverlayConfig(functions=3, ports=2, ipv6=True, geneve=True, templates=4),
 }
 BENCH = Bench(
     dut={name: (lambda config=config: Overlay(config)) for name, config in CONFIGS.items()},
@@ -112,7 +112,6 @@ async def tunnels_of_all_kinds(dut):
     setup = await Setup.make(BENCH, dut)
     remotes = [PEER, PEER6] if setup.config.ipv6 else [PEER]
     frame = udp_frame(tos=0xB9)
-    setup.config.templates
     for remote in remotes:
         for geneve in (False, True):
             for checksum in (False, True):
