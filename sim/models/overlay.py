@@ -194,6 +194,11 @@ class OverlayTables:
         digest = MAPPING_HASH.compute([*low[: 1 + len(key)], vni >> 16 | kind.value << 8])
         bits = (self.config.slots // 2).bit_length() - 1
         buckets = [digest & (1 << bits) - 1, digest >> 16 - bits]
+        known = len(key) + 1
+        for slot in sorted(self._slots):
+            if slot // 2 in buckets and self._slots[slot][0][:known] == entry[:known]:
+                self._store(slot, entry, buckets)
+                return
         self._place(entry, buckets, set())
 
     def _place(self, entry, buckets, tried):

@@ -92,7 +92,13 @@ class Decapsulate(Stage):
         m.submodules.register = register = PipeRegister(FrameBeat)
         connect(m, flipped(self.i), register.i)
         m.submodules.realigner = realigner = Realigner(FrameBeat, turns={2, 6})
-        connect(m, realigner.o, flipped(self.o))
+        # The parser behind takes four cycles a beat: with these, the next datagram's headers
+        # are read meanwhile.
+        m.submodules.ahead = ahead = PipeRegister(FrameBeat)
+        m.submodules.further = further = PipeRegister(FrameBeat)
+        connect(m, realigner.o, ahead.i)
+        connect(m, ahead.o, further.i)
+        connect(m, further.o, flipped(self.o))
         packet, meta = register.o.payload.packet, register.o.payload.meta
         piece = realigner.i.payload
 

@@ -8,12 +8,15 @@ from scapy.layers.l2 import Ether
 from scapy.layers.vxlan import VXLAN
 from scapy.packet import Raw
 
+from niter.net import Overlay, OverlayConfig
 from sim.harness import Bench, rng
 from sim.models.control import ControlBus
 from sim.models.overlay import OverlayTables, Tunnel, fill_checksums
 from sim.models.streams import Frame, FrameSink, FrameSource, stalls
 
 __all__ = [
+    "BENCH",
+    "BROADCAST",
     "OWNERS",
     "PEER",
     "PEER6",
@@ -30,6 +33,16 @@ __all__ = [
     "udp_frame",
 ]
 
+CONFIGS = {
+    "ipv4": OverlayConfig(functions=3, ports=2),
+    "full": OverlayConfig(functions=3, ports=2, ipv6=True, geneve=True, templates=4),
+}
+BENCH = Bench(
+    dut={name: (lambda config=config: Overlay(config)) for name, config in CONFIGS.items()},
+    fuzz=True,
+)
+
+BROADCAST = "ff:ff:ff:ff:ff:ff"
 #: The card's tunnel endpoint, and a peer.
 VTEP_MAC, VTEP, VTEP6 = "02:aa:00:00:00:01", "192.0.2.1", "2001:db8::1"
 PEER_MAC, PEER, PEER6 = "02:bb:00:00:00:01", "192.0.2.77", "2001:db8::77"
@@ -64,13 +77,13 @@ def datagram(frame, vni=VNI, *, tunnel=None, outer=None, udp=None, ether=None):
 class Setup:
     """Sources and sinks at every port, and tables that know ``OWNERS`` and the peer."""
 
-    def __init__(self, bench: Bench, dut, stalled: bool) -> None:
+    def __init__(self, dut, stalled: bool) -> None:
         def pauses(name):
             return stalls(rng(name)) if stalled else None
 
         self.dut = dut
-        self.config = bench.component.config
-        self.control = ControlBus(dut, "csr", bench.component.csr.memory_map)
+        self.config = BENCH.component.config
+        self.control = ControlBus(dut, "csr", BENCH.component.csr.memory_map)
         self.host = FrameSource(dut, "i_host", stalls=pauses("host"))
         self.wire = FrameSource(dut, "i_wire", stalls=pauses("wire"))
         self.local = FrameSource(dut, "i_local", stalls=pauses("local"))
@@ -79,14 +92,15 @@ class Setup:
         self.tables = OverlayTables(self.config, mac=VTEP_MAC, ipv4=VTEP, ipv6=VTEP6)
 
     @classmethod
-    async def make(cls, bench: Bench, dut, *, stalled: bool = False):
+    async def make(cls, dut, *, stalled: bool = False):
         """Reset the design and fill its tables."""
-        await bench.start(dut)
-        self = cls(bench, dut, stalled)
+        await BENCH.start(dut)
+        self = cls(dut, stalled)
         tables = self.tables
         for function, (address, vni, owned) in enumerate(OWNERS):
             tables.port(function, address, vni, owned)
             tables.forward(vni, address, None)
+            tables.replicas(function, [])
             for ip in owned:
                 self.neighbour(vni, ip, address)
         self.peer = tables.tunnel(Tunnel(PEER, PEER_MAC, port=1))
