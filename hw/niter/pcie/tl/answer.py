@@ -31,25 +31,25 @@ class Answer(data.Struct):
     function : 3 bits
         The completer.
     status : CompletionStatus
-    count : 3 bits
-        Doublewords of data, 0 to 4.
+    count : 2 bits
+        Doublewords of data, 0 to 3.
     byte_count, lower_address
         As table 2-39 and figure 2-34 have them.
-    data : 4 doublewords
+    data : 3 doublewords
         In the order of bytes on the link.
     """
 
     request: RequestHead
     function: 3
     status: CompletionStatus
-    count: 3
+    count: 2
     byte_count: 12
     lower_address: 7
-    data: data.ArrayLayout(32, 4)
+    data: data.ArrayLayout(32, 3)
 
 
 class AnswerSender(wiring.Component):
-    """A completion of up to four doublewords, in 2 to 4 cycles without latency.
+    """A completion of up to three doublewords, in 2 or 3 cycles without latency.
 
     Members
     -------
@@ -107,17 +107,11 @@ class AnswerSender(wiring.Component):
                     payload.last.eq(answer.count <= 1),
                     payload.empty[2].eq(answer.count == 0),
                 ]
-            with m.Case(2):
+            with m.Default():
                 m.d.comb += [
                     payload.data.eq(Cat(answer.data[1], answer.data[2])),
-                    payload.last.eq(answer.count <= 3),
-                    payload.empty[2].eq(answer.count == 2),
-                ]
-            with m.Case(3):
-                m.d.comb += [
-                    payload.data.eq(answer.data[3]),
                     payload.last.eq(1),
-                    payload.empty[2].eq(1),
+                    payload.empty[2].eq(answer.count == 2),
                 ]
         m.d.comb += [
             self.o.valid.eq(self.i.valid),

@@ -138,14 +138,15 @@ class Completer(wiring.Component):
         m.submodules.router = router = RegisterRouter(self._functions, self._engines)
         m.submodules.msix = msix = MsixTable(self._functions)
         m.submodules.notices = notices = NoticeSender()
-        m.submodules.resets = resets = FunctionResets()
+        m.submodules.resets = resets = FunctionResets(len(self._functions))
 
         # Received TLPs.
         connect(m, flipped(self.i), receiver.i)
         connect(m, receiver.o, flipped(self.o_completions))
         m.d.comb += [
-            receiver.payload_limit.eq(32 << configuration.states[0].payload[:1]),
+            receiver.large_payload.eq(configuration.states[0].payload[0]),
             windows.address.eq(receiver.address),
+            windows.step.eq(receiver.step),
             windows.written.eq(configuration.written),
             receiver.target.eq(windows.target),
             queues.i.eq(receiver.entry),
@@ -184,6 +185,7 @@ class Completer(wiring.Component):
         m.d.comb += [
             notices.nonfatal.eq(configuration.nonfatal),
             notices.fatal.eq(configuration.fatal),
+            notices.function.eq(configuration.written.function),
             notices.acknowledge.eq(posted.turn_off),
             notices.link.eq(self.link),
             notices.silent.eq(resets.active),

@@ -85,8 +85,9 @@ class ConfigurationSpace(wiring.Component):
         Each new value.
     flr : Out(MAX_FUNCTIONS)
         Strobes: Initiate Function Level Reset was written.
-    nonfatal, fatal : Out(MAX_FUNCTIONS)
-        Strobes: the function is to send ERR_NONFATAL, ERR_FATAL.
+    nonfatal, fatal : Out(1)
+        Strobes: ``written.function`` is to send ERR_NONFATAL, ERR_FATAL. An error that names no
+        function is reported once.
     states : Out(FunctionStates)
         As written by software; D3hot clears ``memory`` and ``master``.
     msix_enable, msix_mask : Out(MAX_FUNCTIONS)
@@ -122,8 +123,8 @@ class ConfigurationSpace(wiring.Component):
                 "cleared": Out(MAX_FUNCTIONS),
                 "written": Out(RegisterWritten),
                 "flr": Out(MAX_FUNCTIONS),
-                "nonfatal": Out(MAX_FUNCTIONS),
-                "fatal": Out(MAX_FUNCTIONS),
+                "nonfatal": Out(1),
+                "fatal": Out(1),
                 "states": Out(FunctionStates),
                 "msix_enable": Out(MAX_FUNCTIONS),
                 "msix_mask": Out(MAX_FUNCTIONS),
@@ -156,7 +157,7 @@ class ConfigurationSpace(wiring.Component):
         to_clear, error_function = Signal(3), Signal(3)
         chosen = Signal(_Operation)
         function, register = Signal(3), Signal(6)
-        error_half = Signal()
+        error_half, reported = Signal(), Signal()
         with m.If(self.i.valid):
             m.d.comb += chosen.eq(_Operation.ACCESS)
         with m.Elif(self.i_error.valid):
@@ -205,7 +206,7 @@ class ConfigurationSpace(wiring.Component):
                 ):
                     m.next = "MODIFY"
             with m.State("MODIFY"):
-                value = self._modify(m, operation, access, read.data, constant.data)
+                value = self._modify(m, operation, access, read.data, constant.data, reported)
                 is_write = (operation != _Operation.ACCESS) | access.write
                 m.d.sync += [self.written.data.eq(value), self.written.strobe.eq(is_write)]
                 live = (self.written.register == Register.DEVICE_CONTROL) & self.pending.bit_select(
@@ -231,78 +232,70 @@ class ConfigurationSpace(wiring.Component):
                         with m.If(self.i_error.payload.all & (error_function != last_function)):
                             m.d.sync += error_function.eq(error_function + 1)
                         with m.Else():
-                            m.d.sync += error_function.eq(0)
+                            m.d.sync += [error_function.eq(0), reported.eq(0)]
                             m.d.comb += self.i_error.ready.eq(1)
                 m.next = "CHOOSE"
         self._follow(m, access)
         return m
 
-    def _modify(self, m, operation, access, old, constant) -> Value:
-        """The doubleword's new value."""
+    def _modify(self, m, operation, access, old, constant, reported) -> Value:
+        """The doubleword's new value, in the state in which it has been read."""
         register, function = self.written.register, self.written.function
         enabled = Cat(bit.replicate(8) for bit in access.enables)
-        keep, cleared, errors = Signal(32), Signal(32), Signal(32)
-        with m.If(~self.fundamental.bit_select(function, 1)):
+        # Bits that are taken from ``source``; a mask is zero where ones clear a bit.
+        replaced, errors = Signal(32), Signal(16)
+        is_access = operation == _Operation.ACCESS
+        source = Mux(is_access, constant & access.data, constant)
+        with m.If(is_access):
+            clearable = Signal(32)
+            with m.If(register == Register.COMMAND):
+                m.d.comb += clearable.eq(_STATUS_CLEARABLE)
             with m.If(register == Register.DEVICE_CONTROL):
-                m.d.comb += keep.eq(_PAYLOAD_SIZE)
-            with m.If(register == Register.LINK_CONTROL):
-                m.d.comb += keep.eq(~0)
-        with m.If(register == Register.COMMAND):
-            m.d.comb += cleared.eq(_STATUS_CLEARABLE & access.data & enabled)
-        with m.If(register == Register.DEVICE_CONTROL):
-            m.d.comb += cleared.eq(_DEVICE_STATUS_CLEARABLE & access.data & enabled)
-        mask = Signal(32)
-        m.d.comb += mask.eq(constant & enabled)
-        with m.If((register == Register.POWER) & (access.data[0] ^ access.data[1])):
-            # D1 and D2 do not exist: the write is ignored (5.3.1).
-            m.d.comb += mask[:2].eq(0)
+                m.d.comb += clearable.eq(_DEVICE_STATUS_CLEARABLE)
+            m.d.comb += replaced.eq((constant | (clearable & access.data)) & enabled)
+            with m.If((register == Register.POWER) & (access.data[0] ^ access.data[1])):
+                # D1 and D2 do not exist: the write is ignored (5.3.1).
+                m.d.comb += replaced[:2].eq(0)
+        with m.Elif(operation == _Operation.CLEAR):
+            m.d.comb += replaced.eq(~0)
+            with m.If(~self.fundamental.bit_select(function, 1)):
+                with m.If(register == Register.DEVICE_CONTROL):
+                    m.d.comb += replaced.eq(~_PAYLOAD_SIZE)
+                with m.If(register == Register.LINK_CONTROL):
+                    m.d.comb += replaced.eq(0)
 
         error = self.i_error.payload
-        advisory = error.advisory & (error.unsupported_request | error.completer_abort)
-        refused = (error.unsupported_request | error.completer_abort) & ~error.advisory
-        nonfatal = Signal()
-        system_error = Signal()
+        refused = error.unsupported_request | error.completer_abort
+        nonfatal, system_error = Signal(), Signal()
         m.d.comb += nonfatal.eq(
-            refused | (error.poisoned & ~error.advisory) | error.completion_timeout
+            ((refused | error.poisoned) & ~error.advisory) | error.completion_timeout
         )
-        value = Signal(32)
-        with m.Switch(operation):
-            with m.Case(_Operation.ACCESS):
-                m.d.comb += value.eq((old & ~mask & ~cleared) | (access.data & mask))
-            with m.Case(_Operation.CLEAR):
-                m.d.comb += value.eq((old & keep) | (constant & ~keep))
-            with m.Case(_Operation.STATUS):
-                parity_response, serr = old[6], old[8]
-                m.d.comb += errors[16:].eq(
-                    Cat(
-                        0, 0, 0, 0, 0, 0, 0, 0,
-                        error.poisoned & error.data_parity & parity_response,
-                        0, 0,
-                        error.completer_abort,
-                        error.received_target_abort,
-                        error.received_master_abort,
-                        serr & (nonfatal | error.malformed),
-                        error.poisoned,
-                    )
-                )  # fmt: skip
-                m.d.comb += value.eq(old | errors)
-                m.d.sync += system_error.eq(serr)
-            with m.Case(_Operation.DEVICE_STATUS):
-                m.d.comb += errors[16:].eq(
-                    Cat(
-                        advisory | error.unexpected_completion,
-                        nonfatal,
-                        error.malformed,
-                        error.unsupported_request,
-                    )
-                )
-                m.d.comb += value.eq(old | errors)
-                report = old[3] | ~error.unsupported_request
-                m.d.comb += [
-                    self.nonfatal.eq((nonfatal & ((old[1] & report) | system_error)) << function),
-                    self.fatal.eq((error.malformed & (old[2] | system_error)) << function),
-                ]
-        return value
+        with m.If(operation == _Operation.STATUS):
+            parity_response, serr = old[6], old[8]
+            m.d.comb += [
+                errors[8].eq(error.poisoned & error.data_parity & parity_response),
+                errors[11].eq(error.completer_abort),
+                errors[12].eq(error.received_target_abort),
+                errors[13].eq(error.received_master_abort),
+                errors[14].eq(serr & (nonfatal | error.malformed)),
+                errors[15].eq(error.poisoned),
+            ]
+            m.d.sync += system_error.eq(serr)
+        with m.If(operation == _Operation.DEVICE_STATUS):
+            m.d.comb += [
+                errors[0].eq((refused & error.advisory) | error.unexpected_completion),
+                errors[1].eq(nonfatal),
+                errors[2].eq(error.malformed),
+                errors[3].eq(error.unsupported_request),
+            ]
+            enabled_nonfatal = old[1] & (old[3] | ~error.unsupported_request)
+            m.d.comb += [
+                self.nonfatal.eq(nonfatal & (enabled_nonfatal | system_error) & ~reported),
+                self.fatal.eq(error.malformed & (old[2] | system_error) & ~reported),
+            ]
+            with m.If(self.nonfatal | self.fatal):
+                m.d.sync += reported.eq(1)
+        return (old & ~replaced) | (source & replaced) | (errors << 16)
 
     def _follow(self, m, access) -> None:
         """Keep flip-flops of what the hardware needs at all times."""

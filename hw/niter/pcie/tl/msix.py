@@ -28,11 +28,9 @@ class MsixAccess(data.Struct):
 
 
 class Notice(data.Struct):
-    """A message for the posted path: an interrupt's write, or a message with ``code``."""
+    """An interrupt's write."""
 
     function: 3
-    message: 1
-    code: 8
     address: 64
     data: 32
 
@@ -119,12 +117,20 @@ class MsixTable(wiring.Component):
                 m.d.comb += to_clear.eq(number)
             with m.If(self._search[number]):
                 m.d.comb += to_search.eq(number)
+        # Of Vector Control nothing exists but the mask, and the pending bit beside it.
+        self._masked, self._pending = Signal(), Signal()
+        self._taken = taken = Signal(MsixAccess)
+        written = self._write.data
+        with m.If(self._part == 3):
+            m.d.comb += [written.value.eq(self._masked), written.pending.eq(self._pending)]
+        with m.Else():
+            m.d.comb += written.value.eq(Mux(self._part[0], taken.data[32:], taken.data[:32]))
         with m.FSM():
             self._idle(m, to_clear, to_search)
             self._access(m)
             self._interrupt(m)
             with m.State("CLEAR"):
-                m.d.comb += [self._write.data.value.eq(1), self._write.en.eq(1)]
+                m.d.comb += [self._masked.eq(1), self._write.en.eq(1)]
                 m.d.sync += self._vector.eq(self._vector + 1)
                 with m.If(self._vector == stride - 1):
                     m.d.comb += self.cleared.eq(1 << self._function)
@@ -137,7 +143,6 @@ class MsixTable(wiring.Component):
         """Choose what to do, and the row to begin with."""
         count = len(self._vectors)
         access, interrupt = self.i_access.payload, self.i.payload
-        self._taken = Signal(MsixAccess)
         self._raised = Signal()
         vectors = Array([*self._vectors, *[0] * (MAX_FUNCTIONS - count)])
         known = self.enable.bit_select(interrupt.function, 1) & (
@@ -152,7 +157,7 @@ class MsixTable(wiring.Component):
                 m.d.comb += self.i_access.ready.eq(1)
                 m.d.sync += [self._taken.eq(access), self._function.eq(access.function)]
                 with m.If(access.pending_bits):
-                    m.d.sync += [self._vector.eq(access.word << 6), self.o_reply.payload.eq(0)]
+                    m.d.sync += self._vector.eq(access.word << 6)
                     m.next = "PENDING"
                 with m.Else():
                     m.d.sync += [
@@ -182,35 +187,30 @@ class MsixTable(wiring.Component):
         read, write, taken, reply = self._read, self._write, self._taken, self.o_reply
         shown = min(64, self._stride)
         with m.State("LOW"):
-            m.d.comb += [
-                write.data.value.eq(taken.data[:32]),
-                write.en.eq(taken.write & taken.enables[0]),
-            ]
+            m.d.comb += write.en.eq(taken.write & taken.enables[0])
             m.d.sync += self._part[0].eq(1)
             m.next = "HIGH"
         with m.State("HIGH"):
             m.d.sync += reply.payload.data[:32].eq(read.data.value)
             m.next = "END"
         with m.State("END"):
-            # Of Vector Control only the mask exists, and the pending bit beside it stays.
-            control = self._part[1]
             m.d.comb += [
-                write.data.value.eq(Mux(control, taken.data[32], taken.data[32:])),
-                write.data.pending.eq(read.data.pending),
+                self._masked.eq(taken.data[32]),
+                self._pending.eq(read.data.pending),
                 write.en.eq(taken.write & taken.enables[1]),
             ]
             m.d.sync += [
                 reply.payload.data[32:].eq(read.data.value),
                 reply.valid.eq(~taken.write),
             ]
-            with m.If(write.en & control):
+            with m.If(write.en & self._part[1]):
                 m.d.sync += [
                     self._search.bit_select(self._function, 1).eq(1),
                     self._next.eq(0),
                 ]
             m.next = "IDLE"
         with m.State("PENDING"):
-            m.d.sync += self._vector.eq(self._vector + 1)
+            m.d.sync += [self._vector.eq(self._vector + 1), reply.payload.data.eq(0)]
             m.next = "SHIFT"
         with m.State("SHIFT"):
             bits = reply.payload.data[:shown]
@@ -230,15 +230,11 @@ class MsixTable(wiring.Component):
             m.next = "DECIDE"
         with m.State("DECIDE"):
             m.d.comb += [
-                write.data.value.eq(read.data.value),
-                write.data.pending.eq((self._raised | read.data.pending) & masked),
+                self._masked.eq(read.data.value[0]),
+                self._pending.eq((self._raised | read.data.pending) & masked),
                 write.en.eq(1),
             ]
-            m.d.sync += [
-                self._part.eq(0),
-                notice.function.eq(self._function),
-                notice.message.eq(0),
-            ]
+            m.d.sync += [self._part.eq(0), notice.function.eq(self._function)]
             with m.If(~self._raised):
                 m.d.sync += self._next.eq(self._next + 1)
                 with m.If(self._vector == self._stride - 1):

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect, flipped
 
 from niter.interface import MAX_FUNCTIONS, PacketStream, RegisterReply, RegisterRequest
 
@@ -14,7 +14,7 @@ from .header import CompletionStatus, ConfigurationTail, RequestHead, TlpType, s
 from .image import Image
 from .layouts import LinkState, TlpError
 from .requests import Entry, Target
-from .window import WindowAccess
+from .window import WindowResolver
 
 __all__ = ["NonpostedExecutor"]
 
@@ -24,13 +24,13 @@ class NonpostedExecutor(wiring.Component):
 
     A request waits until all posted requests that came before it have been executed; posted
     requests that come later pass it at any time. A read of one eight-byte word is answered
-    9 cycles after it has reached the head of the queue, and what the engine takes.
+    11 cycles after it has reached the head of the queue, and what the engine takes.
 
     ====================================================  ====================================
     Request                                               Answer
     ====================================================  ====================================
-    memory read within two aligned eight-byte words       data, or Completer Abort if the
-                                                          engine says so
+    memory read of at most three doublewords, which       data, or Completer Abort if the
+    is what eight bytes anywhere take                     engine says so
     any longer memory read                                Completer Abort
     memory read that hits no BAR                          Unsupported Request
     configuration, of a function that does not exist      Unsupported Request
@@ -99,93 +99,75 @@ class NonpostedExecutor(wiring.Component):
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         m.submodules.sender = sender = AnswerSender()
-        m.submodules.window = window = WindowAccess(self._images)
-        head, tail, payload = Signal(RequestHead), Signal(64), Signal(32)
-        target, number = Signal(Target), Signal(6)
-        four = head.common.fmt[0]
+        m.submodules.window = window = WindowResolver(self._images)
+        head, payload = Signal(RequestHead), Signal(32)
+        address, number = Signal(32), Signal(6)
+        target = Signal(Target)
         has_data = head.common.fmt[1]
-        configuration = ConfigurationTail(tail[:32])
-        address = Mux(four, tail[32:], tail[:32])
-
-        answer = sender.i.payload
-        status, count, byte_count = Signal(CompletionStatus), Signal(3), Signal(12)
-        data = Signal(answer.data.shape())
-        m.d.comb += [
-            answer.request.eq(head),
-            answer.status.eq(status),
-            answer.count.eq(count),
-            answer.byte_count.eq(byte_count),
-            answer.data.eq(data),
-            sender.link.eq(self.link),
-        ]
-        wiring.connect(m, sender.o, wiring.flipped(self.o))
-
+        length, high = head.common.length, address[2]
+        configuration = ConfigurationTail(address)
         is_memory = head.common.type == TlpType.MEMORY
         is_configuration = head.common.type == TlpType.CONFIGURATION_0
-        function = Signal(3)
-        known = Signal()
+        function, known = Signal(3), Signal()
         m.d.comb += [
             function.eq(Mux(is_configuration, configuration.target.function, target.function)),
             known.eq(Mux(is_configuration, function < len(self._images), target.hit)),
-            answer.function.eq(function),
         ]
-        enables, second_word = self._span(m, head, address)
-        bytes_wanted, lower = self._extent(head, address)
-        m.d.comb += answer.lower_address.eq(Mux(is_memory, lower, 0))
-        data_at = Array([image.window.data if image.window else 0 for image in self._images])
-        in_window = (configuration.register == data_at[function]) & (data_at[function] != 0)
+        data_at = Array(
+            Const(image.window.data if image.window else 0, 6) for image in self._images
+        )
+        windowed = Signal()
+        m.d.comb += windowed.eq(
+            is_configuration
+            & (configuration.register == data_at[function])
+            & (data_at[function] != 0)
+        )
 
-        word = Signal()  # the second word is at hand
-        high = Signal()
-        m.d.comb += high.eq(address[2])
-        wanted = Mux(word, enables[8:], enables[:8])
-        with m.If(window.request.valid):
-            m.d.comb += self.request.payload.eq(window.request.payload)
-        with m.Else():
-            m.d.comb += [
-                self.request.payload.function.eq(target.function),
-                self.request.payload.bar.eq(target.bar << 1),
-                self.request.payload.address.eq((address[3:] + word) << 3),
-                self.request.payload.mask.eq(wanted),
-            ]
-        m.d.comb += [
-            window.request.ready.eq(self.request.ready),
-            window.reply.payload.eq(self.reply.payload),
-            window.reply.valid.eq(self.reply.valid),
-            window.access_data.eq(self.access_data),
-            window.access_done.eq(self.access_done),
-            window.access.ready.eq(self.access.ready),
-            window.function.eq(function),
-            window.write.eq(has_data),
-            window.data.eq(payload),
-        ]
-        with m.If(window.access.valid):
-            m.d.comb += self.access.payload.eq(window.access.payload)
-        with m.Else():
-            m.d.comb += [
-                self.access.payload.function.eq(function),
-                self.access.payload.register.eq(configuration.register),
-                self.access.payload.write.eq(has_data),
-                self.access.payload.data.eq(payload),
-                self.access.payload.enables.eq(head.first_enables),
-            ]
-        reading, asking = Signal(), Signal()
-        m.d.comb += [
-            self.request.valid.eq(reading | window.request.valid),
-            self.access.valid.eq(asking | window.access.valid),
-        ]
-        error = self.error.payload
+        # The answer, and what it cannot be.
+        status, count, byte_count = Signal(CompletionStatus), Signal(2), Signal(12)
         refused = status == CompletionStatus.UNSUPPORTED_REQUEST
         aborted = status == CompletionStatus.COMPLETER_ABORT
+        bytes_wanted, lower = self._extent(head, address)
+        data = Signal(sender.i.payload.data.shape())
         m.d.comb += [
-            error.function.eq(function),
-            error.all.eq(~known),
-            error.unsupported_request.eq(refused),
-            error.completer_abort.eq(aborted),
-            error.poisoned.eq(head.common.poisoned & has_data),
-            error.advisory.eq(1),
+            sender.i.payload.request.eq(head),
+            sender.i.payload.function.eq(function),
+            sender.i.payload.status.eq(status),
+            sender.i.payload.count.eq(count),
+            sender.i.payload.byte_count.eq(byte_count),
+            sender.i.payload.lower_address.eq(Mux(is_memory, lower, 0)),
+            sender.i.payload.data.eq(data),
+            sender.link.eq(self.link),
+            self.error.payload.function.eq(function),
+            self.error.payload.all.eq(~known),
+            self.error.payload.unsupported_request.eq(refused),
+            self.error.payload.completer_abort.eq(aborted),
+            self.error.payload.poisoned.eq(head.common.poisoned & has_data),
+            self.error.payload.advisory.eq(1),
         ]
+        connect(m, sender.o, flipped(self.o))
 
+        # Doublewords enter at the top, and have moved down when all places are filled.
+        push, pushed = Signal(), Signal(32)
+        filled = Signal(2)
+        with m.If(push):
+            m.d.sync += [
+                data[0].eq(data[1]),
+                data[1].eq(data[2]),
+                data[2].eq(pushed),
+                filled.eq(filled + 1),
+            ]
+        complete = Signal()
+        m.d.comb += complete.eq(filled + 1 == count)
+
+        word = Signal()  # the second word is at hand
+        enables, second_word = self._span(m, head, high)
+        self._drive_accesses(
+            m, window, head, function, configuration, windowed, target, address, word, enables,
+            payload,
+        )  # fmt: skip
+        shift = Signal(2)
+        abort = [status.eq(CompletionStatus.COMPLETER_ABORT), count.eq(0)]
         with m.FSM():
             with m.State("EMPTY"):
                 m.d.comb += [self.want.eq(self.available), self.read.eq(self.grant)]
@@ -193,99 +175,126 @@ class NonpostedExecutor(wiring.Component):
                     m.next = "FIRST"
             with m.State("FIRST"):
                 m.d.comb += self.read.eq(1)
-                m.d.sync += [
-                    head.eq(swap_dwords(self.entry.data)),
-                    target.eq(self.entry.note),
-                ]
+                m.d.sync += [head.eq(swap_dwords(self.entry.data)), target.eq(self.entry.note)]
                 m.next = "SECOND"
             with m.State("SECOND"):
+                four = head.common.fmt[0]
+                tail = swap_dwords(self.entry.data)
                 m.d.comb += [
                     self.done.eq(1),
-                    self.data_credits.eq(Mux(has_data, (head.common.length[:4] + 3) >> 2, 0)),
+                    self.data_credits.eq(Mux(has_data, (length[:4] + 3) >> 2, 0)),
                 ]
                 m.d.sync += [
-                    tail.eq(swap_dwords(self.entry.data)),
+                    address.eq(Mux(four, tail[32:], tail[:32])),
                     payload.eq(self.entry.data[32:]),
                     number.eq(self.entry.note),
                 ]
-                m.next = "WAIT"
-            with m.State("WAIT"):
-                late = Signal(6)
-                m.d.comb += late.eq(self.executed - number)
-                m.d.sync += data.eq(0)
-                with m.If(~late[5]):
-                    m.next = "DISPATCH"
+                m.next = "DISPATCH"
             with m.State("DISPATCH"):
+                behind = (self.executed - number)[:6]
                 m.d.sync += [
                     status.eq(CompletionStatus.UNSUPPORTED_REQUEST),
                     count.eq(0),
                     byte_count.eq(Mux(is_memory, bytes_wanted, 4)),
                     word.eq(0),
+                    data.eq(0),
+                    filled.eq(0),
                 ]
-                m.next = "REPORT"
-                with m.If(is_memory & known):
-                    m.d.sync += status.eq(CompletionStatus.COMPLETER_ABORT)
-                    with m.If((head.common.length != 0) & (head.common.length + high <= 4)):
-                        m.d.sync += [
-                            status.eq(CompletionStatus.SUCCESSFUL),
-                            count.eq(head.common.length),
-                        ]
-                        m.next = "READ"
-                with m.Elif(is_configuration & known):
-                    with m.If(~self.ready.bit_select(function, 1)):
-                        m.d.sync += status.eq(CompletionStatus.CONFIGURATION_RETRY)
-                    with m.Elif(~(head.common.poisoned & has_data)):
-                        m.d.sync += [
-                            status.eq(CompletionStatus.SUCCESSFUL),
-                            count.eq(~has_data),
-                        ]
-                        with m.If(has_data):
+                with m.If(~behind[5]):
+                    m.next = "REPORT"
+                    with m.If(is_memory & known):
+                        m.d.sync += status.eq(CompletionStatus.COMPLETER_ABORT)
+                        with m.If((length[2:] == 0) & (length[:2] != 0)):
                             m.d.sync += [
-                                self.link.bus.eq(configuration.target.bus),
-                                self.link.device.eq(configuration.target.device),
+                                status.eq(CompletionStatus.SUCCESSFUL),
+                                count.eq(length),
                             ]
-                        with m.If(in_window):
-                            m.d.comb += window.start.eq(1)
-                            m.next = "WINDOW"
-                        with m.Elif(configuration.register[6:] == 0):
-                            m.next = "ACCESS"
+                            m.next = "READ"
+                    with m.Elif(is_configuration & known):
+                        poisoned = head.common.poisoned & has_data
+                        with m.If(~self.ready.bit_select(function, 1)):
+                            m.d.sync += status.eq(CompletionStatus.CONFIGURATION_RETRY)
+                        with m.Elif(~poisoned):
+                            m.d.sync += [
+                                status.eq(CompletionStatus.SUCCESSFUL),
+                                count.eq(~has_data),
+                            ]
+                            with m.If(has_data):
+                                m.d.sync += [
+                                    self.link.bus.eq(configuration.target.bus),
+                                    self.link.device.eq(configuration.target.device),
+                                ]
+                            m.next = "PAD"
+                            with m.If(windowed):
+                                m.d.comb += window.start.eq(1)
+                                m.next = "WINDOW"
+                            with m.Elif(configuration.register[6:] == 0):
+                                m.next = "ACCESS"
             with m.State("READ"):
-                m.d.comb += reading.eq(wanted != 0)
-                with m.If(~reading):
-                    m.next = "REPORT"
+                m.d.comb += self.request.valid.eq(self.request.payload.mask != 0)
+                with m.If(~self.request.valid):
+                    m.next = "PAD"
                 with m.Elif(self.request.ready):
-                    m.next = "REPLY"
-            with m.State("REPLY"):
-                m.d.comb += self.reply.ready.eq(1)
+                    m.next = "PAD"
+                    with m.If(~self.request.payload.write):
+                        m.next = "LOW"
+            with m.State("LOW"):
+                above = Mux(windowed, window.offset[2], high & ~word)
+                m.d.comb += [
+                    push.eq(self.reply.valid),
+                    pushed.eq(
+                        Mux(above, self.reply.payload.data[32:], self.reply.payload.data[:32])
+                    ),
+                    self.reply.ready.eq(complete | above | self.reply.payload.error),
+                ]
                 with m.If(self.reply.valid):
-                    m.d.sync += word.eq(1)
-                    self._place(m, data, word, high)
-                    m.next = "REPORT"
                     with m.If(self.reply.payload.error):
-                        m.d.sync += [
-                            status.eq(CompletionStatus.COMPLETER_ABORT),
-                            count.eq(0),
-                        ]
-                    with m.Elif(second_word & ~word):
+                        m.d.sync += abort
+                        m.next = "REPORT"
+                    with m.Elif(complete):
+                        m.next = "PAD"
+                    with m.Elif(above):
+                        m.d.sync += word.eq(1)
                         m.next = "READ"
+                    with m.Else():
+                        m.next = "HIGH"
+            with m.State("HIGH"):
+                m.d.comb += [
+                    push.eq(1),
+                    pushed.eq(self.reply.payload.data[32:]),
+                    self.reply.ready.eq(1),
+                ]
+                m.d.sync += word.eq(1)
+                m.next = "PAD"
+                with m.If(second_word & ~word):
+                    m.next = "READ"
             with m.State("ACCESS"):
-                m.d.comb += asking.eq(1)
+                m.d.comb += self.access.valid.eq(1)
                 with m.If(self.access.ready):
                     m.next = "RESULT"
             with m.State("RESULT"):
-                m.d.sync += data[0].eq(self.access_data)
+                m.d.comb += [push.eq(self.access_done), pushed.eq(self.access_data)]
                 with m.If(self.access_done):
-                    m.next = "REPORT"
+                    m.next = "PAD"
             with m.State("WINDOW"):
-                m.d.comb += self.reply.ready.eq(window.reply.ready)
-                m.d.sync += data[0].eq(window.result)
+                m.d.comb += self.access.valid.eq(window.access.valid)
                 with m.If(window.done):
-                    with m.If(window.error):
-                        m.d.sync += [
-                            status.eq(CompletionStatus.COMPLETER_ABORT),
-                            count.eq(0),
-                        ]
-                    m.next = "REPORT"
+                    m.next = "PAD"
+                    with m.If(window.sensible):
+                        m.next = "READ"
+            with m.State("PAD"):
+                m.d.comb += push.eq(filled != 3)
+                m.d.sync += shift.eq(window.offset)
+                with m.If(filled == 3):
+                    m.next = "ANSWER"
+                    with m.If(windowed):
+                        m.next = "SHIFT"
+            with m.State("SHIFT"):
+                m.d.sync += shift.eq(shift - 1)
+                with m.If(shift == 0):
+                    m.next = "ANSWER"
+                with m.Else():
+                    m.d.sync += data[0].eq(data[0] >> 8)
             with m.State("REPORT"):
                 m.d.comb += self.error.valid.eq(refused | aborted)
                 with m.If(~self.error.valid | self.error.ready):
@@ -296,12 +305,55 @@ class NonpostedExecutor(wiring.Component):
                     m.next = "EMPTY"
         return m
 
+    def _drive_accesses(
+        self, m, window, head, function, configuration, windowed, target, address, word, enables,
+        payload,
+    ) -> None:  # fmt: skip
+        """Say what is accessed, in configuration space and in the registers."""
+        has_data = head.common.fmt[1]
+        request, access = self.request.payload, self.access.payload
+        m.d.comb += [
+            request.function.eq(function),
+            request.write.eq(has_data),
+            access.function.eq(function),
+            access.data.eq(payload),
+            access.enables.eq(head.first_enables),
+            window.function.eq(function),
+            window.access_data.eq(self.access_data),
+            window.access_done.eq(self.access_done),
+            window.access.ready.eq(self.access.ready),
+        ]
+        with m.If(windowed):
+            byte, half = payload[:8], payload[:16]
+            m.d.comb += [
+                access.register.eq(window.access.payload.register),
+                request.bar.eq(window.bar),
+                request.address.eq(window.offset),
+                request.mask.eq(window.mask),
+                request.data.eq(
+                    Cat(
+                        byte,
+                        Mux(window.wide[0], half[8:], byte),
+                        Mux(window.wide[1], payload[16:24], byte),
+                        Mux(window.wide[1], payload[24:], Mux(window.wide[0], half[8:], byte)),
+                    ).replicate(2)
+                ),
+            ]
+        with m.Else():
+            # A request stays within its page, so that no more than 9 bits need to count.
+            m.d.comb += [
+                access.register.eq(configuration.register),
+                access.write.eq(has_data),
+                request.bar.eq(target.bar << 1),
+                request.address.eq(Cat(Const(0, 3), (address[3:12] + word)[:9], address[12:])),
+                request.mask.eq(Mux(word, enables[8:], enables[:8])),
+            ]
+
     @staticmethod
-    def _span(m, head, address) -> tuple[Value, Value]:
+    def _span(m, head, high) -> tuple[Value, Value]:
         """Byte enables of the two aligned words that a short read covers; is there a second?"""
-        high = address[2]
-        left = Signal(4)  # doublewords, counting the hole before the first
-        m.d.comb += left.eq(head.common.length[:3] + high)
+        left = Signal(3)  # doublewords, counting the hole before the first
+        m.d.comb += left.eq(head.common.length[:2] + high)
         first, last = head.first_enables, head.last_enables
         enables = Cat(
             Mux(high, 0, first),
@@ -320,16 +372,3 @@ class NonpostedExecutor(wiring.Component):
         after = Mux(last[3], 0, Mux(last[2], 1, Mux(last[1], 2, 3)))
         unused = (before + after)[:3]
         return ((head.common.length << 2) - unused)[:12], Cat(before[:2], address[2:7])
-
-    def _place(self, m, data, word, high) -> None:
-        """Put the doublewords of a reply where they stand in the completion."""
-        reply = self.reply.payload.data
-        even, odd = Mux(high, reply[32:], reply[:32]), Mux(high, reply[:32], reply[32:])
-        with m.If(~word):
-            m.d.sync += data[0].eq(even)
-        with m.Else():
-            m.d.sync += data[2].eq(even)
-        with m.If(word == high):
-            m.d.sync += data[1].eq(odd)
-        with m.If(word & ~high):
-            m.d.sync += data[3].eq(odd)

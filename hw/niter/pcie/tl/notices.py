@@ -1,5 +1,8 @@
 """Builds the posted TLPs that are not DMA: interrupts' writes, and messages."""
 
+from functools import reduce
+from operator import or_
+
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -14,30 +17,31 @@ __all__ = ["NoticeSender"]
 
 
 class NoticeSender(wiring.Component):
-    """Sends interrupts and messages. 2 or 3 cycles for each, latency 1.
+    """Sends interrupts and messages. 3 or 4 cycles for each.
 
-    Error messages of one function and severity that wait together become one; so do
-    acknowledgements of PME_Turn_Off. Messages go before interrupts.
+    An error message that is still waiting stands for all of its severity that come meanwhile:
+    the registers of each function say the rest. Messages go before interrupts.
 
     Members
     -------
     i : In(stream of Notice)
-        Interrupts.
-    nonfatal, fatal : In(MAX_FUNCTIONS), acknowledge : In(1)
+        Interrupts; accepted when their last beat is.
+    nonfatal, fatal : In(1), function : In(3), acknowledge : In(1)
         Strobes: send ERR_NONFATAL or ERR_FATAL for this function, send PME_TO_Ack.
     link : In(LinkState)
         Whose requester ID we are.
     silent : In(MAX_FUNCTIONS)
         Functions in reset: their interrupts are dropped.
     clear : In(1)
-        Forget all that waits: the link is down.
+        Forget the messages that wait: the link is down.
     o : Out(PacketStream)
         Posted TLPs.
     """
 
     i: In(stream.Signature(Notice))
-    nonfatal: In(MAX_FUNCTIONS)
-    fatal: In(MAX_FUNCTIONS)
+    nonfatal: In(1)
+    fatal: In(1)
+    function: In(3)
     acknowledge: In(1)
     link: In(LinkState)
     silent: In(MAX_FUNCTIONS)
@@ -46,111 +50,99 @@ class NoticeSender(wiring.Component):
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
-        nonfatal, fatal = Signal(MAX_FUNCTIONS), Signal(MAX_FUNCTIONS)
-        acknowledge = Signal()
-        waiting = Signal()
+        waiting = {name: Signal(name=name) for name in ("acknowledge", "fatal", "nonfatal")}
+        codes = (MessageCode.PME_TO_ACK, MessageCode.ERR_FATAL, MessageCode.ERR_NONFATAL)
+        is_message, acknowledges = Signal(), Signal()
         code, function = Signal(MessageCode), Signal(3)
-        served = Signal()
-        severe = fatal.any()
-        m.d.comb += [
-            waiting.eq(acknowledge | severe | nonfatal.any()),
-            code.eq(
-                Mux(
-                    acknowledge,
-                    MessageCode.PME_TO_ACK,
-                    Mux(severe, MessageCode.ERR_FATAL, MessageCode.ERR_NONFATAL),
-                )
-            ),
-        ]
-        for number in reversed(range(MAX_FUNCTIONS)):
-            with m.If(Mux(severe, fatal[number], nonfatal[number])):
-                m.d.comb += function.eq(number)
-        with m.If(acknowledge):
-            m.d.comb += function.eq(0)
-        m.d.sync += [
-            nonfatal.eq(nonfatal | self.nonfatal),
-            fatal.eq(fatal | self.fatal),
-            acknowledge.eq(acknowledge | self.acknowledge),
-        ]
-        with m.If(served):
-            with m.If(acknowledge):
-                m.d.sync += acknowledge.eq(self.acknowledge)
-            with m.Elif(severe):
-                m.d.sync += fatal.eq((fatal & ~(1 << function)) | self.fatal)
-            with m.Else():
-                m.d.sync += nonfatal.eq((nonfatal & ~(1 << function)) | self.nonfatal)
-        with m.If(self.clear):
-            m.d.sync += [nonfatal.eq(0), fatal.eq(0), acknowledge.eq(0)]
-
-        notice = Signal(Notice)
-        head = Signal(MessageHead)
+        error_function = Signal(3)  # of the latest error
         four = Signal()
+        interrupt = self.i.payload
+        low, high = interrupt.address[:32], interrupt.address[32:]
+        head = Signal(MessageHead)
         m.d.comb += [
-            four.eq(notice.message | notice.address[32:].any()),
-            head.common.fmt.eq(
-                Mux(
-                    notice.message,
-                    TlpFormat.FOUR,
-                    Mux(four, TlpFormat.FOUR_DATA, TlpFormat.THREE_DATA),
-                )
-            ),
-            head.common.length.eq(~notice.message),
-            head.requester.function.eq(notice.function),
+            four.eq(is_message | high.any()),
+            head.requester.function.eq(function),
             head.requester.device.eq(self.link.device),
             head.requester.bus.eq(self.link.bus),
         ]
-        with m.If(notice.message):
-            acknowledged = notice.code == MessageCode.PME_TO_ACK
+        with m.If(is_message):
             m.d.comb += [
+                head.common.fmt.eq(TlpFormat.FOUR),
                 head.common.type.eq(
-                    Mux(acknowledged, TlpType.MESSAGE_GATHERED, TlpType.MESSAGE_TO_ROOT)
+                    Mux(acknowledges, TlpType.MESSAGE_GATHERED, TlpType.MESSAGE_TO_ROOT)
                 ),
-                head.code.eq(notice.code),
+                head.code.eq(code),
             ]
         with m.Else():
             # First byte enables of a request stand where a message has its code.
-            m.d.comb += [head.common.type.eq(TlpType.MEMORY), head.code.eq(0x0F)]
-        low, high = notice.address[:32], notice.address[32:]
+            m.d.comb += [
+                head.common.fmt.eq(Mux(four, TlpFormat.FOUR_DATA, TlpFormat.THREE_DATA)),
+                head.common.type.eq(TlpType.MEMORY),
+                head.common.length.eq(1),
+                head.code.eq(0x0F),
+            ]
+        # What the beat is, one bit each: that is smaller than a multiplexer.
+        at_head, at_long, at_short, at_data = (
+            Signal(name=f"at_{name}") for name in ("head", "long", "short", "data")
+        )
+        choices = (
+            (at_head, swap_dwords(head)),
+            (at_long, swap_dwords(Cat(high, low))),
+            (at_short, Cat(swap_dwords(low), interrupt.data)),
+            (at_data, interrupt.data),
+        )
+        m.d.comb += self.o.payload.data.eq(
+            reduce(or_, (gate.replicate(64) & value for gate, value in choices))
+        )
         with m.FSM():
             with m.State("IDLE"):
-                m.d.comb += [self.i.ready.eq(~waiting), served.eq(waiting)]
-                m.d.sync += notice.eq(self.i.payload)
-                with m.If(waiting):
-                    m.d.sync += [
-                        notice.eq(0),
-                        notice.message.eq(1),
-                        notice.code.eq(code),
-                        notice.function.eq(function),
-                    ]
-                silent = self.silent.bit_select(self.i.payload.function, 1)
-                with m.If(waiting | (self.i.valid & ~silent)):
-                    m.next = "HEAD"
+                silent = self.silent.bit_select(interrupt.function, 1)
+                m.d.sync += [is_message.eq(1), acknowledges.eq(waiting["acknowledge"])]
+                for position, (signal, value) in enumerate(
+                    zip(waiting.values(), codes, strict=True)
+                ):
+                    with m.If(signal) if position == 0 else m.Elif(signal):
+                        m.d.sync += [code.eq(value), signal.eq(0), function.eq(error_function)]
+                        m.d.sync += at_head.eq(1)
+                        m.next = "HEAD"
+                with m.Elif(self.i.valid):
+                    m.d.comb += self.i.ready.eq(silent)
+                    m.d.sync += [is_message.eq(0), function.eq(interrupt.function)]
+                    with m.If(~silent):
+                        m.d.sync += at_head.eq(1)
+                        m.next = "HEAD"
             with m.State("HEAD"):
-                m.d.comb += [
-                    self.o.valid.eq(1),
-                    self.o.payload.data.eq(swap_dwords(head)),
-                ]
+                m.d.comb += self.o.valid.eq(1)
                 with m.If(self.o.ready):
+                    m.d.sync += [
+                        at_head.eq(0),
+                        at_long.eq(~is_message & four),
+                        at_short.eq(~four),
+                    ]
                     m.next = "ADDRESS"
             with m.State("ADDRESS"):
-                m.d.comb += [
-                    self.o.valid.eq(1),
-                    self.o.payload.data.eq(
-                        Mux(four, swap_dwords(Cat(high, low)), Cat(swap_dwords(low), notice.data))
-                    ),
-                    self.o.payload.last.eq(notice.message | ~four),
-                ]
+                m.d.comb += [self.o.valid.eq(1), self.o.payload.last.eq(~at_long)]
                 with m.If(self.o.ready):
+                    m.d.comb += self.i.ready.eq(at_short)
+                    m.d.sync += [at_long.eq(0), at_short.eq(0), at_data.eq(at_long)]
                     m.next = "IDLE"
-                    with m.If(~self.o.payload.last):
+                    with m.If(at_long):
                         m.next = "DATA"
             with m.State("DATA"):
                 m.d.comb += [
                     self.o.valid.eq(1),
-                    self.o.payload.data.eq(notice.data),
                     self.o.payload.last.eq(1),
                     self.o.payload.empty.eq(4),
                 ]
                 with m.If(self.o.ready):
+                    m.d.comb += self.i.ready.eq(1)
+                    m.d.sync += at_data.eq(0)
                     m.next = "IDLE"
+        for name, signal in waiting.items():
+            with m.If(getattr(self, name)):
+                m.d.sync += signal.eq(1)
+            with m.If(self.clear):
+                m.d.sync += signal.eq(0)
+        with m.If(self.nonfatal | self.fatal):
+            m.d.sync += error_function.eq(self.function)
         return m

@@ -44,7 +44,7 @@ class Receiver(wiring.Component):
 
     A TLP is malformed, and leaves no trace but the report, when format, type or length are
     none that exists, when it is longer or shorter than its header says, or when its payload
-    is beyond ``payload_limit``. A digest is not checked and is removed.
+    is beyond Max_Payload_Size. A digest is not checked and is removed.
 
     Members
     -------
@@ -52,12 +52,12 @@ class Receiver(wiring.Component):
         Received TLPs.
     o : Out(PacketStream)
         Completions.
-    payload_limit : In(7)
-        Max_Payload_Size in doublewords.
-    address : Out(64)
-        Address of the request whose second beat is in the second stage.
+    large_payload : In(1)
+        Max_Payload_Size is 256 bytes, not 128.
+    address : Out(64), step : Out(1)
+        Address of the request whose second beat is in the second stage; the pipeline moves.
     target : In(Target)
-        What ``address`` of the cycle before hit.
+        What ``address`` hit at the last step.
     entry, entry_write, entry_nonposted, entry_commit, entry_discard : Out
         To ``RequestQueues``.
     malformed, unexpected : Out(1)
@@ -66,8 +66,9 @@ class Receiver(wiring.Component):
 
     i: In(PacketStream)
     o: Out(PacketStream)
-    payload_limit: In(7)
+    large_payload: In(1)
     address: Out(64)
+    step: Out(1)
     target: In(Target)
     entry: Out(Entry)
     entry_write: Out(1)
@@ -87,6 +88,7 @@ class Receiver(wiring.Component):
         )
 
         self._swallow, self._damaged_4 = Signal(), Signal()
+        self._address_3 = Signal(32)
 
         # Within a TLP the second and third stage wait for the beat that follows.
         whole, go = Signal(), Signal()
@@ -94,6 +96,7 @@ class Receiver(wiring.Component):
             whole.eq(stage_1.valid | ~stage_2.valid | stage_2.last),
             go.eq(whole & (~self.o.valid | self.o.ready)),
             self.i.ready.eq(~stage_1.valid | go),
+            self.step.eq(go),
         ]
         position = Signal(2)  # of the beat to come in its TLP: 0, 1, then 2
         with m.If(self.i.ready):
@@ -128,7 +131,7 @@ class Receiver(wiring.Component):
         self._forward_completions(m, whole, go, stage_3, beat_3, content_last, empty, damaged)
         m.d.comb += self.address.eq(self._address(beat_2, beat_3))
         with m.If(go):
-            m.d.sync += self._damaged_4.eq(damaged)
+            m.d.sync += [self._damaged_4.eq(damaged), self._address_3.eq(self.address)]
         self._queue_requests(m, go, (beat_3, beat_4), (stage_3, stage_4))
         return m
 
@@ -139,8 +142,11 @@ class Receiver(wiring.Component):
         exists = ~common.fmt[2]
         beyond = Signal()
         single = Signal()
+        length = common.length
+        # Zero is 1024: both ends of the range are beyond.
+        wraps = (length - 1)[:10]
         m.d.comb += [
-            beyond.eq(has_data & ((common.length > self.payload_limit) | (common.length == 0))),
+            beyond.eq(has_data & (wraps[6:].any() | (wraps[5] & ~self.large_payload))),
             single.eq(common.length == 1),
         ]
         kind = Signal(_Kind)
@@ -178,24 +184,31 @@ class Receiver(wiring.Component):
         has_data = common.fmt[1]
         #: Doublewords from the beat in the second stage on, digest included.
         left = Signal(12)
-        digest = Signal()
+        digest, over = Signal(), Signal()
         with m.If(go & stage_1.valid):
             with m.If(stage_1.first):
                 payload = Mux(has_data, common.length, 0)
+                four, beside = common.fmt[0], Signal(3)
+                with m.Switch(Cat(four, common.digest)):
+                    with m.Case(0b00):
+                        m.d.comb += beside.eq(3)
+                    with m.Case(0b11):
+                        m.d.comb += beside.eq(5)
+                    with m.Default():
+                        m.d.comb += beside.eq(4)
                 m.d.sync += [
-                    left.eq(payload + 3 + common.fmt[0] + common.digest),
+                    left.eq(payload + beside),
                     digest.eq(common.digest),
                 ]
-            with m.Elif(left > 2):
+            with m.Elif(~over):
                 m.d.sync += left.eq(left - 2)
             with m.Else():
                 # Longer than it should be: nothing is left, and nothing fits that.
                 m.d.sync += left.eq(0)
         ends = (left == 2) & (beat_2.empty == 0) | (left == 1) & (beat_2.empty == 4)
-        over = Signal()
         wrong = Signal()
         m.d.comb += [
-            over.eq(left <= 2),
+            over.eq((left[2:] == 0) & (left[:2] != 3)),
             wrong.eq(Mux(stage_2.last, ~ends | beat_2.error, over)),
         ]
         # With one doubleword of digest in a beat of its own, the content ends a beat earlier.
@@ -243,7 +256,7 @@ class Receiver(wiring.Component):
         head = RequestHead(swap_dwords(beat_4.data))
         message = MessageHead(swap_dwords(beat_4.data))
         four = head.common.fmt[0]
-        address = self._address(beat_3, beat_4)
+        address = self._address_3
         second = Signal()
         m.d.comb += second.eq(stage_3.valid & stage_3.second)
         write_hit = (stage_4.kind == _Kind.WRITE) & self.target.hit
@@ -299,7 +312,10 @@ class Receiver(wiring.Component):
             with m.Elif(late):
                 m.d.sync += late.eq(0)
             with m.Elif(word):
-                m.d.sync += [first_word.eq(0), left.eq(Mux(left > 2, left - 2, 0))]
+                m.d.sync += [
+                    first_word.eq(0),
+                    left.eq(Mux(left[2:].any() | left[:2].all(), left - 2, 0)),
+                ]
         lower = Mux(first_word, Mux(odd, 0, first_enables), Mux(left == 1, last_enables, 0b1111))
         upper = Mux(first_word & odd, first_enables, Mux(left == 2, last_enables, 0b1111))
         posted_kind = is_message | (stage_4.kind == _Kind.WRITE)

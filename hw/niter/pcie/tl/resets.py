@@ -15,6 +15,11 @@ class FunctionResets(wiring.Component):
     A reset takes as long as the engine needs, and at least some hundred cycles; the hundred
     milliseconds that software must wait are several million.
 
+    Parameters
+    ----------
+    count
+        Functions that exist; the others stay out of reset.
+
     Members
     -------
     up : In(1)
@@ -44,12 +49,16 @@ class FunctionResets(wiring.Component):
     fundamental: Out(MAX_FUNCTIONS)
     active: Out(MAX_FUNCTIONS)
 
+    def __init__(self, count: int):
+        self._count = count
+        super().__init__()
+
     def elaborate(self, platform):  # noqa: D102
         m = Module()
-        everyone = (1 << MAX_FUNCTIONS) - 1
-        start = Signal(MAX_FUNCTIONS)
+        everyone = (1 << self._count) - 1
+        start = Signal(self._count)
         m.d.comb += [
-            start.eq(self.flr | (~self.up).replicate(MAX_FUNCTIONS)),
+            start.eq(self.flr | (~self.up).replicate(self._count)),
             self.active.eq(self.reset | self.reset_done | self.clear_registers | self.clear_table),
         ]
         m.d.sync += [

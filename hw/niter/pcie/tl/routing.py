@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -115,31 +115,43 @@ class RegisterRouter(wiring.Component):
                 ]
         return m
 
-    def _offset(self, m, request):
-        """The offset in the BAR: the address without the BAR's base."""
-        sizes = {bar.size for function in self._functions for bar in function.bars}
-        offset = Signal(32)
-        if len(sizes) <= 1:
-            m.d.comb += offset.eq(request.address & ((max(sizes, default=8) - 1) & ~7))
-            return offset
+    def _where(self, what) -> dict:
+        """Groups the functions by ``what`` of them, so that those alike share their logic."""
+        groups: dict = {}
         for number, function in enumerate(self._functions):
-            for bar in function.bars:
-                with m.If((request.function == number) & (request.bar == bar.index)):
-                    m.d.comb += offset.eq(request.address & ((bar.size - 1) & ~7))
+            for value in what(function):
+                groups.setdefault(value, []).append(number)
+        return groups
+
+    @staticmethod
+    def _among(request, bar: int, numbers: list[int]) -> Value:
+        """The request is for that BAR of one of these functions."""
+        return (request.bar == bar) & Cat(request.function == n for n in numbers).any()
+
+    def _offset(self, m, request) -> Value:
+        """The offset in the BAR: the address without the BAR's base."""
+        groups = self._where(lambda function: [(bar.size, bar.index) for bar in function.bars])
+        offset = Signal(32)
+        smallest = min((size for size, _ in groups), default=8)
+        m.d.comb += offset.eq(request.address & ((smallest - 1) & ~7))
+        for (size, bar), numbers in groups.items():
+            if size > smallest:
+                with m.If(self._among(request, bar, numbers)):
+                    m.d.comb += offset.eq(request.address & ((size - 1) & ~7))
         return offset
 
-    def _msix(self, m, request):
+    def _msix(self, m, request) -> tuple[Value, Value, Value]:
         """Is this the table, the pending bits, and which word of them?"""
-        in_table, in_pending, word = Signal(), Signal(), Signal(29)
+        in_table, in_pending, word = Signal(), Signal(), Signal(9)
         at = request.address[3:]
-        for number, function in enumerate(self._functions):
-            if function.msix is None:
-                continue
-            msix = function.msix
-            table, pending = msix.table // 8, msix.pba // 8
-            with m.If((request.function == number) & (request.bar == msix.bar)):
-                with m.If((at >= table) & (at < table + 2 * msix.vectors)):
-                    m.d.comb += [in_table.eq(1), word.eq(at - table)]
-                with m.If((at >= pending) & (at < pending + -(-msix.vectors // 64))):
-                    m.d.comb += [in_pending.eq(1), word.eq(at - pending)]
+        groups = self._where(lambda function: [function.msix] if function.msix else [])
+        for msix, numbers in groups.items():
+            mine = Signal()
+            m.d.comb += mine.eq(self._among(request, msix.bar, numbers))
+            for hit, start, words in (
+                (in_table, msix.table // 8, 2 * msix.vectors),
+                (in_pending, msix.pba // 8, -(-msix.vectors // 64)),
+            ):
+                with m.If(mine & (at >= start) & (at < start + words)):
+                    m.d.comb += [hit.eq(1), word.eq(at[:9] - start)]
         return in_table, in_pending, word

@@ -1,26 +1,19 @@
-"""A register access through configuration space (virtio 1.2, 4.1.4.9)."""
+"""The register access that a window in configuration space describes (virtio 1.2, 4.1.4.9)."""
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
-
-from niter.interface import RegisterReply, RegisterRequest
 
 from .configuration import ConfigurationAccess
 from .image import Image
 
-__all__ = ["WindowAccess"]
+__all__ = ["WindowResolver"]
 
 
-class WindowAccess(wiring.Component):
-    """Performs the access that a function's window describes, when its data field is touched.
-
-    It reads the window's BAR number, offset and length, and then reads or writes the register,
-    in about 15 cycles. Where they make no sense (a BAR that is not declared, an offset beyond
-    it, a length that is not 1, 2 or 4) nothing is accessed, and zero is read; of an access
-    across a doubleword only the part in the first is done.
+class WindowResolver(wiring.Component):
+    """Looks up BAR, offset and length of a function's window, in about 12 cycles.
 
     Parameters
     ----------
@@ -29,30 +22,32 @@ class WindowAccess(wiring.Component):
 
     Members
     -------
-    start : In(1), function : In(3), write : In(1), data : In(32)
-        Strobe, with the function and what is written; these hold until ``done``.
-    done : Out(1)
-        Strobe.
-    result : Out(32), error : Out(1)
-        With ``done`` and after: what was read, or that the engine refused.
+    function : In(3)
+        Whose window; holds until ``done``.
+    start : In(1), done : Out(1)
+        Strobes; the results hold from ``done`` on.
+    bar : Out(3), offset : Out(32), mask : Out(8)
+        The access: ``mask`` are the lanes in the aligned word.
+    wide : Out(2)
+        The length is more than one byte, is four bytes.
+    sensible : Out(1)
+        There is such a BAR, the offset is in it and a multiple of the length, and that is 1, 2
+        or 4.
     access : Out(stream of ConfigurationAccess), access_data : In(32), access_done : In(1)
         To configuration space.
-    request : Out(stream of RegisterRequest), reply : In(stream of RegisterReply)
-        To the registers.
     """
 
-    start: In(1)
     function: In(3)
-    write: In(1)
-    data: In(32)
+    start: In(1)
     done: Out(1)
-    result: Out(32)
-    error: Out(1)
+    bar: Out(3)
+    offset: Out(32)
+    mask: Out(8)
+    wide: Out(2)
+    sensible: Out(1)
     access: Out(stream.Signature(ConfigurationAccess))
     access_data: In(32)
     access_done: In(1)
-    request: Out(stream.Signature(RegisterRequest))
-    reply: In(stream.Signature(RegisterReply))
 
     def __init__(self, images: Sequence[Image]):
         self._images = tuple(images)
@@ -60,27 +55,35 @@ class WindowAccess(wiring.Component):
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
-        offset, bar, length = Signal(32), Signal(8), Signal(3)
         step = Signal(2)
-        shift = Signal(2)
-        mask = Signal(4)
+        bar_exists, length_exists = Signal(), Signal()
+        length = Signal(3)
         windows = [image.window for image in self._images]
-        where = Array(Array([w.bar, w.offset, w.length, 0] if w else [0, 0, 0, 0]) for w in windows)
+        registers = Array(
+            Array(Const(n, 6) for n in ((w.bar, w.offset, w.length, 0) if w else (0,) * 4))
+            for w in windows
+        )
         m.d.comb += [
             self.access.payload.function.eq(self.function),
-            self.access.payload.register.eq(where[self.function][step]),
-            self.request.payload.function.eq(self.function),
-            self.request.payload.bar.eq(bar),
-            self.request.payload.address.eq(offset & ~7),
-            self.request.payload.write.eq(self.write),
-            self.request.payload.data.eq(self.result.replicate(2)),
-            self.request.payload.mask.eq(Mux(offset[2], mask << 4, mask)),
+            self.access.payload.register.eq(registers[self.function][step]),
+            self.wide.eq(Cat(~length[0], length[2])),
         ]
-        sensible = Signal()
+        one, low = Signal(4), self.offset[:2]
+        m.d.comb += [
+            one.eq(Mux(length[2], 0b1111, Mux(length[1], 0b11 << low, 1 << low))),
+            self.mask.eq(Mux(self.offset[2], one << 4, one)),
+        ]
+        inside = Signal()
+        sizes = {}
         for number, image in enumerate(self._images):
-            for declared in image.function.bars:
-                with m.If((self.function == number) & (bar == declared.index)):
-                    m.d.comb += sensible.eq(offset < declared.size)
+            for bar in image.function.bars:
+                sizes.setdefault((bar.index, bar.size), []).append(number)
+        for (index, size), numbers in sizes.items():
+            mine = Cat(self.function == number for number in numbers).any()
+            with m.If((self.bar == index) & mine):
+                m.d.comb += inside.eq(self.offset[size.bit_length() - 1 :] == 0)
+        aligned = ~(self.offset[0] & self.wide[0]) & ~(self.offset[1] & self.wide[1])
+        m.d.comb += self.sensible.eq(bar_exists & length_exists & inside & aligned)
         with m.FSM():
             with m.State("IDLE"):
                 m.d.sync += step.eq(0)
@@ -95,56 +98,17 @@ class WindowAccess(wiring.Component):
                 m.next = "ASK"
                 with m.Switch(step):
                     with m.Case(0):
-                        m.d.sync += bar.eq(self.access_data)
+                        m.d.sync += [
+                            self.bar.eq(self.access_data),
+                            bar_exists.eq(self.access_data[3:8] == 0),
+                        ]
                     with m.Case(1):
-                        m.d.sync += [offset.eq(self.access_data), shift.eq(self.access_data)]
+                        m.d.sync += self.offset.eq(self.access_data)
                     with m.Default():
-                        m.d.sync += length.eq(
-                            Mux(self.access_data[3:].any(), 0, self.access_data[:3])
-                        )
-                        m.next = "CHECK"
-            with m.State("CHECK"):
-                m.d.sync += [
-                    mask.eq(Mux(length[2], 0b1111, Cat(length[0] | length[1], length[1]))),
-                    self.result.eq(Mux(self.write, self.data, 0)),
-                    self.error.eq(0),
-                ]
-                m.next = "ALIGN"
-                with m.If(~sensible | (length == 0) | (length[0] & length[1:].any())):
-                    m.next = "DONE"
-                with m.If(length[1] & length[2]):
-                    m.next = "DONE"
-            with m.State("ALIGN"):
-                with m.If(shift != 0):
-                    m.d.sync += [
-                        shift.eq(shift - 1),
-                        mask.eq(mask << 1),
-                        self.result.eq(self.result << 8),
-                    ]
-                with m.Else():
-                    m.next = "REQUEST"
-            with m.State("REQUEST"):
-                m.d.comb += self.request.valid.eq(1)
-                m.d.sync += shift.eq(offset)
-                with m.If(self.request.ready):
-                    m.next = "DONE"
-                    with m.If(~self.write):
-                        m.next = "REPLY"
-            with m.State("REPLY"):
-                m.d.comb += self.reply.ready.eq(1)
-                reply = self.reply.payload
-                m.d.sync += [
-                    self.result.eq(Mux(offset[2], reply.data[32:], reply.data[:32])),
-                    self.error.eq(reply.error),
-                ]
-                with m.If(self.reply.valid):
-                    m.next = "RETURN"
-            with m.State("RETURN"):
-                m.d.sync += shift.eq(shift - 1)
-                with m.If(shift == 0):
-                    m.next = "DONE"
-                with m.Else():
-                    m.d.sync += self.result.eq(self.result >> 8)
+                        value = self.access_data
+                        known = (value == 1) | (value == 2) | (value == 4)
+                        m.d.sync += [length.eq(value), length_exists.eq(known)]
+                        m.next = "DONE"
             with m.State("DONE"):
                 m.d.comb += self.done.eq(1)
                 m.next = "IDLE"

@@ -24,7 +24,7 @@ class RegisterWritten(data.Struct):
 
 
 class BarWindows(wiring.Component):
-    """All BARs compared at once. Latency 1 cycle.
+    """All BARs compared at once. Latency 1 step.
 
     Base addresses follow the writes to configuration space. Where windows overlap the lowest
     function, and its lowest BAR, is hit.
@@ -36,14 +36,14 @@ class BarWindows(wiring.Component):
 
     Members
     -------
-    address : In(64)
-        Of a memory request.
+    address : In(64), step : In(1)
+        Of a memory request; the result is taken where ``step`` is high, and then holds.
     enable : In(MAX_FUNCTIONS)
         The function decodes its BARs.
     written : In(RegisterWritten)
         Writes to configuration space.
     target : Out(Target)
-        What ``address`` hits, a cycle later.
+        What ``address`` hit at the last step.
 
     Raises
     ------
@@ -60,6 +60,7 @@ class BarWindows(wiring.Component):
         super().__init__(
             {
                 "address": In(64),
+                "step": In(1),
                 "enable": In(MAX_FUNCTIONS),
                 "written": In(RegisterWritten),
                 "target": Out(Target),
@@ -81,7 +82,8 @@ class BarWindows(wiring.Component):
                     m.d.sync += base[:low].eq(self.written.data[width:])
                 with m.If(mine & (self.written.register == register + 1)):
                     m.d.sync += base[low:].eq(self.written.data[max(0, width - 32) :])
-                m.d.sync += hit.eq(self.enable[number] & (self.address[width:] == base))
+                with m.If(self.step):
+                    m.d.sync += hit.eq(self.enable[number] & (self.address[width:] == base))
                 hits.append((hit, number, bar.index // 2))
         for position, (hit, number, bar) in enumerate(hits):
             with m.If(hit) if position == 0 else m.Elif(hit):
