@@ -9,7 +9,6 @@ ROOM ?=
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONPATH := $(CURDIR)/hw:$(CURDIR)
-export AMARANTH_USE_YOSYS := builtin
 export NITER_SEED := $(SEED)
 
 HARNESS := python -m sim.harness

