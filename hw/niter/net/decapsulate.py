@@ -85,6 +85,9 @@ class Decapsulate(Stage):
         self._vni = Signal(24)
         self._ecn = Signal(2)
         self._verdict = Signal(Verdict)
+        # The word is reason to reject the frame; which reason follows from its place alone.
+        self._refuse = Signal()
+        self._reason = Signal(Verdict)
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
@@ -133,9 +136,13 @@ class Decapsulate(Stage):
                     self._ipv6(m)
                 self._udp(m)
                 self._tunnel(m)
-            with m.If(ends):
-                self._reject_if(m, 1, Verdict.MALFORMED)
-                m.d.comb += register.o.ready.eq(0)
+            with m.If(self._refuse | ends):
+                m.d.sync += [
+                    self._verdict.eq(Mux(ends, Verdict.MALFORMED, self._reason)),
+                    self._state.eq(_State.FRAME),
+                    self._start.eq(0),
+                ]
+                m.d.comb += register.o.ready.eq(lane.all() & ~ends)
 
         # What has been rejected leaves from the first byte of the beat at hand.
         with m.If(self._state == _State.FRAME):
@@ -238,14 +245,13 @@ class Decapsulate(Stage):
             with m.Case(0):
                 m.d.sync += self._sum.eq(self._sum[:16] + self._sum[16])
             with m.Case(1):
+                other = word != UdpPort.VXLAN
+                if self.config.geneve:
+                    m.d.sync += self._geneve.eq(word == UdpPort.GENEVE)
+                    other &= word != UdpPort.GENEVE
+                self._reject_if(m, other, Verdict.NOT_TUNNEL)
                 with m.If(~self._sum[:16].all()):
                     self._reject_if(m, 1, Verdict.OUTER_CHECKSUM)
-                with m.Else():
-                    other = word != UdpPort.VXLAN
-                    if self.config.geneve:
-                        m.d.sync += self._geneve.eq(word == UdpPort.GENEVE)
-                        other &= word != UdpPort.GENEVE
-                    self._reject_if(m, other, Verdict.NOT_TUNNEL)
             with m.Case(2):
                 m.d.comb += self._slack.eq(4)
                 self._reject_if(m, ~self._exact, Verdict.MALFORMED)
@@ -258,11 +264,12 @@ class Decapsulate(Stage):
             with m.Case(0):
                 if self.config.geneve:
                     m.d.sync += self._skip.eq(Cat(0, word[8:14]) & self._geneve.replicate(7))
-                with m.If(self._geneve):
-                    self._reject_if(m, word[6], Verdict.CRITICAL_OPTION)
-                    self._reject_if(m, word[7], Verdict.OAM)
-                    self._reject_if(m, word[14:] != 0, Verdict.MALFORMED)
-                with m.Else():
+                    with m.If(self._geneve):
+                        self._reject_if(m, (word[14:] != 0) | word[6:8].any(), Verdict.MALFORMED)
+                        with m.If(word[14:] == 0):
+                            reason = Mux(word[7], Verdict.OAM, Verdict.CRITICAL_OPTION)
+                            m.d.comb += self._reason.eq(reason)
+                with m.If(~self._geneve):
                     self._reject_if(m, ~word[11], Verdict.MALFORMED)
             with m.Case(1):
                 if self.config.geneve:
@@ -292,9 +299,4 @@ class Decapsulate(Stage):
         m.d.sync += [self._state.eq(state), self._index.eq(0)]
 
     def _reject_if(self, m, condition, reason):
-        with m.If(condition):
-            m.d.sync += [
-                self._verdict.eq(reason),
-                self._state.eq(_State.FRAME),
-                self._start.eq(0),
-            ]
+        m.d.comb += [self._refuse.eq(condition), self._reason.eq(reason)]

@@ -90,6 +90,7 @@ class Dissector(wiring.Component):
         # What stands behind the present IP or extension header: its type is always known
         # some words before its end.
         self._follows = Signal(_State)
+        self._refuse = Signal()
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
@@ -122,6 +123,8 @@ class Dissector(wiring.Component):
                     self._ipv6(m)
                     self._extensions(m)
                 self._layer4(m)
+            with m.If(self._refuse):
+                m.d.sync += [self.bad.eq(1), self._state.eq(_State.DONE)]
         return m
 
     def _choose_layer4(self, m):
@@ -316,5 +319,4 @@ class Dissector(wiring.Component):
         m.d.sync += [self._state.eq(state), self._index.eq(0)]
 
     def _refuse_if(self, m, condition):
-        with m.If(condition):
-            m.d.sync += [self.bad.eq(1), self._state.eq(_State.DONE)]
+        m.d.comb += self._refuse.eq(condition)

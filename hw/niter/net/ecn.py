@@ -49,13 +49,13 @@ class CombineEcn(Stage):
         with m.If(marked & (inner == _NOT_ECT) & (meta.verdict == Verdict.PASS)):
             m.d.comb += out.meta.verdict.eq(Verdict.CONGESTION)
 
-        # The field changes by -1, +1 or +2, and the checksum, which is its complement's sum,
-        # by the opposite. A borrow is taken once more.
+        # The field changes by +1, +2 or -1, and the checksum, which is its complement's sum,
+        # by the opposite in ones' complement.
         beat = Signal(3)
         change = Signal()
         checksum = Signal(16)
-        decrement = Signal(2)
-        lowered = Signal(17)
+        operand = Signal(16)
+        total = Signal(17)
         corrected = Signal(16)
         ecn = Signal(2)
         tagged = headers.vlan
@@ -64,13 +64,10 @@ class CombineEcn(Stage):
             change.eq((marked & (inner != _CE)) | weakened),
             ecn.eq(Mux(marked, _CE, _ECT1)),
             checksum.eq(Cat(big_endian[8:], big_endian[:8])),
-            decrement.eq(_CE - inner),
-            lowered.eq(checksum - decrement),
-            corrected.eq(lowered[:16] - lowered[16]),
+            operand.eq(Mux(weakened, 1, ~(_CE - inner))),
+            total.eq(checksum + operand),
+            corrected.eq(total[:16] + total[16]),
         ]
-        with m.If(weakened):
-            plus = Signal(17)
-            m.d.comb += [plus.eq(checksum + 1), corrected.eq(plus[:16] + plus[16])]
         with m.If(self.i.valid & self.i.ready):
             with m.If(packet.last):
                 m.d.sync += beat.eq(0)

@@ -119,23 +119,23 @@ class Lookup(wiring.Component):
             with m.Default():
                 m.d.comb += [last_key.eq(3), last.eq(4)]
 
-        # Low 16 bits of the entry at this position, as long as they are key.
+        # Low 16 bits of the entry at this position, as long as they are key, and the rest.
+        mac = Cat(self.vni[:16], self.mac)
+        ip = Cat(self.vni[:16], self.ip if self.ipv6 else self.ip[:32])
         expected = Signal(16)
         flags = Signal(2)
-        by_mac = self.kind == KeyKind.MAC
-        with m.Switch(at):
-            with m.Case(0):
-                m.d.comb += [expected.eq(self.vni[:16]), flags.eq(self.kind)]
-            for n in range(8 if self.ipv6 else 3):
-                with m.Case(1 + n):
-                    word = self.ip.word_select(n, 16)
-                    if n < 3:
-                        word = Mux(by_mac, self.mac.word_select(n, 16), word)
-                    m.d.comb += expected.eq(word)
-        with m.Switch(at):
-            for n in range(4):
-                with m.Case(1 + n):
-                    m.d.comb += flags.eq(self.vni[16 + 2 * n : 18 + 2 * n])
+        m.d.comb += [
+            expected.eq(
+                Mux(
+                    self.kind == KeyKind.MAC,
+                    mac.word_select(at[:2], 16),
+                    ip.word_select(at if self.ipv6 else at[:2], 16),
+                )
+            ),
+            flags.eq(Cat(self.kind, self.vni[16:]).word_select(at[:3], 2)),
+        ]
+        with m.If(at > 4):
+            m.d.comb += flags.eq(0)
 
         bits = ceil_log2(self.slots)
         choice = Signal(2)

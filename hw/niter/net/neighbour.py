@@ -109,31 +109,54 @@ class Neighbour(Stage):
         return m
 
     def _compose(self, m, index, tag, word):
-        """The answer's 16-bit word at ``index``."""
+        """The answer's 16-bit word at ``index``: a constant, or a word of an address."""
         meta = self.i.payload.meta
         headers = meta.headers
+        fields = [headers.source, meta.neighbour, headers.ip_destination[:32]]
+        fields += [headers.ip_source[:32], headers.ip_source, headers.nd_target]
+        asker, owner, target4, asker4, asker6, target6 = range(6)
+        used = (asker, owner, target4, asker4)
+        if self.config.ipv6:
+            used = (asker, owner, target4, asker6, target6)
+        # Where each field's words begin among all of them, least significant first.
+        begin, end = {}, 0
+        for field in used:
+            begin[field], end = end, end + len(fields[field]) // 16
+        begin.setdefault(asker4, begin.get(asker6))
+        words = Cat(fields[field] for field in used)
 
-        def words(value):
-            return [value.word_select(n, 16) for n in reversed(range(len(value) // 16))]
+        def address(field):
+            count = len(fields[field]) // 16
+            return [(begin[field] + n, 0) for n in reversed(range(count))]
 
-        ethernet = words(headers.source) + words(meta.neighbour)
-        arp = [EtherType.ARP, 1, EtherType.IPV4, 0x0604, 2]
-        arp += words(meta.neighbour) + words(headers.ip_destination[:32])
-        arp += words(headers.source) + words(headers.ip_source[:32])
-        advertisement = [EtherType.IPV6, 0x6000, 0, 32, IpProtocol.ICMPV6 << 8 | 255]
-        advertisement += words(headers.nd_target) + words(headers.ip_source)
-        advertisement += [_ADVERTISEMENT, IpProtocol.ICMPV6 + 32, _SOLICITED_OVERRIDE, 0]
-        advertisement += words(headers.nd_target)
-        advertisement += [_TARGET_LINK_LAYER, *words(meta.neighbour)]
+        def constants(*values):
+            return [(None, value) for value in values]
 
+        ethernet = address(asker) + address(owner)
+        arp = constants(EtherType.ARP, 1, EtherType.IPV4, 0x0604, 2)
+        arp += address(owner) + address(target4) + address(asker) + address(asker4)
+        programs = {0: ethernet + arp}
+        if self.config.ipv6:
+            advertisement = constants(EtherType.IPV6, 0x6000, 0, 32, IpProtocol.ICMPV6 << 8 | 255)
+            advertisement += address(target6) + address(asker6)
+            # In the checksum's place: what the pseudo-header adds to the addresses.
+            seed = IpProtocol.ICMPV6 + 32
+            advertisement += constants(_ADVERTISEMENT, seed, _SOLICITED_OVERRIDE, 0)
+            advertisement += address(target6) + constants(_TARGET_LINK_LAYER) + address(owner)
+            programs[64] = ethernet + advertisement
+
+        place = Signal(range(end))
+        fixed = Signal()
+        constant = Signal(16)
         with m.Switch(Cat(index, ~headers.arp if self.config.ipv6 else 0)):
-            for n, value in enumerate(ethernet + arp):
-                with m.Case(n):
-                    m.d.comb += word.eq(value)
-            if self.config.ipv6:
-                for n, value in enumerate(ethernet + advertisement):
-                    with m.Case(64 + n):
-                        m.d.comb += word.eq(value)
+            for base, program in programs.items():
+                for n, (which, value) in enumerate(program):
+                    with m.Case(base + n):
+                        if which is None:
+                            m.d.comb += [fixed.eq(1), constant.eq(value)]
+                        else:
+                            m.d.comb += place.eq(which)
+        m.d.comb += word.eq(Mux(fixed, constant, words.word_select(place, 16)))
         with m.If(tag == 1):
             m.d.comb += word.eq(EtherType.VLAN)
         with m.Elif(tag == 2):

@@ -1,6 +1,6 @@
 """The source check: a function sends only as itself."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import C, Cat, Module, Mux, Signal
 
 from niter.interface import Verdict
 
@@ -107,15 +107,17 @@ class SourceCheck(Stage):
             in_address.eq(at[3:] != 0),
             part.eq(Cat(at[0], Mux(ipv6, at[1:3], 3))),
         ]
-        with m.If(in_address):
-            m.d.comb += key.eq(headers.ip_source.word_select(~part, 16))
-        with m.Else(), m.Switch(at[:3]):
-            for first, address in zip(
-                PortRecord.MAC, (headers.source, headers.arp_hardware), strict=True
-            ):
-                for n in range(3):
-                    with m.Case(first + n):
-                        m.d.comb += key.eq(address.word_select(2 - n, 16))
+        # In the order of the record: MAC address twice, with the network between.
+        hardware = Cat(
+            *(headers.source.word_select(n, 16) for n in (2, 1, 0)),
+            C(0, 32),
+            *(headers.arp_hardware.word_select(n, 16) for n in (2, 1, 0)),
+        )
+        if self.config.ipv6:
+            address = headers.ip_source.word_select(~part, 16)
+        else:
+            address = headers.ip_source[:32].word_select(~at[0], 16)
+        m.d.comb += key.eq(Mux(in_address, address, hardware.word_select(at[:3], 16)))
 
         equal = Signal()
         foreign = Signal()

@@ -68,15 +68,12 @@ class Steer(Stage):
         key = Signal(16)
         equal = Signal()
         last = Signal()
-        m.d.comb += [equal.eq(data[:16] == key), last.eq(at == PortRecord.VNI + 1)]
-        with m.Switch(at):
-            for n in range(3):
-                with m.Case(PortRecord.MAC[0] + n):
-                    m.d.comb += key.eq(destination.word_select(2 - n, 16))
-            with m.Case(PortRecord.VNI):
-                m.d.comb += key.eq(meta.vni[:16])
-            with m.Case(PortRecord.VNI + 1):
-                m.d.comb += key.eq(meta.vni[16:])
+        record = Cat(*(destination.word_select(n, 16) for n in (2, 1, 0)), meta.vni)
+        m.d.comb += [
+            key.eq(record.word_select(at, 16)),
+            equal.eq(data[:16] == key),
+            last.eq(at == PortRecord.VNI + 1),
+        ]
 
         owner = Signal()
         member = Signal()
