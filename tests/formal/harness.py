@@ -20,7 +20,7 @@ from amaranth.hdl import Assert, Assume, Elaboratable
 
 from niter.stream import beat_of, sideband_of
 
-__all__ = ["drive", "follow_packets", "follow_stream", "match_order", "prove"]
+__all__ = ["drive", "follow_packets", "follow_stream", "match_order", "prove", "watch_octet"]
 
 
 def prove(
@@ -117,7 +117,8 @@ def follow_packets(m: Module, port: Any, *, rule: type = Assert):
     beat = beat_of(port.payload)
     m.d.comb += _rule(rule, port.valid & ~beat.last, (beat.empty == 0) & ~beat.error)
     inside = Signal()
-    for name, shape in sideband_of(port.payload.shape()).members.items():
+    sideband = {} if beat is port.payload else sideband_of(port.payload.shape()).members
+    for name, shape in sideband.items():
         before = Signal(len(Value.cast(Signal(shape))))
         field = Value.cast(port.payload[name])
         m.d.comb += _rule(rule, port.valid & inside, field == before)
@@ -181,3 +182,47 @@ def match_order(
         m.d.sync += quiet_for.eq(quiet_for + 1)
     m.d.comb += Assert((quiet_for != bound) | (sent_count == taken_count))
     return quiet
+
+
+def watch_octet(m: Module, port: Any, packet: Value, octet: Value) -> tuple[Signal, Signal, Signal]:
+    """Look at one octet of one packet on a stream.
+
+    Parameters
+    ----------
+    m
+        Module of the specification.
+    port
+        A packet stream.
+    packet, octet
+        Which one: the number of the packet, and that of the octet in it.
+
+    Returns
+    -------
+    here : Signal
+        The octet is on ``port`` now, transferred or not.
+    value : Signal
+        Its value, while ``here`` and from then on.
+    length : Signal
+        Number of octets of that packet, from its last beat on; zero before.
+    """
+    beat = beat_of(port.payload)
+    lanes = len(beat.data) // 8
+    packets = Signal(len(packet) + 2)
+    octets = Signal(7)
+    with m.If(port.valid & port.ready):
+        m.d.sync += octets.eq(Mux(beat.last, 0, octets + lanes))
+        m.d.sync += packets.eq(packets + (beat.last & ~packets.all()))
+    here = Signal()
+    value = Signal(8)
+    kept = Signal(8)
+    length = Signal(8)
+    kept_length = Signal(8)
+    this = port.valid & (packets == packet)
+    used = lanes - beat.empty
+    m.d.comb += [
+        here.eq(this & (octet >= octets) & (octet < octets + used)),
+        value.eq(Mux(here, beat.data.word_select((octet - octets)[:3], 8), kept)),
+        length.eq(Mux(this & beat.last, octets + used, kept_length)),
+    ]
+    m.d.sync += [kept.eq(value), kept_length.eq(length)]
+    return here, value, length

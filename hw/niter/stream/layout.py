@@ -10,8 +10,9 @@ __all__ = ["beat_of", "sideband_of"]
 
 
 def beat_of(payload: Any) -> Any:
-    """The ``Beat`` in a payload: the payload itself, or its field ``packet``."""
-    return payload if payload.shape() is Beat else payload.packet
+    """The beat in a payload: its field ``packet``, or the payload itself if it has none."""
+    fields = {name for name, _ in data.Layout.cast(payload.shape())}
+    return payload.packet if "packet" in fields else payload
 
 
 def sideband_of(shape: Any) -> data.StructLayout:
