@@ -28,6 +28,9 @@ _COUNTERS = list(Credits.as_shape().members)
 class TransmitArbiter(wiring.Component):
     """Sends TLPs whole, each when its credits are there.
 
+    Completions, messages and interrupts carry 16 bytes at most, so that one data credit will
+    do, and read requests carry none; only memory writes have their length looked at.
+
     Completions go first, then messages and interrupts, then read requests, then memory
     writes: all but the last are few and short by their nature. One whose class lacks
     credits lets the others pass. A completion waits until the memory writes that were
@@ -85,9 +88,10 @@ class TransmitArbiter(wiring.Component):
             kind = _SOURCES[name]
             common = TlpCommon(swap_dwords(source.payload.data[:32]))
             header_fits = (left[f"{kind}_header"] != 0) | endless[_COUNTERS.index(f"{kind}_header")]
+            room = left[f"{kind}_data"]
             data_fits = (
                 ~common.fmt[1]
-                | (common.length <= (left[f"{kind}_data"] << 2))
+                | (common.length <= (room << 2) if name == "i_posted" else room != 0)
                 | endless[_COUNTERS.index(f"{kind}_data")]
             )
             may = fence.open if kind == "completion" else 1
@@ -142,6 +146,7 @@ class TransmitArbiter(wiring.Component):
                     m.d.sync += used[f"{kind}_header"].eq(used[f"{kind}_header"] + 1)
                     if kind != "nonposted":
                         blocks = common.length[2:] + common.length[:2].any()
+                        blocks = blocks if kind == "posted" else 1
                         with m.If(common.fmt[1]):
                             m.d.sync += used[f"{kind}_data"].eq(used[f"{kind}_data"] + blocks)
         with m.If(~self.up):
