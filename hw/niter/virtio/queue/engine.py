@@ -41,7 +41,7 @@ class QueueEngine(wiring.Component):
         Indices of the queues, of each function, that may be pulled.
     depth
         Segments kept at hand for a pulled queue, and so the longest chain that it takes and
-        the most segments that can be taken before a commit: 4, 8 or 16.
+        the most segments that can be taken before a commit: 8, 16 or 32.
 
     Members
     -------
@@ -63,7 +63,7 @@ class QueueEngine(wiring.Component):
         Rings only.
     """
 
-    def __init__(self, functions: int = 4, pulled: tuple[int, ...] = (0, 2, 4, 6), depth: int = 16):
+    def __init__(self, functions: int = 4, pulled: tuple[int, ...] = (0, 2, 4, 6), depth: int = 32):
         self.geometry = Geometry(functions, tuple(pulled), depth)
         super().__init__(
             {

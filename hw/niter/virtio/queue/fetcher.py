@@ -47,9 +47,9 @@ class Row(data.Struct):
         Entries up to there that have not arrived.
     heads : 4 bits
         Heads that have arrived and were not begun.
-    inflight : 4 bits
+    inflight : 3 bits
         Chains in slots.
-    cached : 5 bits
+    cached : 6 bits
         Chains of a pulled queue that are at hand.
     given : 10 bits
         Chains given to the device for good, ever.
@@ -75,8 +75,8 @@ class Row(data.Struct):
     seen: 16
     lag: 11
     heads: 4
-    inflight: 4
-    cached: 5
+    inflight: 3
+    cached: 6
     given: 10
     grain: 3
     last: 3
@@ -179,13 +179,12 @@ class Fetcher(wiring.Component):
         m.submodules.turns = turns = fifo.SyncFIFO(width=g.row_bits, depth=g.rows)
 
         event = Signal(Event)
-        q = Signal(7)
+        q, next_q = Signal(7), Signal(7)
         row = Signal(Row)
         reads = Signal(range(MAX_READS + 1))
         may_read = Signal()
         m.d.comb += [
             may_read.eq(reads != MAX_READS),
-            load.addr.eq(q),
             store.addr.eq(q),
             store.data.eq(row),
             turns.w_data.eq(q),
@@ -196,7 +195,7 @@ class Fetcher(wiring.Component):
         told = Signal(Control)
         answer = Signal(Answer)
         release = Signal(Release)
-        chains = Signal(5)
+        chains = Signal(6)
         hint, hint_valid = Signal(16), Signal()
         rung = Signal()
 
@@ -206,7 +205,7 @@ class Fetcher(wiring.Component):
         ahead = Signal(17)
         size = Signal(11)
         mask = Signal(16)
-        fetched = Signal(16)
+        fetched = Signal(10)
         batch = Signal(4)
         room = Signal()
         turn = Signal(4)
@@ -219,7 +218,7 @@ class Fetcher(wiring.Component):
         may_begin = Signal()
         credit = Signal()
         with m.If(row.pulled):
-            m.d.comb += credit.eq((row.cached + row.inflight) < (g.depth >> row.grain)[:5])
+            m.d.comb += credit.eq((row.cached + row.inflight) < (g.depth >> row.grain)[:6])
         with m.Else():
             m.d.comb += credit.eq(1)
         covered = Mux(row.reading_heads, batch, 0)
@@ -260,56 +259,42 @@ class Fetcher(wiring.Component):
 
         with m.FSM():
             with m.State("IDLE"):
-                m.d.sync += hint_valid.eq(0)
-                m.d.sync += rung.eq(0)
-                with m.If(self.control.valid):
-                    m.d.sync += [
-                        event.eq(Event.CONTROL),
-                        told.eq(self.control.p),
-                        q.eq(self.control.p.row),
-                    ]
-                    m.next = "LOAD"
-                with m.Elif(self.answer.valid):
-                    m.d.comb += self.answer.ready.eq(1)
-                    m.d.sync += [
-                        event.eq(Event.ANSWER),
-                        answer.eq(self.answer.p),
-                        q.eq(self.answer.p.row),
-                        reads.eq(reads - 1),
-                    ]
-                    m.next = "LOAD"
-                with m.Elif(self.release.valid):
-                    m.d.comb += self.release.ready.eq(1)
-                    m.d.sync += [
-                        event.eq(Event.RELEASE),
-                        release.eq(self.release.p),
-                        q.eq(self.release.p.row),
-                    ]
-                    m.next = "LOAD"
-                with m.Elif(self.commit.valid):
-                    m.d.comb += self.commit.ready.eq(1)
-                    m.d.sync += [
-                        event.eq(Event.COMMIT),
-                        chains.eq(self.commit.p.chains),
-                        q.eq(self.commit.p.row),
-                    ]
-                    m.next = "LOAD"
-                with m.Elif(self.notification.valid):
-                    m.d.comb += self.notification.ready.eq(1)
-                    m.d.sync += [
-                        event.eq(Event.NOTIFICATION),
-                        hint.eq(self.notification.p.index),
-                        hint_valid.eq(self.notification.p.has_index),
-                        rung.eq(1),
-                        q.eq(self.notification.p.queue),
-                    ]
-                    m.next = "LOAD"
-                with m.Elif(turns.r_rdy):
-                    m.d.comb += turns.r_en.eq(1)
-                    m.d.sync += [event.eq(Event.TURN), q.eq(turns.r_data)]
-                    m.next = "LOAD"
-            with m.State("LOAD"):
+                # Everything is taken as it stands; what counts is told by ``event``.
+                m.d.comb += load.addr.eq(next_q)
+                m.d.sync += [
+                    q.eq(next_q),
+                    told.eq(self.control.p),
+                    answer.eq(self.answer.p),
+                    release.eq(self.release.p),
+                    chains.eq(self.commit.p.chains),
+                    hint.eq(self.notification.p.index),
+                    hint_valid.eq(self.notification.p.has_index),
+                    rung.eq(0),
+                ]
                 m.next = "TAKE"
+                with m.If(self.control.valid):
+                    m.d.comb += next_q.eq(self.control.p.row)
+                    m.d.sync += event.eq(Event.CONTROL)
+                with m.Elif(self.answer.valid):
+                    m.d.comb += [self.answer.ready.eq(1), next_q.eq(self.answer.p.row)]
+                    m.d.sync += [event.eq(Event.ANSWER), reads.eq(reads - 1)]
+                with m.Elif(self.release.valid):
+                    m.d.comb += [self.release.ready.eq(1), next_q.eq(self.release.p.row)]
+                    m.d.sync += event.eq(Event.RELEASE)
+                with m.Elif(self.commit.valid):
+                    m.d.comb += [self.commit.ready.eq(1), next_q.eq(self.commit.p.row)]
+                    m.d.sync += event.eq(Event.COMMIT)
+                with m.Elif(self.notification.valid):
+                    m.d.comb += [
+                        self.notification.ready.eq(1),
+                        next_q.eq(self.notification.p.queue),
+                    ]
+                    m.d.sync += [event.eq(Event.NOTIFICATION), rung.eq(1)]
+                with m.Elif(turns.r_rdy):
+                    m.d.comb += [turns.r_en.eq(1), next_q.eq(turns.r_data)]
+                    m.d.sync += event.eq(Event.TURN)
+                with m.Else():
+                    m.next = "IDLE"
             with m.State("TAKE"):
                 m.d.sync += row.eq(load.data)
                 m.next = "PREPARE"
@@ -387,6 +372,7 @@ class Fetcher(wiring.Component):
                                 row.armed.eq(0),
                                 row.again.eq(0),
                             ]
+                            m.next = "TURN"
                             with m.If(row.armed & ~row.event_idx):
                                 m.next = "QUIET"
                         with m.Elif(row.again):
@@ -402,10 +388,9 @@ class Fetcher(wiring.Component):
                             row.lag.eq(ahead),
                             row.armed.eq(0),
                         ]
+                        m.d.sync += rung.eq(0)
                         with m.If(row.armed & ~row.event_idx):
                             m.next = "QUIET"
-                        with m.Else():
-                            m.next = "FINISH"
             with m.State("QUIET"):
                 m.d.comb += [
                     self.access.valid.eq(1),
@@ -415,7 +400,7 @@ class Fetcher(wiring.Component):
                     access.value.eq(NO_NOTIFY),
                 ]
                 with m.If(self.access.ready):
-                    m.next = "FINISH"
+                    m.next = "TURN"
             with m.State("ARM"):
                 m.d.comb += [
                     self.access.valid.eq(1),
@@ -430,6 +415,7 @@ class Fetcher(wiring.Component):
                     m.next = "READ INDEX"
             with m.State("HEADS"):
                 m.d.sync += row.reading_heads.eq(0)
+                m.next = "FINISH"
                 with m.If(active):
                     with m.If(answer.error):
                         m.d.comb += self.fault.eq(1)
@@ -437,8 +423,9 @@ class Fetcher(wiring.Component):
                         m.d.sync += [
                             row.lag.eq(row.lag - answer.value[:4]),
                             row.heads.eq(row.heads + answer.value[:4]),
+                            fetched.eq(fetched + answer.value[:4]),
                         ]
-                m.next = "FINISH"
+                        m.next = "TURN"
             with m.State("RELEASE"):
                 m.d.sync += row.inflight.eq(row.inflight - 1)
                 # Never shrinking for a pulled queue: what is begun then finds room for sure.
@@ -501,10 +488,7 @@ class Fetcher(wiring.Component):
                         reads.eq(reads + 1),
                         row.again.eq(0),
                     ]
-                    with m.If(event == Event.ANSWER):
-                        m.next = "FINISH"
-                    with m.Else():
-                        m.next = "BEGIN"
+                    m.next = "BEGIN"
                 with m.If(~may_read):
                     m.d.sync += row.again.eq(row.again | rung)
                     m.next = "BEGIN"

@@ -44,20 +44,20 @@ class Geometry:
         Indices of the queues, of each function, that may be pulled.
     depth
         Segments kept at hand for a pulled queue, and so the longest chain that it takes:
-        4, 8 or 16.
+        8, 16 or 32.
     """
 
     functions: int = 4
     pulled: tuple[int, ...] = (0, 2, 4, 6)
-    depth: int = 16
+    depth: int = 32
 
     def __post_init__(self):
         if not 1 <= self.functions <= MAX_FUNCTIONS:
             raise ValueError(f"There are 1 to {MAX_FUNCTIONS} functions, not {self.functions!r}")
         if not self.pulled or not all(0 <= index < 16 for index in self.pulled):
             raise ValueError(f"Pulled queues have indices from 0 to 15, not {self.pulled!r}")
-        if self.depth not in (4, 8, 16):
-            raise ValueError(f"A pulled queue keeps 4, 8 or 16 segments, not {self.depth!r}")
+        if self.depth not in (8, 16, 32):
+            raise ValueError(f"A pulled queue keeps 8, 16 or 32 segments, not {self.depth!r}")
 
     @property
     def row_bits(self) -> int:
@@ -221,7 +221,7 @@ class Release(data.Struct):
     misfit : 1 bit
         There was no room for it; all later ones of the queue come back too.
     grain : 3 bits
-        Logarithm of the number of its segments, rounded up, at most 4.
+        Logarithm of the number of its segments, rounded up, at most 5.
     """
 
     slot: 3
@@ -235,4 +235,4 @@ class Commit(data.Struct):
     """``chains`` of a pulled queue have become the device's."""
 
     row: 7
-    chains: 5
+    chains: 6

@@ -14,15 +14,20 @@ from .walker import SegmentAddress, SegmentWord
 __all__ = ["Puller"]
 
 
-class Word(data.Struct):
-    """A quarter of a segment at hand: address (low, high), length, then ``head``.
-
-    ``writable`` and ``last`` stand beside the length.
-    """
+class AddressHalf(data.Struct):
+    """Half an address, and four bits of the head that the spare bits of the RAM have room for."""
 
     word: 32
+    head: 4
+
+
+class Rest(data.Struct):
+    """The rest of a segment."""
+
+    length: 32
     writable: 1
     last: 1
+    head: 2
 
 
 class Puller(wiring.Component):
@@ -31,7 +36,7 @@ class Puller(wiring.Component):
     Segments are taken in order; those taken and not committed stay in the ring, so that a
     roll-back forgets nothing. A chain for which there is no room goes back to be begun anew;
     one that is longer than the ring is a fault. A segment takes six cycles on its way in
-    and again on its way out; what the device asks has precedence between chains.
+    and four on its way out; what the device asks has precedence between chains.
 
     Parameters
     ----------
@@ -92,13 +97,16 @@ class Puller(wiring.Component):
             filled: pointer
             taken: pointer
             committed: pointer
-            chains: 5
+            chains: 6
 
         ring_bits = g.row_bits - 4 + g.pulled_bits
         m.submodules.rows = rows = memory.Memory(shape=Row, depth=1 << ring_bits, init=[])
         store, load = rows.write_port(), rows.read_port(domain="comb")
-        m.submodules.rings = rings = Ram(shape=Word, depth=4 * g.depth << ring_bits, init=[])
-        fill, offer = rings.write_port(), rings.read_port()
+        segments = g.depth << ring_bits
+        m.submodules.halves = halves = Ram(shape=AddressHalf, depth=2 * segments, init=[])
+        m.submodules.rests = rests = Ram(shape=Rest, depth=segments, init=[])
+        fill_half, offer_half = halves.write_port(), halves.read_port()
+        fill_rest, offer_rest = rests.write_port(), rests.read_port()
 
         q = Signal(7)
         ring = Signal(ring_bits)
@@ -122,7 +130,7 @@ class Puller(wiring.Component):
         first = Signal()
         words = Signal(64)
         length, writable, last = Signal(32), Signal(), Signal()
-        head = Signal(16)
+        head = Signal(10)
         active = row.enabled & ~self.stopped.bit_select(q[4:7], 1) & known
         m.d.comb += [
             load.addr.eq(ring),
@@ -132,11 +140,16 @@ class Puller(wiring.Component):
             self.address.slot.eq(job.slot),
             self.address.index.eq(count),
             self.address.part.eq(part),
-            fill.addr.eq(Cat(part, at[:place_bits], ring)),
-            fill.data.word.eq(Mux(part == 3, job.head, self.segment.word)),
-            fill.data.writable.eq(self.segment.writable),
-            fill.data.last.eq(count + 1 == job.count),
-            offer.addr.eq(Cat(part, at[:place_bits], ring)),
+            fill_half.addr.eq(Cat(part[0], at[:place_bits], ring)),
+            fill_half.data.word.eq(self.segment.word),
+            fill_half.data.head.eq(Mux(part[0], job.head[4:8], job.head[:4])),
+            fill_rest.addr.eq(Cat(at[:place_bits], ring)),
+            fill_rest.data.length.eq(self.segment.word),
+            fill_rest.data.writable.eq(self.segment.writable),
+            fill_rest.data.last.eq(count + 1 == job.count),
+            fill_rest.data.head.eq(job.head[8:]),
+            offer_half.addr.eq(Cat(part[0], at[:place_bits], ring)),
+            offer_rest.addr.eq(Cat(at[:place_bits], ring)),
             self.offers.p.segment.queue.eq(q),
             out.head.eq(head),
             out.address.eq(words),
@@ -221,21 +234,23 @@ class Puller(wiring.Component):
             with m.State("OFFER WORDS"):
                 # A word's address goes out here while the one before comes back.
                 m.d.sync += part.eq(part + 1)
-                with m.Switch(part):
-                    with m.Case(1):
-                        m.d.sync += words[:32].eq(offer.data.word)
-                    with m.Case(2):
-                        m.d.sync += words[32:].eq(offer.data.word)
-                    with m.Case(3):
-                        m.d.sync += [
-                            length.eq(offer.data.word),
-                            writable.eq(offer.data.writable),
-                            last.eq(offer.data.last),
-                        ]
-                        m.next = "OFFER HEAD"
-            with m.State("OFFER HEAD"):
-                m.d.sync += [head.eq(offer.data.word), at.eq(at + 1)]
-                m.next = "OFFER"
+                with m.If(part == 1):
+                    m.d.sync += [
+                        words[:32].eq(offer_half.data.word),
+                        head[:4].eq(offer_half.data.head),
+                    ]
+                with m.If(part == 2):
+                    rest = offer_rest.data
+                    m.d.sync += [
+                        words[32:].eq(offer_half.data.word),
+                        head[4:].eq(Cat(offer_half.data.head, rest.head)),
+                        length.eq(rest.length),
+                        writable.eq(rest.writable),
+                        last.eq(rest.last),
+                        at.eq(at + 1),
+                        part.eq(0),
+                    ]
+                    m.next = "OFFER"
             with m.State("OFFER"):
                 m.d.comb += self.offers.valid.eq(1)
                 with m.If(self.offers.ready):
@@ -270,15 +285,15 @@ class Puller(wiring.Component):
                     m.next = "RELEASE"
                 with m.Else():
                     m.next = "COPY"
-            with m.State("COPY"), m.If((part == 3) | ~self.busy):
+            with m.State("COPY"), m.If(~self.busy):
                 m.next = "COPIED"
             with m.State("COPIED"):
-                m.d.comb += fill.en.eq(1)
+                m.d.comb += [fill_half.en.eq(~part[1]), fill_rest.en.eq(part[1])]
                 m.d.sync += part.eq(part + 1)
                 m.next = "COPY"
-                with m.If(part == 3):
-                    m.d.sync += [at.eq(at + 1), count.eq(count + 1)]
-                    with m.If(fill.data.last):
+                with m.If(part[1]):
+                    m.d.sync += [at.eq(at + 1), count.eq(count + 1), part.eq(0)]
+                    with m.If(fill_rest.data.last):
                         m.d.sync += [row.filled.eq(at + 1), delivered.eq(1)]
                         m.next = "RELEASE"
             with m.State("RELEASE"):

@@ -12,9 +12,10 @@ __all__ = ["Pusher", "grain"]
 
 
 def grain(count):
-    """Logarithm of a number of segments, 1 to 64, rounded up, at most 4."""
+    """Logarithm of a number of segments, 1 to 64, rounded up, at most 5."""
     less = count - 1
-    return Mux(less[3:] != 0, 4, Mux(less[2], 3, Mux(less[1], 2, less[0])))
+    few = Mux(less[2], 3, Mux(less[1], 2, less[0]))
+    return Mux(less[4:] != 0, 5, Mux(less[3], 4, few))
 
 
 class Pusher(wiring.Component):

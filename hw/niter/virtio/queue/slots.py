@@ -263,6 +263,11 @@ class Scanner(wiring.Component):
                     m.next = "SCAN"
         with m.If(pass_on):
             m.d.sync += here.eq(here + 1)
+            # Straight to what has just come, since nothing else may be due.
+            with m.If(self.answered_valid):
+                m.d.sync += here.eq(self.answered_slot)
+            with m.Elif(taken):
+                m.d.sync += here.eq(self.slot)
 
         with m.Switch(self.freed):
             for n in range(SLOTS):

@@ -35,8 +35,8 @@ class Row(data.Struct):
     -------
     index : 16 bits
         Entries written, ever.
-    partial : 6 bits
-        How many of them await the rest of a group.
+    visible : 16 bits
+        How far the driver may look: all but a group that is not complete.
     told : 16 bits
         The used index up to which the driver needs no further interrupt.
     reading : 1 bit
@@ -48,7 +48,7 @@ class Row(data.Struct):
     """
 
     index: 16
-    partial: 6
+    visible: 16
     told: 16
     reading: 1
     again: 1
@@ -121,7 +121,7 @@ class UsedWriter(wiring.Component):
         more = Signal()
         start = Signal(10)
         mask = Signal(10)
-        visible, span, distance = Signal(16), Signal(16), Signal(16)
+        span, distance = Signal(16), Signal(16)
         active = row.enabled & ~self.stopped.bit_select(q[4:7], 1)
         access = self.access.p
         context = Signal(Context)
@@ -191,13 +191,10 @@ class UsedWriter(wiring.Component):
                     entry.eq(Cat(self.i.p.head, C(0, 16), self.i.p.length)),
                     more.eq(self.i.p.more),
                     row.index.eq(row.index + 1),
-                    row.partial.eq(row.partial + 1),
                     length.eq(length + 1),
                 ]
                 with m.If(length == 0):
                     m.d.sync += start.eq(row.index & mask)
-                with m.If(~self.i.p.more):
-                    m.d.sync += row.partial.eq(0)
                 m.next = "LOOK"
                 with m.If(~active):
                     m.next = "STORE"
@@ -233,6 +230,7 @@ class UsedWriter(wiring.Component):
                     access.value.eq(row.index),
                 ]
                 with m.If(self.access.ready):
+                    m.d.sync += row.visible.eq(row.index)
                     m.next = "STORE"
                     with m.If(row.reading):
                         m.d.sync += row.again.eq(1)
@@ -252,12 +250,10 @@ class UsedWriter(wiring.Component):
                     m.next = "STORE"
 
             with m.State("DIFFERENCE"):
-                m.d.sync += [visible.eq(row.index - row.partial), row.reading.eq(0)]
-                m.next = "COMPARE"
-            with m.State("COMPARE"):
                 m.d.sync += [
-                    span.eq(visible - row.told),
-                    distance.eq(visible - answer.value - 1),
+                    row.reading.eq(0),
+                    span.eq(row.visible - row.told),
+                    distance.eq(row.visible - answer.value - 1),
                 ]
                 m.next = "JUDGE"
             with m.State("JUDGE"):
@@ -267,12 +263,12 @@ class UsedWriter(wiring.Component):
                     with m.If(answer.error):
                         m.d.comb += self.fault.eq(1)
                     with m.Elif(wanted):
-                        m.d.sync += [row.told.eq(visible), row.again.eq(0)]
+                        m.d.sync += [row.told.eq(row.visible), row.again.eq(0)]
                         m.next = "INTERRUPT"
                     with m.Elif(row.again):
                         m.next = "EVENT"
                     with m.Else():
-                        m.d.sync += row.told.eq(visible)
+                        m.d.sync += row.told.eq(row.visible)
             with m.State("INTERRUPT"):
                 m.d.comb += [
                     self.access.valid.eq(1),
