@@ -89,6 +89,11 @@ class Host:
         bus = DirectBus(self.master, number, declaration, self.memory, self.ports.interrupts)
         return NetDriver(bus, rng=rng("driver", number))
 
+    async def start(self, driver: NetDriver, **how) -> None:
+        """Start a driver, and give the engine time to find its first buffers."""
+        await driver.start(**how)
+        await ClockCycles(self.dut.clk, 600)
+
     def deliver(self, frame: bytes, function: int, **meta) -> None:
         """Send a frame from the wire to a function."""
         self.rx.put(Frame(frame, meta={"function": function, **meta}))

@@ -67,7 +67,7 @@ async def exchange(host: Host, driver, function: int, count: int, *, random, lon
 async def test_frames_both_ways(dut):
     host = await begin(dut)
     (driver, *_) = host.drivers
-    await driver.start(size=64, pairs=1)
+    await host.start(driver, size=64, pairs=1)
     await exchange(host, driver, 0, 12, random=rng("frames"))
     await driver.flush()
     counted = await host.counted()
@@ -82,7 +82,7 @@ async def test_header_cut_anywhere(dut):
     host = await begin(dut)
     random = rng("cut")
     (driver, *_) = host.drivers
-    await driver.start(size=64, pairs=1, buffers=0)
+    await host.start(driver, size=64, pairs=1, buffers=0)
     for first in range(1, 22):
         frame = random_frame(random, random.randint(60, 90))
         cut = [first, random.randint(1, 14)]
@@ -99,7 +99,7 @@ async def test_jumbo(dut):
     ways = ((1536, ()), (65536, ()), (9612, {Net.MRG_RXBUF}))
     for function, (buffer_bytes, without) in enumerate(ways):
         driver = host.drivers[function]
-        await driver.start(size=32, pairs=1, buffer_bytes=buffer_bytes, without=without)
+        await host.start(driver, size=32, pairs=1, buffer_bytes=buffer_bytes, without=without)
         for length in (9600, 4084, 4085, 8180):
             frame = random_frame(random, length)
             await driver.send(frame, cut=random.choice(([], [12], [4096, 4096])))
@@ -120,7 +120,7 @@ async def test_functions_side_by_side(dut):
     sent = [[] for _ in range(FUNCTIONS)]
     delivered = [[] for _ in range(FUNCTIONS)]
     for driver, chosen in zip(host.drivers, features, strict=True):
-        await driver.start(size=64, pairs=1, **chosen)
+        await host.start(driver, size=64, pairs=1, **chosen)
 
     async def transmit(function, driver):
         random = rng("transmit", function)
@@ -158,7 +158,7 @@ async def test_flows_reach_their_queues(dut):
     host = await begin(dut)
     random = rng("flows")
     driver = host.drivers[1]
-    await driver.start(size=64, pairs=PAIRS)
+    await host.start(driver, size=64, pairs=PAIRS)
     for flow in (0, 127, 128, 255, 0xFF00, 0x0180):
         frame = random_frame(random)
         host.deliver(frame, 1, hash=flow)
@@ -177,8 +177,8 @@ async def test_checksums(dut):
     host = await begin(dut)
     random = rng("checksum")
     with_csum, without, _ = host.drivers
-    await with_csum.start(size=16, pairs=1)
-    await without.start(size=16, pairs=1, without={Net.CSUM, Net.GUEST_CSUM})
+    await host.start(with_csum, size=16, pairs=1)
+    await host.start(without, size=16, pairs=1, without={Net.CSUM, Net.GUEST_CSUM})
     asked = Header(flags=HeaderFlag.NEEDS_CSUM, csum_start=34, csum_offset=6)
     for function, driver in enumerate((with_csum, without)):
         frame = random_frame(random, 100)
@@ -198,7 +198,7 @@ async def test_bad_frames_are_counted_and_dropped(dut):
     host = await begin(dut)
     random = rng("bad")
     (driver, *_) = host.drivers
-    await driver.start(size=64, pairs=1, buffers=0)
+    await host.start(driver, size=64, pairs=1, buffers=0)
     host.memory.refuse(0xDEAD_0000, 0x10000)
     bad = [
         dict(frame=random_frame(random, 13)),
@@ -235,8 +235,8 @@ async def test_no_buffers(dut):
     host = await begin(dut)
     random = rng("buffers")
     full, empty, off = host.drivers
-    await full.start(size=64, pairs=1)
-    await empty.start(size=16, pairs=1, buffers=2, buffer_bytes=256)
+    await host.start(full, size=64, pairs=1)
+    await host.start(empty, size=16, pairs=1, buffers=2, buffer_bytes=256)
     frames = []
     for _ in range(10):
         host.deliver(random_frame(random, 1000), 1)
@@ -266,7 +266,7 @@ async def test_reset_in_traffic(dut):
     host = await begin(dut, stalled=True)
     random = rng("reset")
     steady, victim, _ = host.drivers
-    await steady.start(size=64, pairs=1)
+    await host.start(steady, size=64, pairs=1)
     wanted = []
 
     async def traffic():
@@ -279,7 +279,7 @@ async def test_reset_in_traffic(dut):
 
     task = cocotb.start_soon(traffic())
     for number in range(6):
-        await victim.start(size=64, pairs=1 + number % 2)
+        await host.start(victim, size=64, pairs=1 + number % 2)
         for _ in range(12):
             frame = random_frame(random, random.choice((60, 1500, 9000)))
             victim.put(frame, cut=cuts(random, len(frame)))
@@ -291,7 +291,7 @@ async def test_reset_in_traffic(dut):
     await host.settle(3000)
     seen = [frame.data for frame in host.tx.take() if frame.meta.function == 0 and not frame.error]
     assert seen == wanted[: len(seen)] and len(seen) >= len(wanted) - 1
-    await victim.start(size=64, pairs=1)
+    await host.start(victim, size=64, pairs=1)
     victim.arrived()
     host.tx.take()
     await exchange(host, victim, 1, 3, random=random)
