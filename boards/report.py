@@ -20,7 +20,7 @@ from amaranth.back import rtlil
 from rich.console import Console
 from rich.table import Table
 
-from .rooms import ROOMS, component, find
+from .rooms import ROOMS, Room, find
 from .shell import Shell
 from .synthesis import Area, Hop, ToolError, Usage, place, synthesise, usage
 
@@ -49,9 +49,7 @@ def _all() -> bool:
     shown = _area_table("Rooms after synthesis for ECP5; COMB is an estimate")
     total, comb_limit, ebr_limit = Area(), 0, 0
     for name, room in ROOMS.items():
-        shell = _shell(name)
-        if shell is None:
-            continue
+        shell = _shell(room)
         area = _own(synthesise(_rtlil(shell), _BUILD / name, _TOP), shell)
         _add(shown, name, area, area.comb, room.comb, room.ebr)
         if room.summed:
@@ -66,9 +64,8 @@ def _all() -> bool:
 
 
 def _one(name: str, seed: int, tree: bool) -> bool:
-    room, shell = find(name), _shell(name)
-    if shell is None:
-        raise LookupError(f"{room.source} does not exist")
+    room = find(name)
+    shell = _shell(room)
     folder = _BUILD / _slug(name)
     text = _rtlil(shell)
     area = _own(synthesise(text, folder, _TOP), shell)
@@ -98,10 +95,8 @@ def _one(name: str, seed: int, tree: bool) -> bool:
     return placement.met
 
 
-def _shell(name: str) -> Shell | None:
-    room = find(name)
-    made = component(room)
-    return None if made is None else Shell(made, dict(room.clocks))
+def _shell(room: Room) -> Shell:
+    return Shell(room.make(), dict(room.clocks))
 
 
 def _rtlil(shell: Shell) -> str:

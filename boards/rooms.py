@@ -1,13 +1,21 @@
 """What each room is allowed to cost, and how to make it as the network card has it."""
 
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from amaranth.hdl import Module
 from amaranth.lib import wiring
+from amaranth.lib.wiring import Out, connect, flipped
 
 from niter import interface
+from niter.card.config import CardConfig
+from niter.net import Overlay, OverlayConfig
+from niter.net.mac import Mac, Receiver, Transmitter
+from niter.pcie.tl.layer import TransactionLayer
+from niter.virtio.net.device import VirtioNet
 
-__all__ = ["ROOMS", "Room", "component", "find"]
+__all__ = ["ROOMS", "Room", "SideBySide", "find"]
 
 
 @dataclass(frozen=True)
@@ -16,10 +24,8 @@ class Room:
 
     Parameters
     ----------
-    source
-        ``module:expression``, which makes the component; names in the expression are the
-        module's own, or those of ``niter.interface``. A module that is not there yet leaves
-        its line out of the report.
+    make
+        Makes the component.
     comb, ebr
         Limits: COMB is what nextpnr counts, LUTs, carry and LUT-RAM together.
     mhz
@@ -30,7 +36,7 @@ class Room:
         Is part of the network card, and not another form of a room that is.
     """
 
-    source: str
+    make: Callable[[], wiring.Component]
     comb: int | None = None
     ebr: int | None = None
     mhz: float = 100
@@ -38,18 +44,74 @@ class Room:
     summed: bool = True
 
 
-#: Rooms of the network card for one port, as it is configured by default.
+class SideBySide(wiring.Component):
+    """Components that have nothing to do with each other, counted together.
+
+    Parameters
+    ----------
+    parts
+        By name; the ports of each are below that name.
+    """
+
+    def __init__(self, **parts: wiring.Component) -> None:
+        self.parts = parts
+        super().__init__({name: Out(part.signature) for name, part in parts.items()})
+
+    def elaborate(self, platform):  # noqa: D102
+        m = Module()
+        for name, part in self.parts.items():
+            m.submodules[name] = part
+            connect(m, part, flipped(getattr(self, name)))
+        return m
+
+
+_CARD = CardConfig()
+
+
+def _transaction_layer() -> TransactionLayer:
+    net = _virtio_net()
+    return TransactionLayer(
+        functions=[net.kind.function()] * _CARD.functions,
+        engines=[0] * _CARD.functions,
+        read_ports=len(net.read),
+        write_ports=len(net.write),
+    )
+
+
+def _virtio_net() -> VirtioNet:
+    return VirtioNet(_CARD.functions, _CARD.pairs, _CARD.queue_size)
+
+
+def _overlay(**features: bool) -> Overlay:
+    return Overlay(OverlayConfig(functions=_CARD.functions, ports=_CARD.ports, **features))
+
+
+def _mac() -> Mac:
+    return Mac(frame_bytes=_CARD.frame_bytes)
+
+
+#: The network card's rooms, for one port, in the default configuration of the card.
 ROOMS = {
-    "pcie.tl": Room("niter.card.rooms:transaction_layer()", comb=5000, ebr=10),
-    "virtio": Room("niter.card.rooms:virtio_net()", comb=5000, ebr=14),
-    "overlay": Room("niter.card.rooms:overlay()", comb=3000, ebr=10),
-    "overlay.ipv6": Room("niter.card.rooms:overlay_ipv6()", comb=4000, ebr=12, summed=False),
-    "mac": Room("niter.card.rooms:mac()", comb=700, ebr=0, clocks=(("rx", 125), ("tx", 125))),
+    "pcie.tl": Room(_transaction_layer, comb=5000, ebr=10),
+    "virtio": Room(_virtio_net, comb=5000, ebr=14),
+    "overlay": Room(lambda: _overlay(ipv6=False, geneve=False), comb=3000, ebr=10),
+    "overlay.full": Room(lambda: _overlay(ipv6=True, geneve=True), comb=4000, ebr=12, summed=False),
+    "mac": Room(_mac, ebr=8, clocks=(("gmii_tx", 125), ("gmii_rx", 125))),
+    # The MAC proper, as others count it: no buffers, no statistics. Its clock is GMII's.
+    "mac.bare": Room(
+        lambda: SideBySide(transmitter=Transmitter(), receiver=Receiver()),
+        comb=700,
+        ebr=0,
+        mhz=125,
+        summed=False,
+    ),
 }
 
 
 def find(name: str) -> Room:
     """The room of that name, or one without limits for a ``module:expression``.
+
+    Names in the expression are the module's own, or those of ``niter.interface``.
 
     Raises
     ------
@@ -58,18 +120,8 @@ def find(name: str) -> Room:
     """
     if name in ROOMS:
         return ROOMS[name]
-    if ":" not in name:
+    module_name, colon, expression = name.partition(":")
+    if not colon:
         raise LookupError(f"No room is called {name!r}; there are: {', '.join(ROOMS)}")
-    return Room(name)
-
-
-def component(room: Room) -> wiring.Component | None:
-    """Make a room's component; None when its module does not exist."""
-    module_name, _, expression = room.source.partition(":")
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name and module_name.startswith(error.name):
-            return None
-        raise
-    return eval(expression, {**vars(interface), **vars(module)})
+    names = {**vars(interface), **vars(importlib.import_module(module_name))}
+    return Room(lambda: eval(expression, names))

@@ -117,6 +117,8 @@ def _run_all(
     chosen: Sequence[Job], options: Options, workers: int, end: float | None = None
 ) -> list[Outcome]:
     """Run jobs side by side, at the time ``end`` at the latest, in the order of ``chosen``."""
+    # Amaranth walks through sets: without it the same design is another text in each process.
+    os.environ["PYTHONHASHSEED"] = "0"
     outcomes = {}
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     with (

@@ -31,6 +31,9 @@ _FLAGS = (
     "--x-initial",
     "fast",
     "--noassert",
+    # A wide choice between wide constants is one number to Verilator.
+    "--max-num-width",
+    "1000000",
     # Generated Verilog has no author who could mend its style, or the order of its processes.
     "-Wno-fatal",
     "-Werror-ALWNEVER",

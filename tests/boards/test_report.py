@@ -7,11 +7,11 @@ from amaranth.back import rtlil
 from click.testing import CliRunner
 
 from boards import report, rooms
-from boards.rooms import Room
+from boards.rooms import Room, SideBySide
 from boards.shell import Shell
 from boards.synthesis import Area, ToolError, place, synthesise, usage
 
-from .toy import Toy
+from .toy import Counter, Toy
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_tool_failure(tmp_path):
 @pytest.mark.parametrize("mhz, status", [(100, 0), (5000, 1)])
 def test_one_room(mhz, status, monkeypatch, tmp_path):
     monkeypatch.setattr(report, "_BUILD", tmp_path)
-    monkeypatch.setitem(rooms.ROOMS, "toy", Room("tests.boards.toy:Toy()", 100, 1, mhz))
+    monkeypatch.setitem(rooms.ROOMS, "toy", Room(Toy, 100, 1, mhz))
     result = CliRunner().invoke(report.main, ["toy", "--no-tree"])
     assert result.exit_code == status, result.output
     figures = json.loads((tmp_path / "toy" / "report.json").read_text())
@@ -77,15 +77,19 @@ def test_all_rooms(monkeypatch, tmp_path):
     monkeypatch.setattr(report, "_BUILD", tmp_path)
     for name in list(rooms.ROOMS):
         monkeypatch.delitem(rooms.ROOMS, name)
-    monkeypatch.setitem(rooms.ROOMS, "toy", Room("tests.boards.toy:Toy()", 100, 1))
-    monkeypatch.setitem(rooms.ROOMS, "later", Room("tests.boards.later:Toy()", 100, 1))
+    monkeypatch.setitem(rooms.ROOMS, "toy", Room(Toy, 100, 1))
     result = CliRunner().invoke(report.main, [])
     assert result.exit_code == 0, result.output
     assert (tmp_path / "toy" / "report.json").exists()
-    assert not (tmp_path / "later").exists()
 
 
 def test_unknown_room():
     result = CliRunner().invoke(report.main, ["nowhere"])
     assert result.exit_code == 1
     assert "No room is called 'nowhere'" in result.output
+
+
+def test_side_by_side(tmp_path):
+    shell = Shell(SideBySide(left=Counter(), right=Counter()), {})
+    area = synthesise(rtlil.convert(shell, name="top"), tmp_path, "top")
+    assert area == Area(carry=16, ff=32 + shell.registers)
