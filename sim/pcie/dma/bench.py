@@ -223,7 +223,7 @@ async def refused_addresses(dut):
 @cocotb.test()
 async def writes_then_interrupt(dut):
     """An interrupt stays behind all writes that were accepted before it, on any port."""
-    setup = await Setup.make(dut)
+    setup = await Setup.make(dut, stalled=True)
     device = setup.devices[0]
     await device.alloc_irq_vectors(1, 8)
     vectors = {}

@@ -7,7 +7,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from niter.interface import MAX_FUNCTIONS, HostRead, PacketStream
-from niter.stream import Ram
+from niter.stream import Fifo, Ram
 
 from .layouts import FunctionStates, LinkState, TlpError
 from .order import WriteOrder
@@ -46,7 +46,8 @@ class ReadDma(wiring.Component):
     o : Out(PacketStream)
         Memory read requests.
     error : Out(stream of TlpError)
-        Poisoned, unexpected and unsuccessful completions, and time-outs.
+        Poisoned, unexpected and unsuccessful completions, and time-outs. What does not find
+        room, when more than 16 wait, is not reported.
     busy : Out(MAX_FUNCTIONS)
         Function has requests outstanding.
     order : In(WriteOrder), states : In(FunctionStates), link : In(LinkState)
@@ -99,7 +100,10 @@ class ReadDma(wiring.Component):
             connect(m, flipped(port.answer), answer)
         connect(m, flipped(self.completions), tracker.i)
         connect(m, flipped(self.o), requester.o)
-        connect(m, flipped(self.error), tracker.error)
+        # Errors may come in every other cycle, and reporting one takes its time.
+        m.submodules.errors = errors = Fifo(TlpError, 16)
+        connect(m, tracker.error, errors.i)
+        connect(m, errors.o, flipped(self.error))
         connect(m, requester.open, tracker.open)
         m.d.comb += [
             requester.order.eq(self.order),
