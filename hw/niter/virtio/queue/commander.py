@@ -180,22 +180,19 @@ class Commander(wiring.Component):
                 with m.If(self.done.ready):
                     m.next = "IDLE"
 
-        new = self.fault & ~self.stopped
+        # Each function is looked at in turn; its fault stands until it is taken.
+        whose = Signal(3)
         said = Signal(8)
+        m.d.comb += [
+            self.faults.valid.eq(unsaid.bit_select(whose, 1)),
+            self.faults.p.function.eq(whose),
+        ]
+        with m.If(~self.faults.valid):
+            m.d.sync += whose.eq(whose + 1)
+        with m.Elif(self.faults.ready):
+            m.d.comb += said.eq(1 << whose)
         m.d.sync += [
             self.stopped.eq((self.stopped | self.fault) & ~forget),
-            unsaid.eq((unsaid | new) & ~said & ~forget),
+            unsaid.eq((unsaid | (self.fault & ~self.stopped)) & ~said),
         ]
-        # One fault at a time; it stands until it is taken.
-        saying = Signal()
-        whose = Signal(3)
-        m.d.comb += [self.faults.valid.eq(saying), self.faults.p.function.eq(whose)]
-        with m.If(saying), m.If(self.faults.ready):
-            m.d.sync += saying.eq(0)
-        with m.Elif(unsaid.any()):
-            m.d.sync += saying.eq(1)
-            for n in reversed(range(8)):
-                with m.If(unsaid[n]):
-                    m.d.sync += whose.eq(n)
-                    m.d.comb += said.eq(1 << n)
         return m

@@ -1,6 +1,6 @@
 """Reads the available rings ahead and begins chains, queue by queue."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import C, Cat, Module, Mux, Signal
 from amaranth.lib import data, enum, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -204,7 +204,8 @@ class Fetcher(wiring.Component):
         step = Signal(16)
         ahead = Signal(17)
         size = Signal(11)
-        mask = Signal(16)
+        mask = Signal(17)
+        too_far = Signal()
         fetched = Signal(10)
         batch = Signal(4)
         room = Signal()
@@ -221,6 +222,8 @@ class Fetcher(wiring.Component):
             m.d.comb += credit.eq((row.cached + row.inflight) < (g.depth >> row.grain)[:6])
         with m.Else():
             m.d.comb += credit.eq(1)
+        # More than ``size``: a bit above the ring's mask, unless it is the size itself.
+        m.d.comb += too_far.eq(((ahead & ~mask) != 0) & (ahead != size))
         covered = Mux(row.reading_heads, batch, 0)
         m.d.comb += [
             may_begin.eq((row.heads != 0) & ~row.flushing & credit),
@@ -363,7 +366,7 @@ class Fetcher(wiring.Component):
                     m.next = "TURN"
                 with m.If(active):
                     with m.If(event == Event.ANSWER):
-                        with m.If(answer.error | (ahead > size)):
+                        with m.If(answer.error | too_far):
                             m.d.comb += self.fault.eq(1)
                         with m.Elif(step != 0):
                             m.d.sync += [
@@ -380,7 +383,7 @@ class Fetcher(wiring.Component):
                             m.next = "READ INDEX"
                         with m.Elif(~row.armed):
                             m.next = "ARM"
-                    with m.Elif(hint_valid & ~row.reading_index & (step != 0) & (ahead <= size)):
+                    with m.Elif(hint_valid & ~row.reading_index & (step != 0) & ~too_far):
                         # The driver says what a read would find; one that is under way
                         # may find less.
                         m.d.sync += [
@@ -408,7 +411,7 @@ class Fetcher(wiring.Component):
                     access.area.eq(RingArea.DEVICE),
                     access.length.eq(2),
                     access.value.eq(Mux(row.event_idx, row.seen, 0)),
-                    access.offset.eq(Mux(row.event_idx, 4 + (size << 3), 0)),
+                    access.offset.eq(Mux(row.event_idx, Cat(C(4, 3), size), 0)),
                 ]
                 with m.If(self.access.ready):
                     m.d.sync += row.armed.eq(1)
@@ -445,7 +448,7 @@ class Fetcher(wiring.Component):
                 m.next = "FINISH"
             with m.State("TURN"):
                 m.d.sync += [
-                    batch.eq(Mux(row.lag < boundary, row.lag, boundary)),
+                    batch.eq(Mux((row.lag[4:] == 0) & (row.lag[:4] < boundary), row.lag, boundary)),
                 ]
                 with m.If(active):
                     m.next = "READ HEADS"

@@ -1,6 +1,6 @@
 """Where ring addresses are made: the one way from the engine's parts to host memory."""
 
-from amaranth import C, Cat, Module, Signal
+from amaranth import C, Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -103,22 +103,29 @@ class RingPort(wiring.Component):
         with m.If(self.run.valid):
             m.d.sync += ahead.eq(1)
 
+        # The first source that may go.
+        allowed = Signal(self.sources)
+        granted = Signal()
+        chosen = self.i[-1].p
+        for number, i in reversed(list(enumerate(self.i))):
+            is_read = i.p.kind == AccessKind.READ
+            orderly = is_read | ~(self.run.valid | ahead) if number else C(1)
+            before = allowed[:number].any()
+            m.d.comb += [
+                allowed[number].eq(i.valid & ~writing & ~(is_read & read.valid) & orderly),
+                i.ready.eq(granted & allowed[number] & ~before),
+            ]
+            chosen = Access(Mux(allowed[number], Cat(i.p), Cat(chosen)))
+
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += idle.eq(1)
-                taken = C(0)
-                for number, i in enumerate(self.i):
-                    is_read = i.p.kind == AccessKind.READ
-                    allowed = ~writing & ~(is_read & read.valid)
-                    if number:
-                        allowed &= is_read | ~(self.run.valid | ahead)
-                    with m.If(i.valid & allowed & ~taken):
-                        m.d.comb += i.ready.eq(1)
-                        m.d.sync += now.eq(i.p)
-                        with m.If(i.p.run):
-                            m.d.sync += ahead.eq(0)
-                        m.next = "LOW"
-                    taken = taken | (i.valid & allowed)
+                m.d.sync += now.eq(chosen)
+                with m.If(allowed.any()):
+                    m.d.comb += granted.eq(1)
+                    with m.If(chosen.run):
+                        m.d.sync += ahead.eq(0)
+                    m.next = "LOW"
             with m.State("LOW"):
                 m.d.comb += load.addr.eq(Cat(C(0, 1), now.area, now.place[:bits]))
                 m.next = "HIGH"

@@ -56,7 +56,9 @@ class Progress(data.Struct):
     count : 7 bits
         Segments so far.
     total : 17 bits
-        Bytes in its device-readable segments.
+        Bytes in its device-readable segments, unless ``huge``.
+    huge : 1 bit
+        There are more than ``total`` can tell.
     """
 
     outcome: Outcome
@@ -66,6 +68,7 @@ class Progress(data.Struct):
     written: 1
     count: 7
     total: 17
+    huge: 1
 
 
 class Scanner(wiring.Component):
@@ -213,7 +216,7 @@ class Scanner(wiring.Component):
             with m.State("DECIDE"):
                 m.d.sync += [
                     index.eq(Mux(is_fresh, head, state.index)),
-                    rest.eq(Mux(is_fresh, mask - head, state.limit - state.index)),
+                    rest.eq(Mux(is_fresh, mask & ~head, state.limit - state.index)),
                     cap.eq(Mux(state.table, 7, 3)),
                 ]
                 with m.If(is_fresh):
@@ -313,7 +316,7 @@ class Scanner(wiring.Component):
                 job.p.row.eq(row),
                 job.p.head.eq(head),
                 job.p.count.eq(state.count),
-                job.p.total.eq(state.total),
+                job.p.total.eq(state.total | state.huge.replicate(17)),
                 job.p.first.eq(chain.first),
             ]
         return m

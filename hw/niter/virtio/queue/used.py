@@ -212,7 +212,7 @@ class UsedWriter(wiring.Component):
                     self.access.valid.eq(1),
                     access.kind.eq(AccessKind.WRITE),
                     access.area.eq(RingArea.DEVICE),
-                    access.offset.eq(4 + (start << 3)),
+                    access.offset.eq(Cat(C(4, 3), start)),
                     access.length.eq(length << 3),
                     access.run.eq(1),
                 ]
@@ -253,7 +253,7 @@ class UsedWriter(wiring.Component):
                 m.d.sync += [
                     row.reading.eq(0),
                     span.eq(row.visible - row.told),
-                    distance.eq(row.visible - answer.value - 1),
+                    distance.eq(row.visible + ~answer.value),
                 ]
                 m.next = "JUDGE"
             with m.State("JUDGE"):

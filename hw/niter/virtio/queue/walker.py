@@ -130,6 +130,7 @@ class Walker(wiring.Component):
         follows_on = Signal()
         too_many = Signal()
         readable = Signal(18)
+        long = Signal()
         more_in_slot = Signal()
         owns_overflow = Signal()
         length = descriptor.length
@@ -191,7 +192,8 @@ class Walker(wiring.Component):
                     follows_on.eq(descriptor.next == now.index + 1),
                     too_many.eq(now.count[6] & ~descriptor.indirect),
                     more_in_slot.eq((now.count < SLOT_SEGMENTS - 1) | owns_overflow),
-                    readable.eq(now.total + Mux(length[17:] != 0, (1 << 17) - 1, length[:17])),
+                    readable.eq(now.total + length[:17]),
+                    long.eq(length[17:] != 0),
                     final.eq(beat.last),
                 ]
                 m.next = "JUDGE"
@@ -212,7 +214,10 @@ class Walker(wiring.Component):
                 with m.Else():
                     m.d.sync += [now.count.eq(now.count + 1), now.written.eq(writable)]
                     with m.If(~writable):
-                        m.d.sync += now.total.eq(Mux(readable[17], (1 << 17) - 1, readable))
+                        m.d.sync += [
+                            now.total.eq(readable),
+                            now.huge.eq(now.huge | long | readable[17]),
+                        ]
                     with m.If(~is_next):
                         m.d.sync += now.outcome.eq(Outcome.COMPLETE)
                         m.next = "SKIP"
