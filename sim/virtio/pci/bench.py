@@ -724,3 +724,51 @@ async def test_all_at_once(dut):
 
     for task in [cocotb.start_soon(live(function)) for function in range(FUNCTIONS)]:
         await task
+
+
+@cocotb.test()
+async def test_fuzz(dut):
+    """Nonsense written all over a function's BAR hangs nothing, and does nothing to others."""
+    room = await begin(dut, stalled=True)
+    random = rng("fuzz")
+    neighbour = await room.running(1, queues=3)
+    before = {queue: entry for queue, entry in room.engine.live.items() if queue[0] == 1}
+    bus = room.buses[0]
+    pages = [0x0000] * 6 + [0x3000] * 2 + [0x1000, 0x2000]
+
+    async def nonsense():
+        for _ in range(300):
+            size = random.choice((1, 2, 4, 8))
+            offset = random.choice(pages) + random.randrange(0x48) // size * size
+            if random.random() < 0.02:
+                offset = random.randrange(0x4000) // size * size
+            if random.random() < 0.3:
+                await bus.read(random.choice((0, 0, 0, 2)), offset, size)
+            else:
+                # Small numbers and single bits mean something more often than others do.
+                value = random.choice(
+                    (random.randrange(16), 1 << random.randrange(8 * size), random.getrandbits(64))
+                )
+                await bus.write(0, offset, value & (1 << 8 * size) - 1, size)
+            if random.random() < 0.02:
+                room.engine.faults.put({"function": 0})
+
+    for _ in range(4):
+        task = cocotb.start_soon(nonsense())
+        for _ in range(20):
+            await neighbour.bus.write(0, 0x3004, 1, 2)
+            assert await neighbour.read(Register.NUM_QUEUES) == KIND.queues
+            assert await neighbour.status() == 0xF
+        await task
+        await room.settle(2000)
+        assert before == {q: entry for q, entry in room.engine.live.items() if q[0] == 1}
+        assert room.buses[1].interrupts(0) == 0
+        rung = len(room.engine.rung[1, 1])
+        await neighbour.bus.write(0, 0x3004, 1, 2)
+        await room.settle(100)
+        assert len(room.engine.rung[1, 1]) == rung + 1
+        # And the function itself works after a reset.
+        await room.running(0, queues=KIND.queues)
+        await room.settle(2000)
+        assert len([queue for queue in room.engine.live if queue[0] == 0]) == KIND.queues
+        await (await room.device(0)).reset()
