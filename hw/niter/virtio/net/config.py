@@ -1,6 +1,6 @@
 """virtio-net as the transport sees it: what it offers, and its configuration structure."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, connect, flipped
 
@@ -12,7 +12,7 @@ from niter.virtio.pci import DeviceConfig, DeviceKind
 
 __all__ = ["NetConfig", "net_device"]
 
-_WORDS = 8
+_WORDS = 16
 _PAIRS_WORD = 2
 _MTU, _SPEED, _FULL_DUPLEX = 1500, 1000, 1
 
@@ -96,19 +96,17 @@ class NetConfig(wiring.Component):
         m.submodules.bridge = self._bridge
         connect(m, flipped(self.csr), self._bridge.bus)
 
-        structure = [0, 0, self.pairs | _MTU << 16, _SPEED, _FULL_DUPLEX, 0, 0, 0]
+        structure = [0, 0, self.pairs | _MTU << 16, _SPEED, _FULL_DUPLEX, *[0] * 11]
         m.submodules.structures = structures = Ram(
             shape=32, depth=_WORDS * self.functions, init=structure * self.functions
         )
         read = structures.read_port()
         write = structures.write_port(granularity=16)
-        inside = Signal()
         m.d.comb += [
-            read.addr.eq(Cat(self.config.address[:3], self.config.function)),
+            read.addr.eq(Cat(self.config.address, self.config.function)),
             read.en.eq(self.config.request),
-            self.config.data.eq(Mux(inside, read.data, 0)),
+            self.config.data.eq(read.data),
         ]
-        m.d.sync += inside.eq(~self.config.address[3])
 
         # A write waits for a cycle in which nothing is read.
         waiting = Signal()
@@ -125,7 +123,7 @@ class NetConfig(wiring.Component):
         m.d.sync += waiting.eq(value.w_stb | (waiting & ~go))
         m.d.comb += [
             go.eq(waiting & ~self.config.request),
-            write.addr.eq(Cat(word, function)),
+            write.addr.eq(Cat(word, Const(0, 1), function)),
             write.en.eq(Cat(go & (word != _PAIRS_WORD), go)),
             self.config.changed.bit_select(function, 1).eq(go),
         ]
