@@ -76,8 +76,7 @@ class CommonRegisters(wiring.Component):
         slot = Signal(4)
         #: Which half of the feature bits is selected: the upper one, and whether there is one.
         upper, beyond = Signal(), Signal()
-        #: The selected queue is enabled, or being reset.
-        enabled, stopping = Signal(), Signal()
+        enabled = Signal()
         refused = Signal()
         m.d.comb += [
             state.address.function.eq(self.access.function),
@@ -152,21 +151,13 @@ class CommonRegisters(wiring.Component):
                         m.next = "HALF"
                     with m.Case(Common.NOTIFY_DATA_RESET):
                         use(slot, QueueWord.FLAGS)
-                        with m.If(~self.access.write):
-                            m.next = "HALF"
                     with m.Case(Common.ADMIN):
                         use(VOID_SLOT, 0)
                     with m.Default(), m.If(self.access.write):
                         use(slot, QueueWord.FLAGS)
 
             with m.State("HALF"):
-                # What follows for NOTIFY_DATA_RESET is a word of zeros, with that bit in it.
-                flags = self.access.word == Common.NOTIFY_DATA_RESET
-                m.d.sync += [
-                    upper.eq(state.r_data[0]),
-                    beyond.eq(state.r_data[1:].any() | flags),
-                    stopping.eq(state.r_hidden.reset),
-                ]
+                m.d.sync += [upper.eq(state.r_data[0]), beyond.eq(state.r_data[1:].any())]
                 m.next = "FEATURE"
             with m.State("FEATURE"):
                 with m.If(self.access.word == Common.DEVICE_FEATURE):
@@ -187,11 +178,13 @@ class CommonRegisters(wiring.Component):
                     with m.Case(Common.STATUS_GENERATION_SELECT):
                         shown = data.View(Status, self.access.answer[:8])
                         m.d.comb += shown.needs_reset.eq(self.needs_reset)
+                    with m.Case(Common.ENABLE_NOTIFY_OFF):
+                        m.d.comb += [self.access.answer[8:16].eq(0), self.access.answer[24:].eq(0)]
                     with m.Case(Common.NOTIFY_DATA_RESET):
-                        m.d.comb += self.access.answer[16].eq(stopping)
+                        m.d.comb += self.access.answer.eq(QueueWord.reset(state.r_data) << 16)
 
             with m.State("LATCH"):
-                m.d.sync += enabled.eq(state.r_data[0])
+                m.d.sync += enabled.eq(QueueWord.enabled(state.r_data))
                 m.next = "WRITE"
                 with m.If(
                     (self.access.word == Common.STATUS_GENERATION_SELECT)
@@ -218,7 +211,6 @@ class CommonRegisters(wiring.Component):
                 m.d.comb += [
                     self.access.done.eq(1),
                     state.w_data.eq(rules.w_data),
-                    state.w_hidden.reset.eq(self.access.word == Common.NOTIFY_DATA_RESET),
                 ]
                 with m.If(~self.resetting):
                     m.d.comb += [

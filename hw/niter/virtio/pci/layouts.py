@@ -22,7 +22,6 @@ __all__ = [
     "DeviceConfig",
     "DeviceWord",
     "FunctionWork",
-    "Hidden",
     "LifecycleEvent",
     "QueueWord",
     "StateAddress",
@@ -70,7 +69,9 @@ class DeviceWord(IntEnum):
 class QueueWord(IntEnum):
     """Words of a queue's slot: the low three bits of their numbers in ``Common``.
 
-    ``FLAGS`` is ENABLE_NOTIFY_OFF, with two more bits that drivers do not see.
+    ``FLAGS`` is ENABLE_NOTIFY_OFF with two more bits, in bytes that read as zero: ``LIVE``,
+    the engine has the queue, and ``RESET``, the driver wants it reset. Each byte of the
+    word has one writer.
     """
 
     DESCRIPTOR = 0
@@ -79,22 +80,20 @@ class QueueWord(IntEnum):
     SIZE_VECTOR = 6
     FLAGS = 7
 
+    @classmethod
+    def enabled(cls, flags):
+        """The driver has enabled it."""
+        return flags[0]
 
-class Hidden(data.Struct):
-    """The ninth bits of a queue's ``FLAGS``, one beside each byte, as an EBR has them.
+    @classmethod
+    def live(cls, flags):
+        """The engine has it."""
+        return flags[8]
 
-    Members
-    -------
-    live : 1 bit
-        The engine has the queue.
-    reset : 1 bit
-        The driver wants it reset.
-    """
-
-    _enable: 1
-    live: 1
-    _notify_off: 1
-    reset: 1
+    @classmethod
+    def reset(cls, flags):
+        """The driver wants it reset."""
+        return flags[24]
 
 
 class StateAddress(data.Struct):
@@ -106,8 +105,7 @@ class StateAddress(data.Struct):
 
 
 #: Access to the state memory, seen from its user: ``request`` holds until ``grant``; in the
-#: cycle of both, the bytes in ``mask`` are written, and the word is in ``r_data`` one later. Each
-#: byte goes with its bit of ``Hidden``.
+#: cycle of both, the bytes in ``mask`` are written, and the word is in ``r_data`` one later.
 StatePort = wiring.Signature(
     {
         "address": Out(StateAddress),
@@ -115,9 +113,7 @@ StatePort = wiring.Signature(
         "grant": In(1),
         "mask": Out(4),
         "w_data": Out(32),
-        "w_hidden": Out(Hidden),
         "r_data": In(32),
-        "r_hidden": In(Hidden),
     }
 )
 

@@ -98,7 +98,7 @@ class Lifecycle(wiring.Component):
             command.address.eq(words),
             command.size.eq(size_vector[:11]),
             command.vector.eq(size_vector[16:24]),
-            command.interrupt.eq(~_unmapped(size_vector[16:])),
+            command.interrupt.eq(size_vector[16:] != NO_VECTOR),
             command.event_idx.eq(self._negotiated(function, RingFeature.EVENT_IDX)),
             command.indirect.eq(self._negotiated(function, RingFeature.INDIRECT_DESC)),
         ]
@@ -132,7 +132,7 @@ class Lifecycle(wiring.Component):
             with m.State("MAPPED"):
                 m.d.sync += size_vector.eq(state.r_data)
                 m.next = "LEAVE"
-                with m.If(~_unmapped(state.r_data[:16])):
+                with m.If(state.r_data[:16] != NO_VECTOR):
                     m.next = "INTERRUPT"
             with m.State("INTERRUPT"):
                 m.d.comb += self.interrupts.valid.eq(1)
@@ -146,12 +146,12 @@ class Lifecycle(wiring.Component):
                 with m.If(state.grant):
                     m.next = "DECIDE"
             with m.State("DECIDE"):
-                live = state.r_hidden.live
+                live = QueueWord.live(state.r_data)
                 m.next = "NEXT"
-                with m.If(whole | state.r_hidden.reset):
+                with m.If(whole | QueueWord.reset(state.r_data)):
                     m.d.sync += started.eq(live)
                     m.next = "CANCEL"
-                with m.Elif(state.r_data[0] & ~live & bit(self.work.ready)):
+                with m.Elif(QueueWord.enabled(state.r_data) & ~live & bit(self.work.ready)):
                     m.next = "FETCH"
             with m.State("NEXT"):
                 m.d.sync += slot.eq(slot + 1)
@@ -220,7 +220,7 @@ class Lifecycle(wiring.Component):
                 m.d.comb += [
                     state.request.eq(1),
                     state.address.word.eq(QueueWord.FLAGS),
-                    state.w_hidden.live.eq(1),
+                    state.w_data[8].eq(1),
                     state.mask.eq(0b0010),
                 ]
                 with m.If(state.grant):
@@ -258,8 +258,3 @@ class Lifecycle(wiring.Component):
     def _negotiated(self, function: Value, feature: RingFeature) -> Value:
         """Has the driver of ``function`` accepted ``feature``?"""
         return Cat(self.features[n][feature] for n in range(self.functions)).bit_select(function, 1)
-
-
-def _unmapped(vector: Value) -> Value:
-    """Is it NO_VECTOR? A vector that is stored is small, or that."""
-    return vector[-1]

@@ -111,10 +111,10 @@ class WriteRules(wiring.Component):
                 enable = unlocked & status.features_ok & low & (value[:16] == 1)
                 m.d.comb += [self.mask[0].eq(enable), event.service.eq(enable)]
             with m.Case(Common.NOTIFY_DATA_RESET):
-                # It stands beside the uppermost byte of the queue's flags, which stays zero.
+                # The request to reset stands in the uppermost byte of the queue's flags.
                 reset = self.enabled & self.resettable & high & (value[16:] == 1)
                 m.d.comb += [
-                    self.w_data.eq(0),
+                    self.w_data[24].eq(1),
                     self.mask[3].eq(reset),
                     event.service.eq(reset),
                 ]

@@ -83,28 +83,20 @@ class Transport(wiring.Component):
 
         # Drivers go first; the life cycle takes the cycles between their accesses.
         depth = self.functions * SLOTS * SLOT_WORDS
-        m.submodules.memory = state = Ram(shape=36, depth=depth, init=self._constants())
-        read, write = state.read_port(), state.write_port(granularity=9)
+        m.submodules.memory = state = Ram(shape=32, depth=depth, init=self._constants())
+        read, write = state.read_port(), state.write_port(granularity=8)
         m.d.comb += [
             common.state.grant.eq(1),
             lifecycle.state.grant.eq(~common.state.request),
+            common.state.r_data.eq(read.data),
+            lifecycle.state.r_data.eq(read.data),
         ]
-        for port in (common.state, lifecycle.state):
-            m.d.comb += [
-                port.r_data.eq(Cat(read.data.word_select(n, 9)[:8] for n in range(4))),
-                port.r_hidden.eq(Cat(read.data[9 * n + 8] for n in range(4))),
-            ]
 
         def use(port):
             m.d.comb += [
                 read.addr.eq(port.address),
                 write.addr.eq(port.address),
-                write.data.eq(
-                    Cat(
-                        Cat(port.w_data.word_select(n, 8), port.w_hidden.as_value()[n])
-                        for n in range(4)
-                    )
-                ),
+                write.data.eq(port.w_data),
                 write.en.eq(port.mask),
             ]
 
@@ -151,11 +143,6 @@ class Transport(wiring.Component):
         offered = mask(self.kind.features)
         for function in range(self.functions):
             slot = (function * SLOTS + DEVICE_SLOT) * SLOT_WORDS
-            words[slot + DeviceWord.OFFERED_LOW] = _with_hidden(offered & 0xFFFF_FFFF)
-            words[slot + DeviceWord.OFFERED_HIGH] = _with_hidden(offered >> 32)
+            words[slot + DeviceWord.OFFERED_LOW] = offered & 0xFFFF_FFFF
+            words[slot + DeviceWord.OFFERED_HIGH] = offered >> 32
         return words
-
-
-def _with_hidden(word: int) -> int:
-    """A word as it stands in the state memory, with a hidden bit of zero beside each byte."""
-    return sum((word >> 8 * n & 0xFF) << 9 * n for n in range(4))
