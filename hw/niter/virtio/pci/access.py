@@ -78,10 +78,13 @@ class RegisterAccess(wiring.Component):
             ),
         ]
 
+        # Both halves of a reply are zero before it, so that one that is not wanted is.
         answer = Signal(32)
-        answered = Signal()
-        with m.If(answered):
-            m.d.sync += reply.data.word_select(high, 32).eq(answer)
+        answered, clear = Signal(), Signal()
+        with m.If((answered & ~high) | clear):
+            m.d.sync += reply.data[:32].eq(answer)
+        with m.If((answered & high) | clear):
+            m.d.sync += reply.data[32:].eq(answer)
         with m.If(self.reply.ready):
             m.d.sync += self.reply.valid.eq(0)
 
@@ -93,8 +96,7 @@ class RegisterAccess(wiring.Component):
         with m.FSM():
             with m.State("IDLE"):
                 m.d.sync += high.eq(~request.mask[:4].any())
-                with m.If(~self.reply.valid):
-                    m.d.sync += reply.eq(0)
+                m.d.comb += clear.eq(~self.reply.valid)
                 with m.If(self.request.valid & (request.write | ~self.reply.valid)):
                     m.next = "DECODE"
 
