@@ -59,9 +59,12 @@ class Checksum(wiring.Component):
             for byte in range(2):
                 lane = 2 * n + byte
                 present = counts & (self.beat.empty < BEAT_BYTES - lane)
-                m.d.sync += word.word_select(byte, 8).eq(
-                    self.beat.data.word_select(lane, 8) & present.replicate(8)
-                )
+                octet = word.word_select(byte, 8)
+                # Written like this it becomes a flip-flop's reset, and costs nothing a bit.
+                with m.If(present):
+                    m.d.sync += octet.eq(self.beat.data.word_select(lane, 8))
+                with m.Else():
+                    m.d.sync += octet.eq(0)
         # 2 and 3: add the words of the beat. The order of bytes does not matter to the sum.
         pairs = [Signal(17, name=f"pair_{n}") for n in range(2)]
         beat_sum = Signal(18)

@@ -111,9 +111,12 @@ class SlotSums(wiring.Component):
             counts = Mux(split, outer & ~inner, Mux(in_inner, inner, outer))
             for lane in range(2):
                 present = counts & (beat.empty < BEAT_BYTES - 2 * n - lane)
-                m.d.sync += word.word_select(lane, 8).eq(
-                    beat.data.word_select(2 * n + lane, 8) & present.replicate(8)
-                )
+                octet = word.word_select(lane, 8)
+                # Written like this it becomes a flip-flop's reset, and costs nothing a bit.
+                with m.If(present):
+                    m.d.sync += octet.eq(beat.data.word_select(2 * n + lane, 8))
+                with m.Else():
+                    m.d.sync += octet.eq(0)
         pairs = [Signal(17, name=f"pair_{n}") for n in range(2)]
         beat_sum = Signal(18)
         m.d.sync += [

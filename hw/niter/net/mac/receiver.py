@@ -1,6 +1,6 @@
 """From octets on GMII to packets."""
 
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Module, ResetInserter, Signal
 from amaranth.lib import crc, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -51,7 +51,11 @@ class Receiver(wiring.Component):
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
-        m.submodules.fcs = fcs = crc.catalog.CRC32_ETHERNET(data_width=8).create()
+        begin = Signal()
+        # Its own `start` could come with data, and that costs a multiplexer a bit.
+        m.submodules.fcs = fcs = ResetInserter(begin)(
+            crc.catalog.CRC32_ETHERNET(data_width=8).create()
+        )
         octet = Signal(8)
         present = Signal()
         error = Signal()
@@ -91,7 +95,7 @@ class Receiver(wiring.Component):
         m.d.sync += [self.o.valid.eq(0), self.pause_stb.eq(0)]
         with m.FSM():
             with m.State("IDLE"):
-                m.d.comb += fcs.start.eq(1)
+                m.d.comb += begin.eq(1)
                 m.d.sync += [
                     waiting.eq(0),
                     length.eq(0),

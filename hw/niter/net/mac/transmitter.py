@@ -1,6 +1,6 @@
 """From packets to octets on GMII."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Module, Mux, ResetInserter, Signal
 from amaranth.lib import crc, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -47,7 +47,11 @@ class Transmitter(wiring.Component):
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
-        m.submodules.fcs = fcs = crc.catalog.CRC32_ETHERNET(data_width=8).create()
+        begin = Signal()
+        # Its own `start` could come with data, and that costs a multiplexer a bit.
+        m.submodules.fcs = fcs = ResetInserter(begin)(
+            crc.catalog.CRC32_ETHERNET(data_width=8).create()
+        )
         beat = self.i.payload
         octet = Signal(8)
         enable = Signal()
@@ -70,10 +74,12 @@ class Transmitter(wiring.Component):
         with m.Elif(paused & (tick == QUANTUM - 1)):
             m.d.sync += quanta.eq(quanta - 1)
 
-        m.d.comb += [fcs.data.eq(octet), enable.eq(1)]
+        # Only this is under the FCS: padding is zero.
+        content = Signal(8)
+        m.d.comb += [fcs.data.eq(content), enable.eq(1)]
         with m.FSM():
             with m.State("IDLE"):
-                m.d.comb += [enable.eq(0), fcs.start.eq(1)]
+                m.d.comb += [enable.eq(0), begin.eq(1)]
                 m.d.sync += [count.eq(PREAMBLE - 1), lane.eq(0), short.eq(SHORTEST)]
                 with m.If(self.i.valid & self.enable & ~paused):
                     m.next = "PREAMBLE"
@@ -84,7 +90,8 @@ class Transmitter(wiring.Component):
                     m.next = "DATA"
             with m.State("DATA"):
                 m.d.comb += [
-                    octet.eq(beat.data.word_select(lane, 8)),
+                    content.eq(beat.data.word_select(lane, 8)),
+                    octet.eq(content),
                     error.eq(~self.i.valid),
                     fcs.valid.eq(self.i.valid),
                 ]
