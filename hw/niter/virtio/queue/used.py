@@ -1,6 +1,6 @@
 """Gives chains back: the used rings and the interrupts."""
 
-from amaranth import C, Cat, Module, Mux, Signal
+from amaranth import C, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -19,7 +19,7 @@ from .geometry import (
 )
 from .layouts import RingArea, Used
 
-__all__ = ["MAX_EVENTS", "MAX_RUN", "UsedWriter"]
+__all__ = ["MAX_EVENTS", "MAX_RUN", "UsedWriter", "beyond", "moved"]
 
 #: Most used entries that are written at once.
 MAX_RUN = 16
@@ -57,6 +57,20 @@ class Row(data.Struct):
     vector: 8
     event_idx: 1
     size_log2: 4
+
+
+def moved(told: Value, visible: Value) -> Value:
+    """How far the used index has moved since it was last considered."""
+    return (visible - told)[:16]
+
+
+def beyond(event: Value, visible: Value) -> Value:
+    """How many entries stand behind the one that the driver waits for.
+
+    An interrupt is due when that is less than what ``moved`` says (virtio 1.2, 2.7.7.2): the
+    driver waits for one of the entries since.
+    """
+    return (visible + ~event)[:16]
 
 
 class UsedWriter(wiring.Component):
@@ -252,8 +266,8 @@ class UsedWriter(wiring.Component):
             with m.State("DIFFERENCE"):
                 m.d.sync += [
                     row.reading.eq(0),
-                    span.eq(row.visible - row.told),
-                    distance.eq(row.visible + ~answer.value),
+                    span.eq(moved(row.told, row.visible)),
+                    distance.eq(beyond(answer.value, row.visible)),
                 ]
                 m.next = "JUDGE"
             with m.State("JUDGE"):

@@ -1,0 +1,1 @@
+"""The queue engine where its indices wrap."""
