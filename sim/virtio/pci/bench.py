@@ -434,6 +434,7 @@ async def test_reset(dut):
     fresh = [await pristine.bus.read(0, offset, 8) for offset in range(0, 64, 8)]
     device = await room.running(1, queues=3)
     await room.running(0)
+    features = int(dut.features.value)
     room.engine.delay = None
     await device.write(Register.DEVICE_STATUS, 0)
     for queue in range(3):
@@ -442,7 +443,8 @@ async def test_reset(dut):
         assert room.engine.disabled == [(1, n) for n in range(queue + 1)]
         # Writing now changes nothing, and others go on.
         await device.write(Register.QUEUE_SELECT, 7)
-        await device.write(Register.DEVICE_STATUS, Status.DRIVER_OK)
+        await device.write(Register.DEVICE_STATUS, Status.DRIVER_OK | Status.FEATURES_OK)
+        assert int(dut.features.value) == features
         await device.write(Register.DEVICE_STATUS, 0)
         await room.buses[0].write(0, 0x3004, 1, 2)
         room.engine.release()

@@ -249,7 +249,7 @@ class CommonRegisters(wiring.Component):
     def _keep(self, m: Module, accepted: Value, base: int):
         """Put features ``base`` to ``base + 31`` on the port."""
         for function in range(self.functions):
-            with m.If(self.access.function == function):
+            with m.If((self.access.function == function) & ~self.resetting):
                 m.d.sync += [
                     self.features[function][feature].eq(accepted[feature - base])
                     for feature in self.kind.features
