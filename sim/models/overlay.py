@@ -5,8 +5,10 @@ built by scapy. Writes are collected as (path of the table, word, value), so tha
 without a bus master can apply them too.
 """
 
+from collections import deque
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from random import Random
 
 from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
@@ -93,7 +95,8 @@ class OverlayTables:
     writes: list[tuple[str, int, int]] = field(default_factory=list)
 
     def __post_init__(self):
-        self._slots: dict[int, list[int]] = {}
+        self._slots: dict[int, tuple[list[int], list[int]]] = {}
+        self._random = Random(0)
         self._templates: dict[tuple[bool, bool], int] = {}
         self._tunnels = 0
         words = _words(mac(self.mac), 3)
@@ -199,34 +202,58 @@ class OverlayTables:
             if slot // 2 in buckets and self._slots[slot][0][:known] == entry[:known]:
                 self._store(slot, entry, buckets)
                 return
-        self._place(entry, buckets, set())
+        self._place(entry, buckets)
 
-    def _place(self, entry, buckets, tried):
+    def _place(self, entry, buckets, attempts=64):
+        """Find room, moving others to their other bucket where they stand in the way."""
         wide = len(entry) > SLOT_WORDS
         for bucket in buckets:
-            free = [s for s in (2 * bucket, 2 * bucket + 1) if s not in self._slots]
-            if len(free) == 2 or (free and not wide):
-                self._store(free[0], entry, buckets)
+            pair = [2 * bucket, 2 * bucket + 1]
+            if wide and all(self._vacate([s], bucket) is not None for s in pair):
+                self._store(pair[0], entry, buckets)
                 return
-        for bucket in buckets:
-            if bucket in tried:
-                continue
-            evicted = [self._slots[s] for s in (2 * bucket, 2 * bucket + 1) if s in self._slots]
-            victims = evicted if wide or evicted[0] is evicted[-1] else evicted[:1]
-            for slot in (2 * bucket, 2 * bucket + 1):
-                if self._slots.get(slot) in victims:
-                    del self._slots[slot]
+        slots = [2 * bucket + n for bucket in buckets for n in (0, 1)]
+        if not wide and (slot := self._vacate(slots)) is not None:
+            self._store(slot, entry, buckets)
+            return
+        # Entries of two slots are in the way: what stands in a bucket looks for another place.
+        if attempts:
+            bucket = self._random.choice(buckets)
+            held = [self._slots.pop(s) for s in (2 * bucket, 2 * bucket + 1) if s in self._slots]
             self._store(2 * bucket, entry, buckets)
-            seen = []
-            for victim in victims:
-                if victim not in seen:
-                    seen.append(victim)
-                    self._place(*victim, tried | {bucket})
+            for n, other in enumerate(held):
+                if other not in held[:n]:
+                    self._place(*other, attempts - 1)
             return
         raise TableFullError
 
+    def _vacate(self, slots, forbidden=None):
+        """Make one of the slots free by the shortest row of moves; None if there is none.
+
+        ``forbidden`` is a bucket that nothing may move into.
+        """
+        came_from: dict[int, int | None] = dict.fromkeys(slots)
+        queue = deque(slots)
+        while queue:
+            slot = queue.popleft()
+            if slot not in self._slots:
+                while (before := came_from[slot]) is not None:
+                    self._store(slot, *self._slots.pop(before))
+                    slot = before
+                return slot
+            entry, buckets = self._slots[slot]
+            if len(entry) > SLOT_WORDS:
+                continue
+            for bucket in buckets:
+                for other in (2 * bucket, 2 * bucket + 1):
+                    if bucket != forbidden and other not in came_from:
+                        came_from[other] = slot
+                        queue.append(other)
+        return None
+
     def _store(self, slot, entry, buckets):
         """Write an entry; its first word last, so that it is never seen half written."""
+        self._write("transmit.mapping.words", slot, [0])
         half = [entry[:SLOT_WORDS], entry[SLOT_WORDS:]]
         for offset, words in enumerate(half):
             if words:

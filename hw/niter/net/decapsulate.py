@@ -9,7 +9,7 @@ from niter.stream import PipeRegister, Realigner
 
 from .config import OverlayConfig
 from .protocol import EtherType, IpProtocol, UdpPort
-from .stage import Stage
+from .stage import Stage, add_carry
 from .table import Table
 
 __all__ = ["Decapsulate", "EndpointWords"]
@@ -50,7 +50,8 @@ class Decapsulate(Stage):
     ``OAM``, ``CRITICAL_OPTION``
         GENEVE with the O bit; with the C bit, since no option is known here.
 
-    Options of IPv4 and GENEVE are skipped. The UDP checksum is not verified, which both
+    Options of GENEVE are skipped; an outer IPv4 header with options is no tunnel endpoint's
+    (``NOT_TUNNEL``). The UDP checksum is not verified, which both
     RFCs allow and RFC 6936 asks to be considered: the frame inside has its own.
 
     Sets ``meta.vni``, ``meta.length``, ``meta.outer_ecn``, and ``meta.underlay`` until the
@@ -94,7 +95,9 @@ class Decapsulate(Stage):
         self.control(m)
         m.submodules.register = register = PipeRegister(FrameBeat)
         connect(m, flipped(self.i), register.i)
-        m.submodules.realigner = realigner = Realigner(FrameBeat, turns={2, 6})
+        m.submodules.realigner = realigner = Realigner(
+            FrameBeat, turns={2, 6} if self.config.ipv6 or self.config.geneve else {6}
+        )
         # The parser behind takes four cycles a beat: with these, the next datagram's headers
         # are read meanwhile.
         m.submodules.ahead = ahead = PipeRegister(FrameBeat)
@@ -192,15 +195,14 @@ class Decapsulate(Stage):
         word = self._word
         with m.Case(_State.IPV4):
             m.d.comb += self._endpoint.addr.eq(EndpointWords.IPV4 | self._index[0])
-            m.d.sync += self._sum.eq(self._sum[:16] + word + self._sum[16])
+            # Each word folds the carry of the one before.
+            m.d.sync += self._sum.eq(add_carry(self._sum[:16], word, self._sum[16]))
             with m.Switch(self._index):
                 with m.Case(0):
-                    m.d.sync += [
-                        self._sum.eq(word),
-                        self._ecn.eq(word[:2]),
-                        self._skip.eq(Cat(0, word[8:12] - 5)),
-                    ]
-                    self._reject_if(m, (word[12:] != 4) | (word[8:12] < 5), Verdict.MALFORMED)
+                    m.d.sync += [self._sum.eq(word), self._ecn.eq(word[:2])]
+                    self._reject_if(m, word[8:] != 0x45, Verdict.MALFORMED)
+                    with m.If((word[12:] == 4) & (word[8:12] > 5)):
+                        m.d.comb += self._reason.eq(Verdict.NOT_TUNNEL)
                 with m.Case(1):
                     m.d.comb += self._slack.eq(2)
                     self._reject_if(m, ~self._exact, Verdict.MALFORMED)
@@ -211,8 +213,6 @@ class Decapsulate(Stage):
                 with m.Case(8, 9):
                     with m.If(self._index[0]):
                         self._enter(m, _State.UDP)
-                        with m.If(self._skip != 0):
-                            self._enter(m, _State.SKIP)
                     self._reject_if(m, ~self._own, Verdict.NOT_TUNNEL)
 
     def _ipv6(self, m):
@@ -222,7 +222,7 @@ class Decapsulate(Stage):
             m.d.comb += self._endpoint.addr.eq(EndpointWords.IPV6 | (self._index[:3] ^ 4))
             with m.Switch(self._index):
                 with m.Case(0):
-                    m.d.sync += [self._ecn.eq(word[4:6]), self._skip.eq(0)]
+                    m.d.sync += self._ecn.eq(word[4:6])
                     # No header checksum: what is checked later is right.
                     m.d.sync += self._sum.eq(0xFFFF)
                     self._reject_if(m, word[12:] != 6, Verdict.MALFORMED)
@@ -243,7 +243,7 @@ class Decapsulate(Stage):
         word = self._word
         with m.Case(_State.UDP), m.Switch(self._index):
             with m.Case(0):
-                m.d.sync += self._sum.eq(self._sum[:16] + self._sum[16])
+                m.d.sync += self._sum.eq(add_carry(self._sum[:16], 0, self._sum[16]))
             with m.Case(1):
                 other = word != UdpPort.VXLAN
                 if self.config.geneve:
@@ -283,17 +283,11 @@ class Decapsulate(Stage):
                 if self.config.geneve:
                     with m.If(self._skip != 0):
                         self._enter(m, _State.SKIP)
-        with m.Case(_State.SKIP):
-            # Options of IPv4, which count in its checksum, or of GENEVE.
-            m.d.sync += [
-                self._skip.eq(self._skip - 1),
-                self._sum.eq(self._sum[:16] + word + self._sum[16]),
-            ]
-            with m.If(self._skip == 1):
-                self._enter(m, _State.UDP)
-                if self.config.geneve:
-                    with m.If(self._geneve):
-                        self._enter(m, _State.FRAME)
+        if self.config.geneve:
+            with m.Case(_State.SKIP):
+                m.d.sync += self._skip.eq(self._skip - 1)
+                with m.If(self._skip == 1):
+                    self._enter(m, _State.FRAME)
 
     def _enter(self, m, state):
         m.d.sync += [self._state.eq(state), self._index.eq(0)]

@@ -80,6 +80,7 @@ class Dissector(wiring.Component):
         # Words of this header that went before; words of the frame; words still to skip.
         self._index = Signal(5)
         self._offset = Signal(7)
+        self._behind = Signal(7)
         self._skip = Signal(10)
         # Bytes from this word to the end of the frame.
         self._left = Signal(14)
@@ -96,6 +97,7 @@ class Dissector(wiring.Component):
         m = Module()
         m.d.comb += [
             self._beyond.eq(Cat(self.word, 0).as_signed() > self._left + self._slack),
+            self._behind.eq(self._offset + 1),
             self.done.eq(self._state == _State.DONE),
             self.hash_word.eq(self.word),
         ]
@@ -112,7 +114,7 @@ class Dissector(wiring.Component):
         with m.Elif(self.stb):
             m.d.sync += [
                 self._index.eq(self._index + 1),
-                self._offset.eq(self._offset + 1),
+                self._offset.eq(self._behind),
                 self._left.eq(self._left - 2),
             ]
             with m.Switch(self._state):
@@ -312,7 +314,7 @@ class Dissector(wiring.Component):
 
     def _leave(self, m):
         """Go on behind an IP or extension header."""
-        m.d.sync += self.headers.l4_offset.eq(Cat(0, self._offset + 1))
+        m.d.sync += self.headers.l4_offset.eq(Cat(0, self._behind))
         m.d.sync += [self._state.eq(self._follows), self._index.eq(0)]
 
     def _enter(self, m, state):

@@ -10,7 +10,7 @@ from niter.stream import Realigner
 
 from .config import OverlayConfig
 from .protocol import IpProtocol
-from .stage import Stage
+from .stage import Stage, add_carry
 from .table import Table
 
 __all__ = ["Descriptor", "Encapsulate", "TunnelLayout"]
@@ -236,7 +236,7 @@ class Encapsulate(Stage):
                 m.d.comb += beyond.eq(36)
         # Each word folds the carry of the one before.
         with m.If(step):
-            m.d.sync += checksum.eq(checksum[:16] + operand + checksum[16])
+            m.d.sync += checksum.eq(add_carry(checksum[:16], operand, checksum[16]))
             with m.If(at == 0):
                 m.d.sync += checksum.eq(tunnel.partial)
 

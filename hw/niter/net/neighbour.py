@@ -101,11 +101,14 @@ class Neighbour(Stage):
                 out.answer.eq(1),
                 out.local.eq(~meta.underlay),
                 out.length.eq(Mux(arp, 42, 86) + tag_bytes),
-                out.inner_checksum.enable.eq(~arp if self.config.ipv6 else 0),
-                # From the source address on.
-                out.inner_checksum.start.eq(22 + tag_bytes),
-                out.inner_checksum.position.eq(56 + tag_bytes),
             ]
+            if self.config.ipv6:
+                # From the source address on; ARP has none.
+                m.d.comb += [
+                    out.inner_checksum.enable.eq(~arp),
+                    out.inner_checksum.start.eq(22 + tag_bytes),
+                    out.inner_checksum.position.eq(56 + tag_bytes),
+                ]
         return m
 
     def _compose(self, m, index, tag, word):

@@ -91,11 +91,9 @@ class SourceCheck(Stage):
         at = Signal.like(asked)
         reading = Signal()
         vni = Signal(24)
-        verdict = Signal(Verdict)
         m.d.comb += [
             self._table.addr.eq(Cat(asked, meta.function)),
-            self.o.payload.meta.vni.eq(vni),
-            self.o.payload.meta.verdict.eq(verdict),
+            self.o.payload.meta.vni.eq(vni | meta.underlay.replicate(24)),
         ]
 
         # The frame's word that the table's is compared with. An address is read from its
@@ -123,17 +121,23 @@ class SourceCheck(Stage):
         foreign = Signal()
         matching = Signal()
         closed = Signal()
+        unowned = Signal()
         m.d.comb += equal.eq(word == key)
+        with m.If(meta.verdict == Verdict.PASS):
+            with m.If(closed):
+                m.d.comb += self.o.payload.meta.verdict.eq(Verdict.PORT_CLOSED)
+            with m.Elif(foreign):
+                m.d.comb += self.o.payload.meta.verdict.eq(Verdict.SOURCE_MAC)
+            with m.Elif(unowned):
+                m.d.comb += self.o.payload.meta.verdict.eq(Verdict.SOURCE_IP)
 
-        def decide(reason):
-            m.d.sync += [verdict.eq(reason), decided.eq(1), reading.eq(0)]
-
+        decide = [decided.eq(1), reading.eq(0)]
         with m.If(~reading & ~decided):
-            m.d.sync += [asked.eq(0), at.eq(0), foreign.eq(0), matching.eq(0)]
+            m.d.sync += [asked.eq(0), at.eq(0), matching.eq(0)]
+            m.d.sync += [foreign.eq(0), closed.eq(0), unowned.eq(0)]
             with m.If(self.i.valid):
                 with m.If(meta.underlay | (meta.verdict != Verdict.PASS)):
-                    m.d.sync += vni.eq(UNDERLAY_VNI)
-                    decide(meta.verdict)
+                    m.d.sync += decide
                 with m.Else():
                     m.d.sync += [reading.eq(1), asked.eq(1)]
         with m.If(reading):
@@ -143,9 +147,9 @@ class SourceCheck(Stage):
                     m.d.sync += asked.eq(PortRecord.IPV6)
             with m.If(in_address):
                 with m.If((part[0] & part[1:].all()) & equal & matching):
-                    decide(Verdict.PASS)
+                    m.d.sync += decide
                 with m.Elif(at == self._last_word(ipv6)):
-                    decide(Verdict.SOURCE_IP)
+                    m.d.sync += [unowned.eq(1), *decide]
                 starts = Signal()
                 m.d.comb += starts.eq(Mux(ipv6, part == 0, ~part[0]))
                 m.d.sync += matching.eq(equal & Mux(starts, flag, matching))
@@ -155,15 +159,13 @@ class SourceCheck(Stage):
                 with m.Case(PortRecord.VNI + 1):
                     m.d.sync += [vni[16:].eq(word), closed.eq(~flag)]
                 with m.Case(PortRecord.IPV4 - 1):
-                    with m.If(closed):
-                        decide(Verdict.PORT_CLOSED)
-                    with m.Elif(foreign | (headers.arp & ~equal)):
-                        decide(Verdict.SOURCE_MAC)
-                    with m.Elif(self._exempt(headers)):
-                        decide(Verdict.PASS)
+                    with m.If(closed | foreign | self._exempt(headers)):
+                        m.d.sync += decide
                     if not self.config.ipv6:
                         with m.Elif(headers.ipv6):
-                            decide(Verdict.SOURCE_IP)
+                            m.d.sync += [unowned.eq(1), *decide]
+                    with m.If(headers.arp & ~equal):
+                        m.d.sync += [foreign.eq(1), *decide]
                 with m.Case(*range(3)):
                     m.d.sync += foreign.eq(foreign | ~equal)
                 with m.Default():

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from amaranth import Module, Signal
+from amaranth import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import ceil_log2
@@ -11,7 +11,7 @@ from amaranth.utils import ceil_log2
 from niter import csr
 from niter.interface import FrameStream
 
-__all__ = ["Stage", "decoder_of", "pass_frame"]
+__all__ = ["Stage", "add_carry", "decoder_of", "pass_frame"]
 
 
 def decoder_of(buses: Mapping[str, csr.Interface]) -> csr.Decoder:
@@ -35,6 +35,11 @@ def pass_frame(i: Any, o: Any, when: Any = 1) -> list:
         o.valid.eq(i.valid & when),
         i.ready.eq(o.ready & when),
     ]
+
+
+def add_carry(left: Any, right: Any, carry: Any) -> Any:
+    """``left + right + carry`` in the carry chain of one adder."""
+    return (Cat(1, left) + Cat(carry, right))[1:]
 
 
 class Stage(wiring.Component):
