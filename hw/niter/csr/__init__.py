@@ -5,6 +5,7 @@ from .bus import DATA_WIDTH, Decoder, Interface, Signature
 from .counter import CounterArray, CounterBank
 from .memory import MemoryMap, ResourceInfo, WindowInfo
 from .reg import Bridge, Builder, Field, FieldInfo, Register
+from .words import WordArray
 
 __all__ = [
     "DATA_WIDTH",
@@ -21,5 +22,6 @@ __all__ = [
     "ResourceInfo",
     "Signature",
     "WindowInfo",
+    "WordArray",
     "action",
 ]

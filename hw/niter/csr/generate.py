@@ -15,6 +15,7 @@ from .bus import DATA_WIDTH
 from .counter import CounterArray
 from .memory import MemoryMap, ResourceInfo
 from .reg import FieldInfo, Register
+from .words import WordArray
 
 __all__ = ["c_header", "register_page", "svd"]
 
@@ -52,6 +53,9 @@ def _words(info: ResourceInfo) -> Iterator[_Word]:
                     f"Counter {counter}, {text}.",
                     [],
                 )
+    elif isinstance(resource, WordArray):
+        doc = f"First of {resource.count} words. {resource.doc}"
+        yield _Word(name, info.start * _WORD_BYTES, resource.access, 0, doc, [])
     else:
         raise TypeError(f"Resource {name!r} is of no kind that can be described: {resource!r}")
 
@@ -189,6 +193,9 @@ def register_page(memory_map: MemoryMap, *, title: str) -> str:
             lines += ["| address | counter (64 bits, low half first) |", "|---|---|"]
             for index, counter in enumerate(info.resource.names):
                 lines.append(f"| `0x{first.address + 2 * _WORD_BYTES * index:04x}` | {counter} |")
+            continue
+        if isinstance(info.resource, WordArray):
+            lines.append(f"{info.resource.count} words, `0x{first.address:04x}` being the first.")
             continue
         lines += ["| bits | field | access | reset | |", "|---|---|---|---|---|"]
         for field in first.fields:

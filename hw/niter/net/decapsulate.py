@@ -14,6 +14,9 @@ from .table import Table
 
 __all__ = ["Decapsulate", "EndpointWords"]
 
+#: Beats that wait for the parser behind.
+_BEATS_AHEAD = 4
+
 
 class EndpointWords:
     """Where the words of the card's tunnel endpoint stand, most significant word first."""
@@ -98,13 +101,14 @@ class Decapsulate(Stage):
         m.submodules.realigner = realigner = Realigner(
             FrameBeat, turns={2, 6} if self.config.ipv6 or self.config.geneve else {6}
         )
-        # The parser behind takes four cycles a beat: with these, the next datagram's headers
-        # are read meanwhile.
-        m.submodules.ahead = ahead = PipeRegister(FrameBeat)
-        m.submodules.further = further = PipeRegister(FrameBeat)
-        connect(m, realigner.o, ahead.i)
-        connect(m, ahead.o, further.i)
-        connect(m, further.o, flipped(self.o))
+        # The parser behind takes four cycles a beat: while it reads these, the next datagram's
+        # outer headers are read here.
+        upstream = realigner.o
+        for n in range(_BEATS_AHEAD):
+            m.submodules[f"ahead_{n}"] = ahead = PipeRegister(FrameBeat)
+            connect(m, upstream, ahead.i)
+            upstream = ahead.o
+        connect(m, upstream, flipped(self.o))
         packet, meta = register.o.payload.packet, register.o.payload.meta
         piece = realigner.i.payload
 

@@ -48,7 +48,6 @@ class Table(wiring.Component):
     def __init__(self, shape: Any, depth: int, doc: str, *, registered: bool = True):
         self.registered = registered
         self.depth = depth
-        self.doc = doc
         addr_width = ceil_log2(depth)
         kind = Ram if registered else memory.Memory
         self._storage = kind(shape=shape, depth=depth, init=[])
@@ -61,7 +60,7 @@ class Table(wiring.Component):
             }
         )
         memory_map = csr.MemoryMap(addr_width=addr_width)
-        memory_map.add_resource(self, name="words", size=depth)
+        memory_map.add_resource(csr.WordArray(depth, doc), name="words", size=depth)
         self.bus.memory_map = memory_map
 
     def elaborate(self, platform):  # noqa: D102
