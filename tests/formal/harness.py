@@ -128,12 +128,19 @@ def follow_packets(m: Module, port: Any, *, rule: type = Assert):
         m.d.sync += inside.eq(~beat.last)
 
 
-def drive(m: Module, port: Any, *, packets: bool = False):
-    """Let the solver send on ``port`` whatever the contract allows."""
-    m.d.comb += [
-        port.valid.eq(AnySeq(1)),
-        Value.cast(port.payload).eq(AnySeq(len(Value.cast(port.payload)))),
-    ]
+def drive(m: Module, port: Any, *, packets: bool = False, data_bits: int | None = None):
+    """Let the solver send on ``port`` whatever the contract allows.
+
+    ``data_bits`` leaves it only so many bits of a packet's data, and full beats: enough for
+    components that do not look at them, and much less to search.
+    """
+    m.d.comb += port.valid.eq(AnySeq(1))
+    if data_bits is None:
+        m.d.comb += Value.cast(port.payload).eq(AnySeq(len(Value.cast(port.payload))))
+    else:
+        beat = beat_of(port.payload)
+        m.d.comb += [beat.data.eq(AnySeq(data_bits)), beat.last.eq(AnySeq(1))]
+        m.d.comb += beat.error.eq(AnySeq(1))
     (follow_packets if packets else follow_stream)(m, port, rule=Assume)
 
 

@@ -103,7 +103,7 @@ def test_packet_fifo_gives_out_the_good_packets(drop):
     """Every beat of every packet that was not discarded, and no other, in order."""
 
     def build(m, dut):
-        drive(m, dut.i, packets=True)
+        drive(m, dut.i, packets=True, data_bits=1)
         m.d.comb += dut.o.ready.eq(AnySeq(1))
         packet, beat = AnyConst(2), AnyConst(2)
         taken = dut.i.valid & dut.i.ready
@@ -136,7 +136,7 @@ def test_packet_fifo_gives_out_the_good_packets(drop):
         m.d.sync += quiet.eq(Mux(dut.i.valid | dut.o.valid, 0, quiet + (quiet != 5)))
         m.d.comb += Assert((quiet != 5) | (given_packets == good))
 
-    prove(Spec(PacketFifo(Beat, 4, drop=drop), build), depth=8)
+    prove(Spec(PacketFifo(Beat, 4, drop=drop), build), depth=11)
 
 
 def test_arbiter_order_and_wholeness():

@@ -2,9 +2,10 @@ import random
 
 import pytest
 from amaranth.lib import data
+from amaranth.sim import Simulator
 
 from niter.interface import Beat
-from niter.stream import Fifo, PacketFifo, PipeRegister, SkidBuffer
+from niter.stream import AsyncFifo, Fifo, PacketFifo, PipeRegister, SkidBuffer
 from tests.support.stream import SEEDS, STALLS, Bench, Packet, random_packets
 
 
@@ -51,6 +52,134 @@ def test_packet_fifo(shape, stall, seed):
     assert len(discarded) == len(sent) - len(expected)
     if stall == (0, 0):
         assert cycles >= 60
+
+
+@pytest.mark.parametrize("drop", [False, True])
+def test_packet_fifo_discards_what_never_fits(drop):
+    dut = PacketFifo(Tagged, 8, drop=drop)
+    bench = Bench(dut, 1)
+    fits = [Packet(bytes(n), sideband={"tag": n}) for n in (1, 56, 56)]
+    too_long = Packet(bytes(8 * 20), sideband={"tag": 0})
+    sent = [fits[0], too_long, fits[1], too_long, Packet(bytes(8 * 9), True, {"tag": 3}), fits[2]]
+    bench.send(dut.i, sent, stall=0.6)
+    taken = bench.receive(dut.o, len(fits))
+    overflows, discarded = [], []
+    bench.sim.add_process(_count(dut.overflow, overflows))
+    bench.sim.add_process(_count(dut.discarded, discarded))
+    bench.run()
+    assert taken == fits
+    # The errored one is too long as well: it is counted once.
+    assert len(overflows) + len(discarded) == 3
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_packet_fifo_drops_whole_packets(seed):
+    dut = PacketFifo(Tagged, 16, packets=4, drop=True)
+    bench = Bench(dut, seed)
+    sent = random_packets(random.Random(seed), 80, longest=60, errors=0.2)
+    for number, packet in enumerate(sent):
+        packet.sideband = {"tag": number}
+    overflows, discarded = [], []
+    bench.sim.add_process(_count(dut.overflow, overflows))
+    bench.sim.add_process(_count(dut.discarded, discarded))
+    accepted = []
+    bench.send(dut.i, sent, extra=lambda ctx, _: accepted.append(ctx.get(dut.i.ready)))
+    taken = []
+
+    async def sink(ctx):
+        """As slow as to make it overflow, until nothing comes any more."""
+        packet, silence = b"", 0
+        while silence < 40:
+            await ctx.tick().repeat(3)
+            ctx.set(dut.o.ready, 1)
+            _, _, valid, payload = await ctx.tick().sample(dut.o.valid, dut.o.payload)
+            ctx.set(dut.o.ready, 0)
+            silence = 0 if valid else silence + 1
+            if valid:
+                beat = payload.packet
+                packet += int(beat.data).to_bytes(8, "little")[: 8 - beat.empty]
+                if beat.last:
+                    taken.append(Packet(packet, False, {"tag": payload.tag}))
+                    packet = b""
+
+    bench.add(sink)
+    bench.run()
+    assert all(accepted), "an input that must never wait"
+    assert overflows, "nothing overflowed: the test shows nothing"
+    assert len(taken) == len(sent) - len(overflows) - len(discarded)
+    assert taken == [sent[p.sideband["tag"]] for p in taken]
+    assert not any(p.error for p in taken)
+
+
+def test_packet_fifo_amends():
+    dut = PacketFifo(Tagged, 16, amend=True)
+    bench = Bench(dut, 1)
+    rng = random.Random(1)
+    sent = random_packets(rng, 30, longest=15 * 8, errors=0.2)
+    for packet in sent:
+        packet.data += bytes(len(packet.data) % 2)
+        packet.data = packet.data[: 15 * 8]
+        packet.sideband = {"tag": rng.randrange(512)}
+    expected = []
+
+    async def amend(ctx):
+        for packet in sent:
+            if packet.error:
+                continue
+            await ctx.tick().until(dut.whole)
+            data = bytearray(packet.data)
+            for position in (0, len(data) // 2 - 1, rng.randrange(len(data) // 2)):
+                value = rng.randrange(1 << 16)
+                data[2 * position : 2 * position + 2] = value.to_bytes(2, "little")
+                ctx.set(dut.patch, {"valid": 1, "position": position, "value": value})
+                await ctx.tick()
+                ctx.set(dut.patch.valid, 0)
+            expected.append(Packet(bytes(data), False, packet.sideband))
+            ctx.set(dut.release, 1)
+            await ctx.tick()
+            ctx.set(dut.release, 0)
+
+    bench.send(dut.i, sent)
+    bench.add(amend)
+    taken = bench.receive(dut.o, sum(not p.error for p in sent), stall=0.3)
+    bench.run()
+    assert taken == expected
+
+
+def test_depths():
+    with pytest.raises(ValueError, match="Depth must be a power of two from 4 up, not 6"):
+        PacketFifo(Beat, 6)
+    with pytest.raises(ValueError, match="Depth must be a power of two from 2 up, not 3"):
+        Fifo(Beat, 3)
+    with pytest.raises(TypeError, match="with a field packet of shape Beat, not 8"):
+        PacketFifo(8, 16)
+
+
+@pytest.mark.parametrize("ratio", [0.31, 1.0, 3.7])
+def test_async_fifo(ratio):
+    dut = AsyncFifo(8, 16, i_domain="left", o_domain="right")
+    sent = [random.Random(1).randrange(256) for _ in range(200)]
+    taken = []
+    sim = Simulator(dut)
+    sim.add_clock(1e-6, domain="left")
+    sim.add_clock(1e-6 * ratio, phase=0.13e-6, domain="right")
+
+    async def source(ctx):
+        for payload in sent:
+            ctx.set(dut.i.payload, payload)
+            ctx.set(dut.i.valid, 1)
+            await ctx.tick("left").until(dut.i.ready)
+            ctx.set(dut.i.valid, 0)
+
+    async def sink(ctx):
+        ctx.set(dut.o.ready, 1)
+        while len(taken) < len(sent):
+            taken.append((await ctx.tick("right").sample(dut.o.payload).until(dut.o.valid))[0])
+
+    sim.add_testbench(source)
+    sim.add_testbench(sink)
+    sim.run()
+    assert taken == sent
 
 
 def _count(signal, into):

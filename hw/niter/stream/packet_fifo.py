@@ -135,7 +135,7 @@ class PacketFifo(wiring.Component):
         head = Signal(bits + 1)
         committed = Signal(bits + 1)
         tail = Signal(bits + 1)
-        room = Signal()
+        room = Signal(init=1)
         sideband_room = Signal()
         discarding = Signal()
         overflowing = Signal()
@@ -148,7 +148,7 @@ class PacketFifo(wiring.Component):
             transfer.eq(self.i.valid & self.i.ready),
             write.addr.eq(tail),
             write.data.eq(_pack(i_beat.data, i_beat.empty, i_beat.last)),
-            write.en.eq(transfer.replicate(len(write.en))),
+            write.en.eq((transfer & ~overflowing).replicate(len(write.en))),
         ]
         # Registered, and so one beat behind: it looks at the level before this cycle's beat.
         m.d.sync += room.eq((self.level < self.depth - 1) & sideband_room)
