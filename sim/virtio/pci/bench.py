@@ -529,7 +529,7 @@ async def test_function_reset(dut):
     room.engine.delay = 30
     device = await room.running(1, queues=5)
     await device.write(Register.DEVICE_STATUS, 0)
-    await Timer(rng("moment").randrange(2000), "ns")
+    await Timer(rng("moment").randrange(1, 2000), "ns")
     await device.bus.function_reset()
     await device.bus.function_reset()
     assert set(room.engine.live) == {(2, 0), (2, 1)}
@@ -681,7 +681,7 @@ async def test_configuration(dut):
         reading = cocotb.start_soon(
             device.stable_config({"low": (0, 4), "speed": (12, 4)}),
         )
-        await Timer(rng("configure", round_).randrange(600), "ns")
+        await Timer(rng("configure", round_).randrange(1, 600), "ns")
         await room.configure(1, 0, round_)
         await room.configure(1, 3, round_)
         values = await reading
