@@ -6,11 +6,26 @@ from random import Random
 
 import cocotb
 from amaranth.lib import data
-from cocotb.triggers import Event
+from cocotb.triggers import Event, Timer
 from cocotb.utils import get_sim_time
 from cocotbext.axi.address_space import MemoryRegion
+from cocotbext.pcie.core.tlp import CplStatus, Tlp, TlpType
 
-from niter.interface import BEAT_BYTES, ReadBeat, ReadCommand, WriteCommand, WriteKind
+from niter.interface import (
+    BEAT_BYTES,
+    Bar,
+    Function,
+    Msix,
+    ReadBeat,
+    ReadCommand,
+    RegisterReply,
+    WriteCommand,
+    WriteKind,
+)
+from niter.pcie.tl.layer import TransactionLayer
+from sim.harness import Bench, rng
+from sim.models.engine import RegisterEngine
+from sim.models.root import Root
 from sim.models.streams import (
     Packet,
     PacketMonitor,
@@ -19,9 +34,45 @@ from sim.models.streams import (
     StreamMonitor,
     StreamSink,
     StreamSource,
+    stalls,
 )
 
-__all__ = ["Answer", "Memory", "Moments", "Reader", "Writer"]
+__all__ = [
+    "CLOCK_NS",
+    "FUNCTIONS",
+    "PORTS",
+    "READS",
+    "TIMEOUT",
+    "WRITES",
+    "Answer",
+    "Memory",
+    "Moments",
+    "Reader",
+    "Setup",
+    "Writer",
+    "layer",
+]
+
+PORTS = 3
+CLOCK_NS = 16
+#: Cycles: completions are not made to wait for as long as that, but the lost ones are seen soon.
+TIMEOUT = 6000
+WRITES = {TlpType.MEM_WRITE, TlpType.MEM_WRITE_64}
+READS = {TlpType.MEM_READ, TlpType.MEM_READ_64}
+
+FUNCTIONS = [
+    Function(
+        vendor=0x1AF4,
+        device=0x1041,
+        subsystem_vendor=0x1AF4,
+        subsystem=number,
+        class_code=0x020000,
+        revision=1,
+        bars=(Bar(0, 0x4000),),
+        msix=Msix(8, 0, 0x2000, 0x3000),
+    )
+    for number in range(3)
+]
 
 #: Byte on either side of each buffer, in which no write may leave a trace.
 GUARD = 0xEE
@@ -217,3 +268,113 @@ class Writer:
         """Wait until all that is queued has been accepted."""
         await self.commands.idle()
         await self.data.idle()
+
+
+class Tags(PacketMonitor):
+    """Which tags are in use: none may be used again before its last completion or time-out."""
+
+    def __init__(self, dut) -> None:
+        self._open: dict[int, float] = {}
+        super().__init__(dut, "link__rx")
+
+    def open(self, tag: int) -> None:
+        """A read request has left."""
+        since = self._open.get(tag)
+        expired = since is not None and get_sim_time("ns") - since >= TIMEOUT * CLOCK_NS
+        assert since is None or expired, f"tag {tag} is still in use"
+        self._open[tag] = get_sim_time("ns")
+
+    def _push(self, item: Packet) -> None:
+        if item.data[0] & 0x1F != 0x0A:
+            return
+        tlp = Tlp.unpack(bytearray(item.data))
+        if tlp.status != CplStatus.SC or len(tlp.data) - tlp.lower_address % 4 >= tlp.byte_count:
+            self._open.pop(tlp.tag, None)
+
+
+def layer() -> TransactionLayer:
+    """The design under test."""
+    return TransactionLayer(
+        functions=FUNCTIONS,
+        engines=[0, 0, 0],
+        read_ports=[1, 1, 2],
+        write_ports=[1, 1, 2],
+        generation=2,
+        timeout=TIMEOUT,
+    )
+
+
+class Setup:
+    """The design, an engine's ends of all ports, and the root complex.
+
+    Parameters
+    ----------
+    dut
+        The design.
+    stalled
+        Streams pause at random.
+    options
+        Of ``Root``.
+    """
+
+    def __init__(self, dut, *, stalled: bool = False, **options) -> None:
+        def pauses(*names):
+            return stalls(rng(*names), 0.2) if stalled else None
+
+        self.dut = dut
+        self.rng = rng("test")
+        self.engine = RegisterEngine(dut, "engine__0", rng("engine"), latency=5)
+        self.root = Root(
+            dut,
+            tx_stalls=(lambda: stalls(rng("tx"), 0.2)) if stalled else None,
+            rx_stalls=pauses("rx"),
+            **{"generation": 2, "latency_ns": 300, **options},
+        )
+        self.rc = self.root.rc
+        self.memory = Memory(self.rc, rng("memory"))
+        self.readers = [Reader(dut, n, pauses("answer", n)) for n in range(PORTS)]
+        self.writers = [
+            Writer(dut, n, pauses("command", n), pauses("data", n)) for n in range(PORTS)
+        ]
+        #: When registers were answered.
+        self.replies = Moments(dut, "engine__0__reply", RegisterReply)
+        #: TLPs that the card has sent, in order.
+        self.sent: list[Tlp] = []
+        self._tags = Tags(dut)
+        self.root.link.observer = self._observe
+
+    @classmethod
+    async def make(cls, bench: Bench, dut, *, request: int = 512, **options) -> "Setup":
+        """Reset the design, and enumerate and enable its functions.
+
+        ``request`` is Max_Read_Request_Size; other options are those of the class and of
+        ``Root``.
+        """
+        await bench.start(dut)
+        self = cls(dut, **options)
+        dut.released.value = 0xFF
+        self.rc.max_read_request_size = request.bit_length() - 8
+        self.root.link.max_read_request = request
+        self.devices = await self.root.enumerate()
+        for device in self.devices:
+            await device.enable_device()
+            await device.set_master()
+        self.sent.clear()
+        return self
+
+    def _observe(self, tlp: Tlp) -> None:
+        self.sent.append(tlp)
+        if tlp.fmt_type in READS:
+            self._tags.open(tlp.tag)
+
+    async def settle(self) -> None:
+        """Wait until all that the card has sent has arrived."""
+        await Timer(4, "us")
+
+    def tlps(self, types: set[TlpType], function: int | None = None) -> list[Tlp]:
+        """What the card has sent, of some types and a function."""
+        return [
+            tlp
+            for tlp in self.sent
+            if tlp.fmt_type in types and function in (None, tlp.requester_id.function)
+        ]

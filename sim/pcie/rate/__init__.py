@@ -1,0 +1,1 @@
+"""What DMA makes of the link."""
