@@ -1,0 +1,6 @@
+"""The card as a whole: its configuration, and the top that knows all other rooms."""
+
+from .config import CardConfig
+from .top import Card
+
+__all__ = ["Card", "CardConfig"]

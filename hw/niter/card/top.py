@@ -1,0 +1,161 @@
+"""The card: every room, joined."""
+
+from amaranth import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.utils import ceil_log2
+
+from niter import csr
+from niter.interface import BEAT_BYTES, MAX_FUNCTIONS, FrameBeat
+from niter.net import Overlay
+from niter.net.mac import GmiiReceive, GmiiTransmit, Mac, TransmitBuffer
+from niter.net.stage import decoder_of
+from niter.pcie.tl.layer import TransactionLayer
+from niter.pcie.tl.layouts import LinkPort
+from niter.stream import Arbiter, Demux
+from niter.virtio.net.device import VirtioNet
+
+from .config import CardConfig
+
+__all__ = ["LOCAL_MEMBERS", "Card"]
+
+#: What a frame that stays on the card keeps of its meta; see ``niter.net.Overlay``.
+LOCAL_MEMBERS = ("function", "vni", "local", "answer")
+
+
+class Card(wiring.Component):
+    """The network card: PCI Express on one side, Ethernet on the other.
+
+    ::
+
+        link ── transaction layer ── virtio-net ── overlay ──┬── MAC 0, 1 ── GMII
+                                                     │       │
+                                                     └─ local ┘
+
+    A card starts closed: no function is released, no MAC is switched on, and the overlay's
+    tables are empty. Whoever masters ``csr`` opens it.
+
+    The clock domain is ``sync``, and for each port *n* ``gmii<n>_tx`` and ``gmii<n>_rx``.
+
+    Parameters
+    ----------
+    config
+        The card's sizes and stages.
+
+    Members
+    -------
+    link : Out(LinkPort)
+        The data link layer.
+    transmit : array of Out(GmiiTransmit), receive : array of Out(GmiiReceive)
+        The ports.
+    csr : In(csr.Signature)
+        Control bus: ``card``, ``net``, ``overlay`` and ``mac_<n>``.
+    """
+
+    class Identity(csr.Register, access="r"):
+        """What card this is."""
+
+        functions: csr.Field(csr.action.R, 4, doc="Network functions.")
+        ports: csr.Field(csr.action.R, 4, doc="Ethernet ports.")
+        pairs: csr.Field(csr.action.R, 4, doc="Queue pairs of each function.")
+
+    class Release(csr.Register, access="rw"):
+        """Functions that the host may use."""
+
+        functions: csr.Field(
+            csr.action.RW,
+            MAX_FUNCTIONS,
+            doc="A bit a function. Until it is set, configuration requests are to be retried.",
+        )
+
+    def __init__(self, config: CardConfig):
+        self.config = config
+        self._net = VirtioNet(config.functions, config.pairs, config.queue_size)
+        self._overlay = Overlay(config.overlay)
+        self._macs = [
+            Mac(
+                port=n,
+                frame_bytes=config.frame_bytes,
+                transmit_domain=f"gmii{n}_tx",
+                receive_domain=f"gmii{n}_rx",
+            )
+            for n in range(config.ports)
+        ]
+        self._identity = self.Identity()
+        self._release = self.Release()
+        builder = csr.Builder(addr_width=1)
+        builder.add("identity", self._identity)
+        builder.add("release", self._release)
+        self._bridge = csr.Bridge(builder.as_memory_map())
+        self._decoder = decoder_of(
+            {
+                "overlay": self._overlay.csr,
+                "net": self._net.csr,
+                **{f"mac_{n}": mac.csr for n, mac in enumerate(self._macs)},
+                "card": self._bridge.bus,
+            }
+        )
+        super().__init__(
+            {
+                "link": Out(LinkPort),
+                "transmit": Out(GmiiTransmit).array(config.ports),
+                "receive": Out(GmiiReceive).array(config.ports),
+                "csr": In(csr.Signature(addr_width=self._decoder.bus.addr_width)),
+            }
+        )
+        self.csr.memory_map = self._decoder.bus.memory_map
+
+    def elaborate(self, platform):  # noqa: D102
+        m = Module()
+        m.submodules.decoder = self._decoder
+        m.submodules.bridge = self._bridge
+        connect(m, flipped(self.csr), self._decoder.bus)
+        m.submodules.net = net = self._net
+        m.submodules.overlay = overlay = self._overlay
+        m.submodules.pcie = pcie = TransactionLayer(
+            functions=[net.kind.function()] * self.config.functions,
+            engines=[0] * self.config.functions,
+            read_ports=len(net.read),
+            write_ports=len(net.write),
+            timeout=self.config.completion_timeout,
+        )
+        fields = self._identity.f
+        m.d.comb += [
+            fields.functions.r_data.eq(self.config.functions),
+            fields.ports.r_data.eq(self.config.ports),
+            fields.pairs.r_data.eq(self.config.pairs),
+            pcie.released.eq(self._release.f.functions.data),
+        ]
+
+        connect(m, pcie.link, flipped(self.link))
+        connect(m, pcie.engine[0], net.function)
+        for engine, host in ((net.read, pcie.read), (net.write, pcie.write)):
+            for initiator, target in zip(engine, host, strict=True):
+                connect(m, initiator, target)
+        connect(m, net.tx, overlay.i_host)
+        connect(m, overlay.o_host, net.rx)
+        self._join_wire(m, overlay)
+        return m
+
+    def _join_wire(self, m, overlay):
+        """The ports, and the way back for what stays on the card."""
+        ports = self.config.ports
+        depth = 1 << ceil_log2(2 * (self.config.frame_bytes // BEAT_BYTES + 2))
+        m.submodules.local = local = TransmitBuffer(depth, keep=LOCAL_MEMBERS)
+        m.submodules.to_wire = to_wire = Demux(FrameBeat, ports + 1)
+        m.submodules.from_wire = from_wire = Arbiter(FrameBeat, ports)
+        meta = overlay.o_wire.payload.meta
+        select = Signal(range(ports + 1))
+        m.d.comb += [select.eq(meta.port), to_wire.select.eq(select)]
+        with m.If(meta.local):
+            m.d.comb += select.eq(ports)
+        connect(m, overlay.o_wire, to_wire.i)
+        connect(m, to_wire.o[ports], local.i)
+        connect(m, local.o, overlay.i_local)
+        for n, mac in enumerate(self._macs):
+            m.submodules[f"mac_{n}"] = mac
+            connect(m, to_wire.o[n], mac.i)
+            connect(m, mac.o, from_wire.i[n])
+            connect(m, mac.transmit, flipped(self.transmit[n]))
+            connect(m, mac.receive, flipped(self.receive[n]))
+        connect(m, from_wire.o, overlay.i_wire)
