@@ -1,6 +1,6 @@
 """What a card is built from: one frozen dataclass, checked when it is made."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from niter.interface import MAX_PACKET_BYTES
 from niter.net import OverlayConfig
@@ -32,7 +32,7 @@ class CardConfig:
         A parameter is out of its range.
     """
 
-    overlay: OverlayConfig = OverlayConfig(functions=2)
+    overlay: OverlayConfig = field(default_factory=lambda: OverlayConfig(functions=2))
     pairs: int = 4
     queue_size: int = 256
     frame_bytes: int = 2000
