@@ -21,7 +21,7 @@ from sim.models.memory import HostMemory
 from sim.models.overlay import OverlayTables, Tunnel, mac
 from sim.models.root import Root
 from sim.models.virtio.net import NetDriver
-from sim.models.virtio.rootbus import RootBus, RootMemory
+from sim.models.virtio.rootbus import RootBus, attach_memory
 
 __all__ = ["CORE_NS", "Peer", "Tenant", "Testbench", "Wire"]
 
@@ -139,7 +139,7 @@ class Testbench:
         self.wires = [Wire(dut, n, capture) for n in range(self.config.ports)]
         self.memory = HostMemory(rng=rng("memory"))
         self.root = Root(dut, max_payload=max_payload, generation=generation, latency_ns=latency_ns)
-        RootMemory(self.root, self.memory)
+        attach_memory(self.root.rc, self.memory)
         self.drivers: list[NetDriver] = []
 
     @classmethod
@@ -169,8 +169,7 @@ class Testbench:
         devices = await self.root.enumerate()
         self.devices = devices[: len(self.tenants)]
         for number, device in enumerate(self.devices):
-            bus = RootBus(device, self.memory)
-            await bus.enable()
+            bus = await RootBus.open(device, self.memory)
             driver = NetDriver(bus, rng=rng("driver", number))
             if drivers is not None:
                 await driver.start(**drivers)
