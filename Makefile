@@ -9,6 +9,8 @@ ROOM ?=
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONPATH := $(CURDIR)/hw:$(CURDIR)
+# Amaranth keeps names in sets: the same text, and so a cached model, each time.
+export PYTHONHASHSEED := 0
 export NITER_SEED := $(SEED)
 
 HARNESS := python -m sim.harness

@@ -1,5 +1,6 @@
 """The whole card between a root complex and stations on the wire; what every card bench shares."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,6 +31,8 @@ _GMII_NS = 8
 #: Word of a device's configuration structure that holds the end of its MAC address and status.
 _MAC_LOW, _MAC_HIGH = 0, 1
 _LINK_UP = 1 << 16
+#: The longest outer header: Ethernet, IPv6, UDP, VXLAN.
+_TUNNEL_BYTES = 14 + 40 + 8 + 8
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,9 @@ class Wire:
         pins = (f"receive__{number}__", f"transmit__{number}__")
         rx_clk, tx_clk = (getattr(dut, f"gmii{number}_{half}_clk") for half in ("rx", "tx"))
         self._name = f"wire{number}"
+        # Each prints every frame that passes.
+        for pin in (pins[0] + "d", pins[1] + "d"):
+            logging.getLogger(f"cocotb.{getattr(dut, pin)._path}").setLevel(logging.WARNING)
         self._capture = capture
         self._source = GmiiSource(
             *(getattr(dut, pins[0] + pin) for pin in ("d", "er", "dv")), rx_clk
@@ -199,6 +205,9 @@ class Testbench:
                 for station in peer.stations:
                     tables.forward(vni, station, tunnel)
         await tables.apply(self.control)
+        await self.control.write(
+            "overlay.transmit.size.limit", frame=self.config.frame_bytes - _TUNNEL_BYTES
+        )
         for number in range(self.config.ports):
             await self.control.write(
                 f"mac_{number}.registers.control",
