@@ -15,6 +15,7 @@ from sim.net.overlay.paths import (
     tunnels_of_all_kinds,
 )
 from sim.net.overlay.rejection import (
+    a_damaged_frame_keeps_its_mark,
     cut_off_at_every_byte,
     damaged_at_random,
     ecn_goes_on_inside,
@@ -26,6 +27,7 @@ from sim.net.overlay.setup import BENCH
 
 __all__ = [
     "BENCH",
+    "a_damaged_frame_keeps_its_mark",
     "a_partial_checksum_moves_with_the_frame",
     "arp_is_answered",
     "broadcast_is_replicated",

@@ -8,6 +8,7 @@ from scapy.layers.l2 import ARP, Ether
 from scapy.layers.vxlan import VXLAN
 
 from sim.harness import rng
+from sim.models.streams import Frame
 from sim.net.overlay.setup import (
     BROADCAST,
     OWNERS,
@@ -27,6 +28,7 @@ from sim.net.overlay.setup import (
 from tests.net.frames import CATALOGUE
 
 __all__ = [
+    "a_damaged_frame_keeps_its_mark",
     "cut_off_at_every_byte",
     "damaged_at_random",
     "ecn_goes_on_inside",
@@ -257,6 +259,18 @@ async def damaged_at_random(dut):
     assert outcomes[0] >= count + 1 and outcomes[1] >= count + 1, (sent, got)
     assert setup.to_wire.take()[-1].data[50:] == GOOD
     assert setup.to_host.take()[-1].data == bytes(INBOUND)
+
+
+@cocotb.test()
+async def a_damaged_frame_keeps_its_mark(dut):
+    """A frame that ends in error does so at the far end too, and is counted as such."""
+    setup = await Setup.make(dut)
+    setup.host.put(Frame(GOOD, error=True, meta={"function": 0, "length": len(GOOD)}))
+    outer = bytes(datagram(INBOUND))
+    setup.wire.put(Frame(outer, error=True, meta={"port": 1, "length": len(outer)}))
+    assert (await setup.to_wire.recv()).error and (await setup.to_host.recv()).error
+    assert await setup.counters("transmit") == {"function0_damaged": 1}
+    assert await setup.counters("receive") == {"function0_damaged": 1}
 
 
 def with_tos(tos, ipv6):
