@@ -29,7 +29,7 @@ class OverlayConfig:
         GENEVE is understood beside VXLAN.
     slots
         Slots of the mapping table, a power of two from 16 to 8192. An IPv6 neighbour takes
-        two; about nine in ten can be filled.
+        two. Nine in ten can be filled, and fewer with many IPv6 neighbours.
     tunnels
         Tunnel endpoints, a power of two from 4 to 1024.
     templates
