@@ -106,7 +106,7 @@ class Bench:
 @pytest.mark.parametrize("stall", [0.0, 0.4])
 def test_each_source_keeps_its_order_and_no_credit_is_overdrawn(seed, stall):
     bench = Bench(seed, stall=stall)
-    plans = {name: [make(name, n, bench.rng) for n in range(30)] for name in SOURCES}
+    plans = {name: [make(name, n, bench.rng) for n in range(15)] for name in SOURCES}
     for name, tlps in plans.items():
         bench.send(name, tlps)
 
@@ -116,7 +116,7 @@ def test_each_source_keeps_its_order_and_no_credit_is_overdrawn(seed, stall):
         for name in names:
             bench.grant(ctx, name, 0)
         for _ in range(2000):
-            if len(bench.sent) == 4 * 30:
+            if len(bench.sent) == 4 * 15:
                 break
             name = bench.rng.choice(names)
             left = bench.limit[name] - bench.used.get(name, 0)
@@ -126,7 +126,7 @@ def test_each_source_keeps_its_order_and_no_credit_is_overdrawn(seed, stall):
 
     bench.sim.add_testbench(partner)
     bench.sim.run()
-    assert len(bench.sent) == 4 * 30
+    assert len(bench.sent) == 4 * 15
     for tlps in plans.values():
         images = [bytes(tlp.pack()) for tlp in tlps]
         assert [i for i in (bytes(t.pack()) for t in bench.sent) if i in images] == images

@@ -212,17 +212,17 @@ def test_interrupts_stay_behind_the_writes_before_them(data_first):
     assert [event[1] for event in bench.host.log if isinstance(event, tuple)] == list(range(10))
 
 
-@pytest.mark.parametrize("offset", [0, 1, 4, 7])
+@pytest.mark.parametrize("offset", [0, 5])
 @pytest.mark.parametrize("base", [0x10_0000, 1 << 40])
 def test_a_beat_is_lost_at_most_between_packets(offset, base):
     """128-byte TLPs follow each other within 19 cycles."""
     bench = Bench(1)
     items = []
-    for number in range(12):
+    for number in range(6):
         address = base + 0x1000 * number + offset
         items.append((address, bench.place(0, address, 1024), 0, False))
-    bench.write(0, items[:6])
-    bench.write(1, items[6:])
+    bench.write(0, items[:3])
+    bench.write(1, items[3:])
     times = []
 
     async def watch(ctx):
