@@ -24,7 +24,7 @@ class Arrival(data.Struct):
 
     length: 14
     function: 3
-    flow: 8
+    flow: 4
     checksum_good: 1
 
 
@@ -58,8 +58,8 @@ class Planner(wiring.Component):
     words, so that frames behind the one that is being written already have their buffers;
     up to 170 pieces fit.
 
-    A frame goes to pair ``flow * pairs // 256`` of its function, ``flow`` being the low byte
-    of its hash: frames of one flow stay together, and any number of pairs is used evenly.
+    A frame goes to pair ``flow * pairs // 16`` of its function, ``flow`` being the low four
+    bits of its hash: frames of one flow stay together, and all pairs are used about evenly.
 
     With MRG_RXBUF a frame takes as many chains as it needs, without it one. It is dropped
     when the queue has no more of them, when its one chain is too short, and when a plan is
@@ -126,8 +126,8 @@ class Planner(wiring.Component):
             self.faults.p.function.eq(arrival.function),
         ]
 
-        # A product of eight bits and three is too small for a multiplier block.
-        scaled = Signal(10)
+        # A product of four bits and three is too small for a multiplier block.
+        scaled = Signal(6)
         m.d.comb += scaled.eq(
             sum(Mux(negotiated.pairs[bit], arrival.flow << bit, 0) for bit in range(3))
         )
@@ -188,7 +188,7 @@ class Planner(wiring.Component):
             with m.State("Idle"):
                 m.d.sync += [
                     behind.eq(arrival.length + HEADER_BYTES),
-                    pair.eq(scaled >> 8),
+                    pair.eq(scaled >> 4),
                     mergeable.eq(negotiated.mrg_rxbuf),
                     valid_flag.eq(negotiated.guest_csum & arrival.checksum_good),
                     buffers.eq(0),
@@ -276,15 +276,19 @@ class Planner(wiring.Component):
                     self.take.valid.eq(1),
                     self.take.p.operation.eq(TakeOperation.ROLLBACK),
                 ]
-                m.d.sync += [dropped.eq(1), tail.eq(self.published + 1)]
+                m.d.sync += [dropped.eq(1), tail.eq(self.published)]
                 with m.If(self.take.ready):
-                    m.next = "Publish"
+                    m.next = "Shrink"
                     with m.If(broken):
                         m.next = "Fault"
             with m.State("Fault"):
                 m.d.comb += self.faults.valid.eq(1)
                 with m.If(self.faults.ready):
-                    m.next = "Publish"
+                    m.next = "Shrink"
+            with m.State("Shrink"):
+                # Of a dropped plan only its first word stays.
+                m.d.sync += tail.eq(following)
+                m.next = "Publish"
             with m.State("Publish"):
                 m.d.comb += [
                     write.addr.eq(self.published),
