@@ -163,6 +163,7 @@ class CardLink(SimPort):
         #: Completions of one tag keep their order.
         self._due: defaultdict[int, float] = defaultdict(float)
         self._dead: set[int] = set()
+        self._shown: int | None = None
         self._up.value = 0
         cocotb.start_soon(self._announce())
         cocotb.start_soon(self._grant())
@@ -196,8 +197,10 @@ class CardLink(SimPort):
         for channel, width in zip(channels, widths, strict=True):
             value |= (channel.tx_credit_limit & ((1 << width) - 1)) << at
             at += width
-        self._limit.value = value
-        self._infinite.value = sum(c.tx_is_infinite() << i for i, c in enumerate(channels))
+        if value != self._shown:
+            self._shown = value
+            self._limit.value = value
+            self._infinite.value = sum(c.tx_is_infinite() << i for i, c in enumerate(channels))
 
     async def _announce(self) -> None:
         await self.fc_state[0].initialized.wait()

@@ -13,6 +13,7 @@ __all__ = [
     "capabilities",
     "enumeration",
     "function_level_reset",
+    "link_down",
     "not_released",
     "power_states",
     "unknown_functions",
@@ -234,3 +235,31 @@ async def function_level_reset(dut):
     control = await setup.read_configuration(1, EXPRESS + 8)
     assert control & 0xFFFF == 0x2830, "Max_Payload_Size survives, the rest has its defaults"
     assert await setup.read_configuration(0, 4) & 6 == 6
+
+
+@cocotb.test()
+async def link_down(dut):
+    """While the link is down all functions are in reset; then they start from their defaults."""
+    setup = await Setup.make(dut)
+    before = [dict(engine.resets) for engine in setup.engines]
+    # A read is under way when it happens, and its answer goes nowhere.
+    stuck = setup.memory(setup.bar(2))
+    stuck.tag = 200
+    await setup.send(stuck)
+    await setup.settle(3)
+    sent = setup.root.link.sent
+    dut.up.value = 0
+    await setup.settle(200)
+    assert all(int(dut.states.value) >> 11 * n & 0b11 == 0 for n in range(3))
+    assert setup.root.link.sent == sent
+    dut.up.value = 1
+    while await setup.status_of(setup.configuration(0, 0)) == CplStatus.CRS:
+        await ClockCycles(dut.clk, 100)
+    await setup.settle(1500)
+    for number, engine in ((0, 0), (1, 0), (2, 1)):
+        assert setup.engines[engine].resets[number] == before[engine][number] + 1
+        assert await setup.read_configuration(number, 4) & 0xFFFF == 0
+        control = await setup.read_configuration(number, EXPRESS + 8)
+        assert control & 0xFFFF == 0x2810, "nothing survives"
+    devices = await setup.root.enumerate()
+    assert len(devices) == len(FUNCTIONS)
