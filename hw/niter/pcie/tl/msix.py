@@ -103,6 +103,8 @@ class MsixTable(wiring.Component):
         m.d.comb += [self._read.addr.eq(row), self._write.addr.eq(row)]
         #: Functions to be searched for vectors that may be sent now, and the next vector.
         self._search, self._next = Signal(count), Signal(range(stride))
+        #: The search begins again: the step under way is not to end or advance it.
+        self._anew = Signal()
         self._open = Signal(count)
         opened = Signal(count)
         m.d.comb += self._open.eq(self.enable & ~self.mask)
@@ -136,7 +138,11 @@ class MsixTable(wiring.Component):
                     m.d.comb += self.cleared.eq(1 << self._function)
                     m.next = "IDLE"
         with m.If((self._open & ~opened).any()):
-            m.d.sync += [self._search.eq(self._search | (self._open & ~opened)), self._next.eq(0)]
+            m.d.sync += [
+                self._search.eq(self._search | (self._open & ~opened)),
+                self._next.eq(0),
+                self._anew.eq(1),
+            ]
         return m
 
     def _idle(self, m, to_clear, to_search) -> None:
@@ -179,6 +185,7 @@ class MsixTable(wiring.Component):
                     self._function.eq(to_search),
                     self._vector.eq(self._next),
                     self._raised.eq(0),
+                    self._anew.eq(0),
                 ]
                 m.next = "CONTROL"
 
@@ -235,7 +242,7 @@ class MsixTable(wiring.Component):
                 write.en.eq(1),
             ]
             m.d.sync += [self._part.eq(0), notice.function.eq(self._function)]
-            with m.If(~self._raised):
+            with m.If(~self._raised & ~self._anew):
                 m.d.sync += self._next.eq(self._next + 1)
                 with m.If(self._vector == self._stride - 1):
                     m.d.sync += self._search.bit_select(self._function, 1).eq(0)
