@@ -20,8 +20,8 @@ class TransmitBuffer(wiring.Component):
     A frame that ends in ``error``, or is longer than the buffer, disappears. What stands in
     the slots in the end is told by ``SlotSums``.
 
-    Latency from the last beat in to the first beat out is 5 cycles, 9 for a frame with one slot
-    to fill and 12 with two; the input waits until 4 cycles before that. One beat a cycle
+    Latency from the last beat in to the first beat out is 5 cycles, 10 for a frame with one slot
+    to fill and 13 with two; the input waits until 4 cycles before that. One beat a cycle
     otherwise.
 
     Parameters

@@ -40,8 +40,8 @@ class SlotSums(wiring.Component):
     patch_valid, patch_position, patch_value : Out
         Write ``value`` at byte ``2 * position`` of that frame; lane order, not network order.
     release : Out(1)
-        Strobe: that frame is done, 1 cycle after ``whole`` if it has no slots, 5 with one and
-        8 with two.
+        Strobe: that frame is done; together with ``whole`` if it has no slots, 5 cycles later
+        with one and 8 with two.
     """
 
     i: In(stream.Signature(FrameBeat))
