@@ -301,6 +301,76 @@ async def device_does_not_take(dut):
 
 
 @cocotb.test()
+async def warm_reset(dut):
+    """After a reset nothing is left of queues that were enabled before it."""
+    await BENCH.start(dut)
+    rig = Rig(dut)
+    wire = rig.wire(0, EVENT_IDX)
+    old = await rig.queue(wire, 1, 16, vector=1)
+    rx = await rig.queue(wire, 0, 16, vector=0)
+    rx.add([], [rig.memory.allocate(8)])
+    await rx.kick()
+    await rig.cycles(2000)
+    dut.rst.value = 1
+    await rig.cycles(2)
+    dut.rst.value = 0
+    for queue in (old, rx):
+        chain(queue, (9, 0, 0))
+        await queue.notify()
+    assert await rig.take(0, 0) is None
+    reads = rig.ports.reads
+    await rig.cycles(1000)
+    assert rig.ports.reads == reads, "a queue of before the reset is served"
+    side = Pushed(rig, await rig.queue(wire, 1, 16, vector=1), Shape(), rng("new"))
+    serve(rig, side)
+    await drive(rig, 30, side)
+
+
+@cocotb.test()
+async def fair_shares(dut):
+    """Two full queues are served alike, whatever their chains look like; a weight counts."""
+    await BENCH.start(dut)
+    rig = Rig(dut)
+    wire = rig.wire(0, *ALL)
+    served = {}
+    for weight in (0, 2):
+        wire.weights = {3: weight}
+        queues = [await rig.queue(wire, index, 128, vector=index) for index in (1, 3)]
+        region = rig.memory.allocate(8)
+        for queue in queues:
+            while queue.free:
+                queue.add([region] * 2, [], indirect=queue.index == 3)
+            queue.publish()
+        for queue in queues:
+            await queue.notify()
+        first = [chain.queue for chain in [await next_chain(rig) for _ in range(64)]]
+        served[weight] = first.count(3)
+        while len(rig.chains) < 2:
+            await rig.cycles(10)
+        drain = cocotb.start_soon(give_back(rig))
+        for queue in queues:
+            await with_timeout(queue.reset(), PATIENCE_US, "us")
+        drain.cancel()
+    assert 24 <= served[0] <= 40, served
+    assert served[2] > served[0] + 4, served
+
+
+async def next_chain(rig):
+    """The next pushed chain, given back at once."""
+    while not rig.chains:
+        await rig.cycles(5)
+    chain = rig.chains.popleft()
+    rig.use(chain)
+    return chain
+
+
+async def give_back(rig):
+    """Give all chains back as they come."""
+    while True:
+        await next_chain(rig)
+
+
+@cocotb.test()
 async def garbage(dut):
     """Rings full of noise: never a hang, never a stray access, and no harm to others."""
     await BENCH.start(dut)

@@ -198,6 +198,12 @@ class Fetcher(wiring.Component):
         chains = Signal(6)
         hint, hint_valid = Signal(16), Signal()
         rung = Signal()
+        # A turn that ended for want of a slot goes on after the next release: weights count
+        # where slots are scarce.
+        held, retry, resumed = Signal(), Signal(), Signal()
+        held_q, held_turn = Signal(7), Signal(4)
+        # After a doorbell somebody has his turn, lest a driver that keeps ringing stops all.
+        rang = Signal()
 
         active = Signal()
         index = Signal(16)
@@ -273,6 +279,7 @@ class Fetcher(wiring.Component):
                     hint.eq(self.notification.p.index),
                     hint_valid.eq(self.notification.p.has_index),
                     rung.eq(0),
+                    resumed.eq(0),
                 ]
                 m.next = "TAKE"
                 with m.If(self.control.valid):
@@ -283,19 +290,24 @@ class Fetcher(wiring.Component):
                     m.d.sync += [event.eq(Event.ANSWER), reads.eq(reads - 1)]
                 with m.Elif(self.release.valid):
                     m.d.comb += [self.release.ready.eq(1), next_q.eq(self.release.p.row)]
-                    m.d.sync += event.eq(Event.RELEASE)
+                    m.d.sync += [event.eq(Event.RELEASE), retry.eq(1)]
                 with m.Elif(self.commit.valid):
                     m.d.comb += [self.commit.ready.eq(1), next_q.eq(self.commit.p.row)]
                     m.d.sync += event.eq(Event.COMMIT)
-                with m.Elif(self.notification.valid):
+                with m.Elif(self.notification.valid & ~(rang & turns.r_rdy)):
+                    m.d.sync += rang.eq(1)
                     m.d.comb += [
                         self.notification.ready.eq(1),
                         next_q.eq(self.notification.p.queue),
                     ]
                     m.d.sync += [event.eq(Event.NOTIFICATION), rung.eq(1)]
+                with m.Elif(held & retry):
+                    m.d.comb += next_q.eq(held_q)
+                    m.d.sync += [event.eq(Event.TURN), resumed.eq(1)]
+                    m.d.sync += [held.eq(0), retry.eq(0), rang.eq(0)]
                 with m.Elif(turns.r_rdy):
                     m.d.comb += [turns.r_en.eq(1), next_q.eq(turns.r_data)]
-                    m.d.sync += event.eq(Event.TURN)
+                    m.d.sync += [event.eq(Event.TURN), rang.eq(0)]
                 with m.Else():
                     m.next = "IDLE"
             with m.State("TAKE"):
@@ -307,7 +319,7 @@ class Fetcher(wiring.Component):
                     fetched.eq(row.seen - row.lag),
                     size.eq(1 << row.size_log2),
                     mask.eq((1 << row.size_log2) - 1),
-                    turn.eq(1 << row.weight),
+                    turn.eq(Mux(resumed, held_turn, 1 << row.weight)),
                 ]
                 with m.Switch(event):
                     with m.Case(Event.CONTROL):
@@ -522,6 +534,10 @@ class Fetcher(wiring.Component):
                 )
                 m.d.comb += store.en.eq(1)
                 with m.If(wanted & ~row.listed):
-                    m.d.comb += [turns.w_en.eq(1), store.data.listed.eq(1)]
+                    m.d.comb += store.data.listed.eq(1)
+                    with m.If((event == Event.TURN) & may_begin & (turn != 0) & ~held):
+                        m.d.sync += [held.eq(1), held_q.eq(q), held_turn.eq(turn)]
+                    with m.Else():
+                        m.d.comb += turns.w_en.eq(1)
                 m.next = "IDLE"
         return m
