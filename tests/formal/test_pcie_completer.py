@@ -127,7 +127,7 @@ class _Pending(Elaboratable):
 
 
 def test_pending_interrupt_is_never_lost():
-    prove(_Pending(14), depth=24)
+    prove(_Pending(14), depth=21)
 
 
 def test_pending_interrupt_is_reached():
