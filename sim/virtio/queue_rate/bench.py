@@ -143,12 +143,10 @@ async def latency(dut):
         await rig.cycles(1000)
         queue.add([region], [])
         began = get_sim_time("ns")
-        reads = rig.ports.reads
         await queue.kick()
         rig.arrived.clear()
         await rig.arrived.wait()
         worst = max(worst, get_sim_time("ns") - began)
-        del reads
         await wait(rig, queue)
     # Index, entry and descriptor are read one after the other.
     record("virtio_queue_latency", value=worst - 3 * LATENCY_NS, unit="ns", gts=5.0)
