@@ -5,9 +5,7 @@ import secrets
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import click
@@ -15,8 +13,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from .discovery import BUILD, Job, jobs
-from .execute import Options, Outcome, execute
+from .execute import Options, Outcome
 from .present import table, write_figures, write_junit
+from .worker import execute_apart
 
 #: A log has no width of its own; the table wants this much.
 _console = Console(width=None if sys.stdout.isatty() else 132)
@@ -117,22 +116,19 @@ def _run_all(
     chosen: Sequence[Job], options: Options, workers: int, end: float | None = None
 ) -> list[Outcome]:
     """Run jobs side by side, at the time ``end`` at the latest, in the order of ``chosen``."""
-    # Amaranth walks through sets: without it the same design is another text in each process.
-    os.environ["PYTHONHASHSEED"] = "0"
     outcomes = {}
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     with (
         Progress(*columns, TimeElapsedColumn(), console=_console) as progress,
-        # A fresh interpreter for each worker: elaboration leaves nothing behind.
-        ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
+        ThreadPoolExecutor(workers) as pool,
     ):
         task = progress.add_task(f"{len(chosen)} runs, seed {options.seed}", total=len(chosen))
-        futures = {pool.submit(execute, job, options): job for job in chosen}
+        futures = {pool.submit(execute_apart, job, options): job for job in chosen}
         for future in as_completed(futures):
             job = futures[future]
             if future.cancelled():
                 continue
-            outcomes[job] = outcome = _result(future, job, options)
+            outcomes[job] = outcome = future.result()
             verdict = "[green]pass[/]" if outcome.passed else "[red]FAIL[/]"
             progress.console.print(f"{verdict} {job}  {outcome.seconds:.1f} s")
             progress.advance(task)
@@ -140,13 +136,6 @@ def _run_all(
                 for waiting in futures:
                     waiting.cancel()
     return [outcomes[job] for job in chosen if job in outcomes]
-
-
-def _result(future, job: Job, options: Options) -> Outcome:
-    try:
-        return future.result()
-    except BrokenProcessPool as error:
-        return Outcome(job, BUILD, options.seed, (), (), f"The worker died: {error}", 0.0)
 
 
 def _finish(outcomes: Sequence[Outcome]) -> None:

@@ -9,6 +9,7 @@ from sim.harness import Bench, context
 from sim.harness.discovery import Job, bench_names, jobs, load
 from sim.harness.execute import Options, execute
 from sim.harness.present import table, write_figures, write_junit
+from sim.harness.worker import execute_apart
 
 
 def _job(module: str, variant: str) -> Job:
@@ -70,6 +71,15 @@ def test_no_result(module, variant, error, tmp_path):
     (suite,) = ElementTree.parse(tmp_path / "results.xml").getroot()
     assert suite.get("errors") == "1"
     assert error in suite.find("testcase/error").text
+
+
+def test_processes_of_their_own():
+    job = _job("dies", "")
+    outcome = execute_apart(job, Options(seed=5))
+    assert not outcome.passed and outcome.job == job
+    assert "The worker ended with status 3" in outcome.report()
+    outcome = execute_apart(_job("nowhere", ""), Options(seed=5))
+    assert "No module named" in outcome.error
 
 
 def test_import_error():

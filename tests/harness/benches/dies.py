@@ -1,0 +1,5 @@
+"""Takes its interpreter along."""
+
+import os
+
+os._exit(3)
