@@ -14,8 +14,9 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 from scapy.layers.vxlan import VXLAN
 
-from niter.card import Card
+from niter.card import Card, CardConfig
 from niter.interface import MAX_PACKET_BYTES
+from niter.net import OverlayConfig
 from sim.harness import Bench, Capture, rng
 from sim.models.control import ControlBus
 from sim.models.memory import HostMemory
@@ -24,7 +25,7 @@ from sim.models.root import Root
 from sim.models.virtio.net import NetDriver
 from sim.models.virtio.rootbus import RootBus, attach_memory
 
-__all__ = ["CORE_NS", "Peer", "Tenant", "Testbench", "Wire"]
+__all__ = ["CORE_NS", "Peer", "Tenant", "Testbench", "Wire", "jumbo_card"]
 
 CORE_NS = 16
 _GMII_NS = 8
@@ -33,6 +34,15 @@ _MAC_LOW, _MAC_HIGH = 0, 1
 _LINK_UP = 1 << 16
 #: The longest outer header: Ethernet, IPv6, UDP, VXLAN.
 _TUNNEL_BYTES = 14 + 40 + 8 + 8
+
+
+def jumbo_card() -> Card:
+    """The card of these benches: two functions, two ports, everything the overlay knows.
+
+    All of them use this one, so that its model is built once.
+    """
+    overlay = OverlayConfig(functions=2, ports=2, ipv6=True, geneve=True, replay_beats=2048)
+    return Card(CardConfig(overlay=overlay, frame_bytes=9600))
 
 
 @dataclass(frozen=True)

@@ -8,21 +8,11 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
 from scapy.layers.vxlan import VXLAN
 
-from niter.card import Card, CardConfig
-from niter.net import OverlayConfig
 from sim.captures import frames, names
-from sim.card.testbench import CORE_NS, Peer, Tenant, Testbench
+from sim.card.testbench import CORE_NS, Peer, Tenant, Testbench, jumbo_card
 from sim.harness import BUILD, Bench, Capture, record
 
-BENCH = Bench(
-    dut=lambda: Card(
-        CardConfig(
-            overlay=OverlayConfig(functions=2, ports=2, ipv6=True, geneve=True, replay_beats=2048),
-            frame_bytes=9600,
-        )
-    ),
-    timeout_s=900,
-)
+BENCH = Bench(dut=jumbo_card, timeout_s=1800)
 
 GUEST, STATION = "02:00:00:00:00:01", "02:00:00:00:00:02"
 TENANTS = [

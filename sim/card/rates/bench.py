@@ -6,20 +6,12 @@ import cocotb
 from cocotb.triggers import Timer
 from cocotb.utils import get_sim_time
 
-from niter.card import Card, CardConfig
-from niter.net import OverlayConfig
-from sim.card.testbench import CORE_NS, Peer, Tenant, Testbench
+from sim.card.testbench import CORE_NS, Peer, Tenant, Testbench, jumbo_card
 from sim.harness import Bench, record, rng
 from sim.models import limits
 from sim.models.streams import PacketMonitor
 
-BENCH = Bench(
-    dut=lambda: Card(
-        CardConfig(overlay=OverlayConfig(functions=2, ports=2, replay_beats=2048), frame_bytes=9600)
-    ),
-    tier="bench",
-    timeout_s=3600,
-)
+BENCH = Bench(dut=jumbo_card, tier="bench", timeout_s=3600)
 
 #: Outer Ethernet, IPv4, UDP and VXLAN headers.
 TUNNEL_BYTES = 14 + 20 + 8 + 8
