@@ -4,7 +4,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, Timer
 from cocotb.utils import get_sim_time
@@ -190,6 +189,8 @@ class Testbench:
             if drivers is not None:
                 await driver.start(**drivers)
             self.drivers.append(driver)
+        # A frame for a queue whose buffers the card has not fetched yet is dropped.
+        await self.quiet()
         return self
 
     async def open(self) -> None:
@@ -257,4 +258,3 @@ class Testbench:
     async def quiet(self, us: float = 5.0) -> None:
         """Let what is on its way arrive."""
         await Timer(us, "us")
-        cocotb.log.info("quiet at %.0f ns", get_sim_time("ns"))
