@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -104,8 +105,7 @@ class NiterVerilator(Verilator):
     def _build_command(self):
         verilate, make = super()._build_command()
         if not self._public:
-            at = verilate.index("--public-flat-rw")
-            verilate[at : at + 1] = ["--public-depth", "1"]
+            verilate.remove("--public-flat-rw")
         # Copied once Verilator has run, so that make finds them newer than its makefile.
         copy = [["cp", *map(str, self._objects), "."]] if self._objects else []
         return [verilate, *copy, [*make, *_MAKE_FLAGS]]
@@ -184,7 +184,8 @@ def build(text: str, models: Path, *, public: bool = False, waves: bool = False)
 
     flags = [*_FLAGS, *(["--trace-fst"] if waves else [])]
     tool = str(Path(verilator.__file__).resolve())
-    key = _key(text, *flags, *_MAKE_FLAGS, str(public), tool)
+    ports = _visible_ports(text)
+    key = _key(text, ports, *flags, *_MAKE_FLAGS, str(public), tool)
     folder = models / key
     with _locked(models / f"{key}.lock"):
         done = folder / "done"
@@ -192,13 +193,14 @@ def build(text: str, models: Path, *, public: bool = False, waves: bool = False)
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
             (folder / "top.v").write_text(text)
+            (folder / "ports.vlt").write_text(ports)
             log = folder / "build.log"
             runtime = models / f"runtime-{_key(*flags, *_MAKE_FLAGS, tool)}"
             try:
                 NiterVerilator(
                     public=public, objects=tuple(runtime.glob("*.o")), timeout_s=1800
                 ).build(
-                    sources=[folder / "top.v"],
+                    sources=[folder / "ports.vlt", folder / "top.v"],
                     hdl_toplevel=TOP,
                     build_dir=folder,
                     build_args=flags,
@@ -212,6 +214,18 @@ def build(text: str, models: Path, *, public: bool = False, waves: bool = False)
             _keep_runtime(folder, runtime)
             done.touch()
     return folder
+
+
+def _visible_ports(text: str) -> str:
+    """Verilator's configuration that lets tests see the ports of the top-level module.
+
+    Whatever may be written from outside is evaluated from at every step: inputs only.
+    """
+    top = re.search(rf"^module {TOP}\(.*?^endmodule", text, re.MULTILINE | re.DOTALL)
+    ports = re.findall(r"^  (input|output) (?:\[\d+:0\] )?(\w+) ?;", top[0], re.MULTILINE)
+    access = {"input": "public_flat_rw", "output": "public_flat_rd"}
+    rules = [f'{access[way]} -module "{TOP}" -var "{name}"\n' for way, name in ports]
+    return "".join(["`verilator_config\n", *rules])
 
 
 def _key(*parts: str) -> str:
