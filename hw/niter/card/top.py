@@ -3,10 +3,9 @@
 from amaranth import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
-from amaranth.utils import ceil_log2
 
 from niter import csr
-from niter.interface import BEAT_BYTES, MAX_FUNCTIONS, FrameBeat
+from niter.interface import MAX_FUNCTIONS, FrameBeat
 from niter.net import Overlay
 from niter.net.mac import GmiiReceive, GmiiTransmit, Mac, TransmitBuffer
 from niter.net.stage import decoder_of
@@ -140,8 +139,7 @@ class Card(wiring.Component):
     def _join_wire(self, m, overlay):
         """The ports, and the way back for what stays on the card."""
         ports = self.config.ports
-        depth = 1 << ceil_log2(2 * (self.config.frame_bytes // BEAT_BYTES + 2))
-        m.submodules.local = local = TransmitBuffer(depth, keep=LOCAL_MEMBERS)
+        m.submodules.local = local = TransmitBuffer(self._macs[0].depth, keep=LOCAL_MEMBERS)
         m.submodules.to_wire = to_wire = Demux(FrameBeat, ports + 1)
         m.submodules.from_wire = from_wire = Arbiter(FrameBeat, ports)
         meta = overlay.o_wire.payload.meta

@@ -67,6 +67,11 @@ class Mac(wiring.Component):
         GMII.
     csr : In(csr.Signature)
         ``control`` and ``counters``.
+
+    Attributes
+    ----------
+    depth : int
+        Beats of each frame buffer.
     """
 
     class Control(csr.Register, access="rw"):
