@@ -1,5 +1,15 @@
 """The contracts between rooms, and nothing else: signatures, layouts and their rules."""
 
+from .block import (
+    MAX_SPAN_SECTORS,
+    SECTOR_BYTES,
+    BlockCompletion,
+    BlockOpcode,
+    BlockPort,
+    BlockRequest,
+    BlockSpan,
+    BlockStatus,
+)
 from .frame import (
     ChecksumSlot,
     FrameBeat,
@@ -34,9 +44,17 @@ __all__ = [
     "BEAT_BYTES",
     "MAX_FUNCTIONS",
     "MAX_PACKET_BYTES",
+    "MAX_SPAN_SECTORS",
     "MAX_TRANSFER_BYTES",
+    "SECTOR_BYTES",
     "Bar",
     "Beat",
+    "BlockCompletion",
+    "BlockOpcode",
+    "BlockPort",
+    "BlockRequest",
+    "BlockSpan",
+    "BlockStatus",
     "Capability",
     "ChecksumSlot",
     "FrameBeat",
