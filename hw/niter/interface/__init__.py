@@ -29,6 +29,7 @@ from .function import (
     RegisterRequest,
     WindowCapability,
 )
+from .mailbox import MAX_MESSAGE_BYTES, MailboxPort, MessageBeat, MessageHeader
 from .memory import (
     MAX_TRANSFER_BYTES,
     HostRead,
@@ -43,6 +44,7 @@ from .packet import BEAT_BYTES, MAX_PACKET_BYTES, Beat, PacketStream
 __all__ = [
     "BEAT_BYTES",
     "MAX_FUNCTIONS",
+    "MAX_MESSAGE_BYTES",
     "MAX_PACKET_BYTES",
     "MAX_SPAN_SECTORS",
     "MAX_TRANSFER_BYTES",
@@ -65,6 +67,9 @@ __all__ = [
     "Headers",
     "HostRead",
     "HostWrite",
+    "MailboxPort",
+    "MessageBeat",
+    "MessageHeader",
     "Msix",
     "PacketStream",
     "ReadBeat",
