@@ -1,0 +1,25 @@
+/*
+ * Frames between the management listener and the CPU, whole Ethernet frames without FCS.
+ *
+ * The gateware passes only what the steering room takes for the listener, at a limited rate;
+ * what comes faster, or is longer than PACKET_LONGEST, is dropped and counted there.
+ */
+#ifndef HAL_PACKET_H
+#define HAL_PACKET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { PACKET_LONGEST = 1518 };
+
+/*
+ * Take the next frame into `to`, which has room for PACKET_LONGEST bytes; returns its length, 0
+ * when there is none. `port` is set to the Ethernet port that it came from.
+ */
+size_t packet_receive(void *to, unsigned *port);
+
+/* Send `length` (14 to PACKET_LONGEST) bytes out of `port`. False when the last one is still there. */
+bool packet_send(const void *from, size_t length, unsigned port);
+
+#endif
