@@ -1,0 +1,1 @@
+"""Cryptography and trust in hardware: hashing, keys, measurements, entropy, the flash guard."""
