@@ -58,7 +58,7 @@ def test_official_vectors(file, bits):
     assert [digest.hex() for digest in digests(messages)[0]] == wanted
 
 
-@pytest.mark.parametrize("seed, stalls", enumerate(STALLS, SEEDS[0]))
+@pytest.mark.parametrize("seed, stalls", list(enumerate(STALLS, SEEDS[0])))
 def test_any_length_and_stalls(seed, stalls):
     rng = random.Random(seed)
     messages = [(rng.randbytes(size), rng.random() < 0.5) for size in rng.sample(MARKS, 7)]
