@@ -60,7 +60,7 @@ lock: setup ## Write requirements.lock anew from pyproject.toml.
 	@python -m venv build/lock
 	@build/lock/bin/pip install --quiet uv==0.13.9
 	@build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-		--no-annotate --no-header --extra sim --extra test --extra report \
+		--no-annotate --no-header --extra sim --extra firmware --extra test --extra report \
 		pyproject.toml --output-file requirements.lock
 
 captures: setup ## Record sim/captures anew; needs root.
