@@ -1,5 +1,6 @@
 """The declaration of a bench."""
 
+import gc
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -76,6 +77,9 @@ class Bench:
         from cocotb.clock import Clock
         from cocotb.triggers import ClockCycles, Timer
 
+        # What was imported and elaborated stays for good: the collector need not walk it again.
+        gc.collect()
+        gc.freeze()
         for path, member, _ in self.component.signature.flatten(self.component):
             if member.flow == wiring.In:
                 getattr(dut, "__".join(map(str, path))).value = 0

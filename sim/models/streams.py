@@ -82,6 +82,19 @@ class Frame(Packet):
     meta: Mapping[str, Any] | data.Const | None = None
 
 
+class _Handshake:
+    """A one-bit signal that is written only when it changes: every write costs microseconds."""
+
+    def __init__(self, handle) -> None:
+        self.handle = handle
+        self._level: int | None = None
+
+    def drive(self, level: int) -> None:
+        if level != self._level:
+            self._level = level
+            self.handle.value = level
+
+
 class _Port:
     """The three signals of a stream port, and its clock."""
 
@@ -90,6 +103,8 @@ class _Port:
         self.payload = getattr(dut, f"{name}__payload")
         self.valid = getattr(dut, f"{name}__valid")
         self.ready = getattr(dut, f"{name}__ready")
+        self.drive_valid = _Handshake(self.valid).drive
+        self.drive_ready = _Handshake(self.ready).drive
         self.edge = RisingEdge(clock if clock is not None else dut.clk)
         self.valid_rises = RisingEdge(self.valid)
         self.ready_rises = RisingEdge(self.ready)
@@ -135,7 +150,7 @@ class StreamSource:
         self._filled = Event()
         self._drained = Event()
         self._drained.set()
-        self._port.valid.value = 0
+        self._port.drive_valid(0)
         cocotb.start_soon(self._run())
 
     def put(self, value: Any) -> None:
@@ -170,20 +185,20 @@ class StreamSource:
         await port.edge
         while True:
             if not queue:
-                port.valid.value = 0
+                port.drive_valid(0)
                 self._drained.set()
                 self._filled.clear()
                 await self._filled.wait()
                 await port.edge
                 continue
             if self._stalls is not None and (pause := next(self._stalls)):
-                port.valid.value = 0
+                port.drive_valid(0)
                 for _ in range(pause):
                     await port.edge
                 if not queue:
                     continue
             port.payload.value = queue.popleft()
-            port.valid.value = 1
+            port.drive_valid(1)
             await port.edge
             while not port.ready.value:
                 await port.ready_rises
@@ -286,7 +301,7 @@ class StreamSink(StreamMonitor):
         self._open = Event()
         self._open.set()
         super().__init__(dut, name, shape, clock=clock)
-        self._port.ready.value = 0
+        self._port.drive_ready(0)
 
     def pause(self) -> None:
         """Take one more transfer at most, until ``resume``."""
@@ -301,14 +316,14 @@ class StreamSink(StreamMonitor):
         await port.edge
         while True:
             if not self._open.is_set():
-                port.ready.value = 0
+                port.drive_ready(0)
                 await self._open.wait()
                 await port.edge
             held = None
             if self._stalls is not None and (pause := next(self._stalls)):
-                port.ready.value = 0
+                port.drive_ready(0)
                 held = await self._hold(pause)
-            port.ready.value = 1
+            port.drive_ready(1)
             await port.edge
             while not port.valid.value:
                 self._check(held is None, "valid fell before ready")
