@@ -1,4 +1,4 @@
-"""Words of a memory that software writes."""
+"""Words of a memory that software writes or reads."""
 
 __all__ = ["WordArray"]
 
@@ -12,11 +12,11 @@ class WordArray:
         Words.
     doc
         What they mean.
+    access
+        "w": software writes them and does not read them back; "r": it only reads them.
     """
 
-    #: Software can write them and not read them back.
-    access = "w"
-
-    def __init__(self, count: int, doc: str):
+    def __init__(self, count: int, doc: str, *, access: str = "w"):
         self.count = count
         self.doc = doc
+        self.access = access

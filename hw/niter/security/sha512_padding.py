@@ -1,6 +1,6 @@
 """From the bytes of a message to the blocks of SHA-384 and SHA-512."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import C, Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -94,7 +94,7 @@ class Sha512Padding(wiring.Component):
         ]
         with m.If(filling):
             m.d.comb += word.data.eq(
-                Mux(length_here, Cat(0, 0, 0, tail, whole), Mux(mark_due, 1 << 63, 0))
+                Mux(length_here, Cat(C(0, 3), tail, whole), Mux(mark_due, 1 << 63, 0))
             )
         with m.If(self.o.valid & self.o.ready):
             m.d.sync += [index.eq(index + 1), first.eq(word.last)]

@@ -1,0 +1,104 @@
+"""Hashes words of a memory and puts the digest back into it."""
+
+from amaranth import Module, Mux
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from .hashing import HashPort
+
+__all__ = ["HashJob"]
+
+
+class HashJob(wiring.Component):
+    """One message: an optional constant word, two sections of a memory; then its digest.
+
+    The owner translates ``section`` and ``index`` into addresses of its memory and keeps them
+    as they are while ``busy``; nothing of a section changes before the digest comes. A word takes
+    two cycles.
+
+    Parameters
+    ----------
+    words
+        Words of each section, and of the digest that is kept: at most its length.
+    long
+        SHA-512 instead of SHA-384.
+    prefix
+        Constant first word of the message, or None.
+
+    Members
+    -------
+    start : In(1)
+        Begin, if not ``busy``.
+    busy : Out(1)
+        From the cycle behind ``start`` to the last word of the digest.
+    section, index : Out
+        Which word of the memory is wanted.
+    data : In(32)
+        That word, a cycle later.
+    store : Out(1)
+        Write ``stored``, word ``index`` of the digest.
+    stored : Out(32)
+        What is written.
+    hash : Out(HashPort)
+        The engine.
+    """
+
+    def __init__(self, words: int, *, long: bool, prefix: int | None = None):
+        self.words = words
+        self.long = long
+        self.prefix = prefix
+        super().__init__(
+            {
+                "start": In(1),
+                "busy": Out(1),
+                "section": Out(1),
+                "index": Out(ceil_log2(words)),
+                "data": In(32),
+                "store": Out(1),
+                "stored": Out(32),
+                "hash": Out(HashPort),
+            }
+        )
+
+    def elaborate(self, platform):  # noqa: D102
+        m = Module()
+        word, digest = self.hash.word, self.hash.digest
+        end = self.index == self.words - 1
+        m.d.comb += [
+            word.payload.data.eq(self.data),
+            word.payload.long.eq(self.long),
+            self.stored.eq(digest.payload.data),
+        ]
+        with m.FSM() as fsm:
+            m.d.comb += self.busy.eq(~fsm.ongoing("Idle"))
+            with m.State("Idle"), m.If(self.start):
+                m.d.sync += [self.index.eq(0), self.section.eq(0)]
+                m.next = "Read" if self.prefix is None else "Prefix"
+            if self.prefix is not None:
+                with m.State("Prefix"):
+                    m.d.comb += [word.valid.eq(1), word.payload.data.eq(self.prefix)]
+                    with m.If(word.ready):
+                        m.next = "Read"
+            with m.State("Read"):
+                m.next = "Send"
+            with m.State("Send"):
+                m.d.comb += word.valid.eq(1)
+                with m.If(word.ready):
+                    m.d.sync += self.index.eq(Mux(end, 0, self.index + 1))
+                    m.d.sync += self.section.eq(self.section | end)
+                    m.next = "Read"
+                    with m.If(self.section & end):
+                        m.next = "End"
+            with m.State("End"):
+                # All bytes are out: the last word has none.
+                m.d.comb += [word.valid.eq(1), word.payload.last.eq(1)]
+                with m.If(word.ready):
+                    m.next = "Take"
+            with m.State("Take"):
+                m.d.comb += [digest.ready.eq(1), self.store.eq(digest.valid)]
+                with m.If(digest.valid):
+                    m.d.sync += self.index.eq(Mux(end, 0, self.index + 1))
+                    with m.If(digest.payload.last):
+                        m.next = "Idle"
+        return m
