@@ -89,8 +89,10 @@ class Measurements(wiring.Component):
         self._decoder.add(self._values, name="registers", addr=0)
         self._decoder.add(self._bridge.bus, name="commands", addr=MEASUREMENTS * _STRIDE)
         self._storage = Ram(shape=32, depth=MEASUREMENTS * _STRIDE, init=[])
-        #: The only port that writes the registers, for proofs.
-        self.write_port = self._storage.write_port()
+        # The only port that writes the registers, and the state that proofs are about.
+        self._write = self._storage.write_port()
+        self._wiping = Signal(init=1)
+        self._register = Signal(5)
         super().__init__({"hash": Out(HashPort), "bus": In(csr.Signature(addr_width=10))})
         self.bus.memory_map = self._decoder.bus.memory_map
 
@@ -102,12 +104,11 @@ class Measurements(wiring.Component):
         m.submodules.job = job = HashJob(MEASUREMENT_WORDS, long=False)
         wiring.connect(m, wiring.flipped(self.bus), self._decoder.bus)
         wiring.connect(m, job.hash, wiring.flipped(self.hash))
-        read, write = self._storage.read_port(), self.write_port
+        read, write = self._storage.read_port(), self._write
+        wiping, register = self._wiping, self._register
 
-        wiping = Signal(init=1)
         wiped = Signal(9)
         busy = Signal()
-        register = Signal(5)
         given = Signal(4)
         refused = Signal()
         m.d.comb += busy.eq(wiping | job.busy)
