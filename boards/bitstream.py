@@ -1,0 +1,290 @@
+"""From a board and a configuration to a bitstream: ``python -m boards.bitstream``.
+
+Leaves ``niter.bit``, ``niter.svf``, ``report.md``, ``report.json`` and ``floorplan.svg`` under
+``build/<board>-<configuration>/``. The status is 1 when a tool fails, when something clocks a
+cell that no constraint names, when a path between clocks is not a known one, when a constraint
+was dropped or changed on its way, or when it is missed.
+"""
+
+import hashlib
+import json
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+from amaranth.hdl import UnusedElaboratable
+from amaranth.lib import wiring
+from amaranth.vendor import LatticePlatform
+
+from .board import Board, find_board
+from .configurations import Configuration, find_configuration, room_of
+from .crossings import Netlist
+from .document import report_markdown
+from .floorplan import Floorplan
+from .synthesis import ToolError, critical_path, route, run_tool, synthesise
+from .top import Top
+
+__all__ = ["Attempt", "Build", "main"]
+
+_BUILD = Path(__file__).parents[1] / "build"
+#: What synthesis maps for, in MHz: more than is wanted, because placing costs.
+_MAPPED_MHZ = 100
+#: Lines of nextpnr's that say how far it is.
+_STEPS = ("Info: Packing", "Info: Placed", "Info: Running", "Info: Rout", "Info: Program finished")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One run of nextpnr: its seed and router, and what it said."""
+
+    seed: int
+    router: str
+    report: Mapping
+
+    @property
+    def name(self) -> str:
+        """Names its files."""
+        return f"{self.router}-{self.seed}"
+
+
+class Build:
+    """A board's design on its way to a bitstream.
+
+    Parameters
+    ----------
+    board
+        For which it is.
+    name
+        Of the configuration.
+    card
+        Makes the card.
+    folder
+        Where everything goes.
+    tell
+        Is told how far it is.
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        name: str,
+        card: Callable[[], wiring.Component],
+        folder: Path,
+        tell: Callable[[str], None] = print,
+    ):
+        self.board = board
+        self.name = name
+        self.folder = folder
+        self._tell = tell
+        self._begun = time.monotonic()
+        self._top = Top(board, card)
+        self._platform: LatticePlatform = board.platform()
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def run(self, seeds: Sequence[int]) -> bool:
+        """All steps; says whether every constraint is met.
+
+        Raises
+        ------
+        ToolError
+            What the module's description lists, but for a constraint that is missed.
+        """
+        netlist = self.synthesise()
+        self.check(netlist)
+        best = self.place(netlist, seeds)
+        return self.finish(netlist, best)
+
+    def say(self, what: str) -> None:
+        """Progress, with the seconds since the beginning."""
+        self._tell(f"{time.monotonic() - self._begun:6.0f} s  {what}")
+
+    def synthesise(self) -> Netlist:
+        """The netlist, made anew when the design or this flow has changed."""
+        self.say(f"elaborating {self.name} for {self.board.name}")
+        plan = self._platform.prepare(self._top, "top")
+        text, lpf = (_text(plan.files[f"top.{suffix}"]) for suffix in ("il", "lpf"))
+        (self.folder / "top.lpf").write_text(lpf)
+        flow = Path(__file__).with_name("synthesis.py").read_text()
+        key = hashlib.sha256(f"{flow}{_MAPPED_MHZ}{text}".encode()).hexdigest()
+        stamp = self.folder / "netlist.key"
+        if stamp.exists() and stamp.read_text() == key:
+            self.say("synthesised before")
+        else:
+            self.say("synthesising")
+            stamp.unlink(missing_ok=True)
+            area = synthesise(text, self.folder, "top", _MAPPED_MHZ)
+            self.say(f"{area.comb} COMB (estimate), {area.ff} FF, {area.ebr} EBR")
+            stamp.write_text(key)
+        return Netlist(json.loads((self.folder / "netlist.json").read_text())["modules"]["top"])
+
+    def check(self, netlist: Netlist) -> None:
+        """No clock without a constraint, no path between clocks that is not known."""
+        missing = netlist.unconstrained(self._top.wanted_mhz)
+        if missing:
+            raise ToolError(f"No constraint is on {', '.join(missing)}")
+        crossings = netlist.crossings()
+        if crossings:
+            shown = "\n  ".join(map(str, crossings[:20]))
+            raise ToolError(
+                f"{len(crossings)} paths between clocks without synchroniser:\n  {shown}"
+            )
+        self.say(f"{len(netlist.clocks())} clocks, all constrained; every crossing is known")
+
+    def place(self, netlist: Netlist, seeds: Sequence[int]) -> Attempt:
+        """Place and route: one seed with the first router, or several with both; the best."""
+        routers = ("router2",) if len(seeds) == 1 else ("router1", "router2")
+        pairs = [(seed, router) for seed in seeds for router in routers]
+
+        def attempt(pair: tuple[int, str]) -> Attempt | ToolError:
+            try:
+                return self._attempt(*pair)
+            except ToolError as error:
+                return error
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            results = list(pool.map(attempt, pairs))
+        good = [each for each in results if isinstance(each, Attempt)]
+        if not good:
+            raise results[0]
+        return max(good, key=lambda each: self._merit(netlist, each))
+
+    def _attempt(self, seed: int, router: str) -> Attempt:
+        name = f"{router}-{seed}"
+
+        def progress(line: str) -> None:
+            if line.startswith(_STEPS):
+                self.say(f"{name}: {line.removeprefix('Info: ').strip()[:90]}")
+
+        device, package = self._platform.device, self._platform.package
+        report = route(
+            self.folder,
+            "top.lpf",
+            seed,
+            *("--write", f"{name}.placed", "--textcfg", f"{name}.config"),
+            router=router,
+            device=(
+                self._platform._nextpnr_device_options[device],
+                *("--package", self._platform._nextpnr_package_options[package].upper()),
+                *("--speed", self._platform.speed),
+            ),
+            name=name,
+            progress=progress,
+        )
+        return Attempt(seed, router, report)
+
+    def clocks(self, netlist: Netlist, attempt: Attempt) -> dict[str, dict[str, float]]:
+        """For each clock what is asked of it and what it reaches.
+
+        Raises
+        ------
+        ToolError
+            nextpnr says nothing of one, or was held to another figure.
+        """
+        said = {net.removeprefix("$glbnet$"): each for net, each in attempt.report["fmax"].items()}
+        found = {}
+        for clock, wanted in self._top.wanted_mhz.items():
+            figures = next((said[name] for name in netlist.aliases(clock) if name in said), None)
+            if figures is None:
+                raise ToolError(f"nextpnr reports no figure for {clock}")
+            if abs(figures["constraint"] - wanted) > 0.01:
+                raise ToolError(
+                    f"nextpnr held {clock} to {figures['constraint']:.2f} MHz, not {wanted:g}"
+                )
+            found[clock] = {
+                "constraint_mhz": wanted,
+                "fmax_mhz": round(figures["achieved"], 2),
+            }
+        return found
+
+    def _merit(self, netlist: Netlist, attempt: Attempt) -> tuple[bool, float]:
+        """Constraints met first, then the core's clock."""
+        clocks = self.clocks(netlist, attempt)
+        return _met(clocks), clocks["clk_sync"]["fmax_mhz"]
+
+    def finish(self, netlist: Netlist, best: Attempt) -> bool:
+        """Pack the bitstream, count, draw and write the reports."""
+        clocks = self.clocks(netlist, best)
+        self.say(f"packing {best.name}")
+        run_tool(
+            self.folder,
+            "ecppack",
+            str(Path(sys.executable).with_name("yowasp-ecppack")),
+            *("--compress", "--freq", f"{self.board.flash_mhz:.1f}", "--spimode", "fast-read"),
+            *("--input", f"{best.name}.config", "--bit", "niter.bit", "--svf", "niter.svf"),
+        )
+        plan = Floorplan(self.folder / f"{best.name}.placed", room_of)
+        title = f"{self.board.name}-{self.name}, seed {best.seed}, {best.router}"
+        (self.folder / "floorplan.svg").write_text(plan.svg(title))
+        paths = [
+            {"clock": clock, "hops": [asdict(hop) for hop in self._path(netlist, best, clock)]}
+            for clock in clocks
+        ]
+        figures = {
+            "device": f"{self._platform.device}-{self._platform.speed}",
+            "config": self.name,
+            "seed": best.seed,
+            "total": plan.total,
+            "rooms": {room: plan.rooms[room] for room in sorted(plan.rooms)},
+            "clocks": clocks,
+            "paths": paths,
+        }
+        (self.folder / "report.json").write_text(json.dumps(figures, indent=1) + "\n")
+        size = (self.folder / "niter.bit").stat().st_size
+        text = report_markdown(figures, self.board, best.router, size, best.report["utilization"])
+        (self.folder / "report.md").write_text(text)
+        for clock, each in clocks.items():
+            verdict = "met" if each["fmax_mhz"] >= each["constraint_mhz"] else "MISSED"
+            self.say(
+                f"{clock}: {each['fmax_mhz']:.1f} MHz, {each['constraint_mhz']:g} wanted: {verdict}"
+            )
+        self.say(f"{self.folder}: {size} bytes, {plan.total['comb']} COMB")
+        return _met(clocks)
+
+    @staticmethod
+    def _path(netlist: Netlist, attempt: Attempt, clock: str):
+        """The slowest path inside of a clock's domain."""
+        for name in netlist.aliases(clock):
+            for net in (name, f"$glbnet${name}"):
+                if path := critical_path(attempt.report, net):
+                    return path
+        return ()
+
+
+def _met(clocks: Mapping[str, Mapping[str, float]]) -> bool:
+    return all(each["fmax_mhz"] >= each["constraint_mhz"] for each in clocks.values())
+
+
+def _text(content: str | bytes) -> str:
+    return content if isinstance(content, str) else content.decode()
+
+
+@click.command()
+@click.option("--board", "board_name", default="versa", show_default=True)
+@click.option("--config", "config_name", default="network", show_default=True)
+@click.option(
+    "--seeds", default=1, show_default=True, help="How many; more than one: both routers."
+)
+@click.option("--seed", default=1, show_default=True, help="The first.")
+def main(board_name: str, config_name: str, seeds: int, seed: int) -> None:
+    """Build a bitstream."""
+    # A room is also made for its declarations only, as the network device is for PCIe.
+    warnings.simplefilter("ignore", UnusedElaboratable)
+    try:
+        board = find_board(board_name)
+        configuration: Configuration = find_configuration(config_name)
+        folder = _BUILD / f"{board.name}-{configuration.name}"
+        build = Build(board, configuration.name, configuration.card, folder, click.echo)
+        good = build.run(range(seed, seed + seeds))
+    except (LookupError, ToolError) as error:
+        raise click.ClickException(str(error)) from None
+    sys.exit(not good)
+
+
+if __name__ == "__main__":
+    main()

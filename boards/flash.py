@@ -1,0 +1,45 @@
+"""Loads a bitstream that was built: ``python -m boards.flash``."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from .board import find_board
+from .configurations import find_configuration
+
+__all__ = ["main"]
+
+_BUILD = Path(__file__).parents[1] / "build"
+_LOADER = "openFPGALoader"
+
+
+@click.command()
+@click.option("--board", "board_name", default="versa", show_default=True)
+@click.option("--config", "config_name", default="network", show_default=True)
+@click.option("--permanent", is_flag=True, help="Into the flash, not only until power goes.")
+def main(board_name: str, config_name: str, permanent: bool) -> None:
+    """Load a bitstream into a board."""
+    try:
+        board = find_board(board_name)
+        configuration = find_configuration(config_name)
+    except LookupError as error:
+        raise click.ClickException(str(error)) from None
+    bitstream = _BUILD / f"{board.name}-{configuration.name}" / "niter.bit"
+    if not bitstream.exists():
+        again = f"make bitstream BOARD={board.name} CONFIG={configuration.name}"
+        raise click.ClickException(f"There is no {bitstream}; this builds it:\n    {again}")
+    loader = shutil.which(_LOADER)
+    if loader is None:
+        raise click.ClickException(
+            f"{_LOADER} is missing. Debian 12 and Ubuntu 24.04 install it with:\n"
+            "    apt-get install --no-install-recommends openfpgaloader"
+        )
+    way = ["--write-flash"] if permanent else []
+    sys.exit(subprocess.run([loader, *board.loader, *way, str(bitstream)]).returncode)
+
+
+if __name__ == "__main__":
+    main()
