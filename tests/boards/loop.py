@@ -1,36 +1,52 @@
-"""A card of one room: what arrives on the wire leaves on it, and TLPs come back."""
+"""A card of no rooms: octets and TLPs that arrive leave again."""
 
-from amaranth.hdl import Module
+from amaranth.hdl import Cat, Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from niter import csr
-from niter.net.mac import GmiiReceive, GmiiTransmit, Mac
+from niter.net.mac import GmiiReceive, GmiiTransmit
 from niter.pcie.tl.layouts import LinkPort
+from niter.stream import AsyncFifo
 
 
 class Loop(wiring.Component):
-    """Has the card's ports, and a MAC behind them."""
+    """Has the card's ports."""
+
+    class Scratch(csr.Register, access="rw"):
+        """A register."""
+
+        value: csr.Field(csr.action.RW, 8, doc="Anything.")
 
     def __init__(self):
-        self._mac = Mac(transmit_domain="gmii0_tx", receive_domain="gmii0_rx", frame_bytes=2000)
+        self._scratch = self.Scratch()
+        builder = csr.Builder(addr_width=0)
+        builder.add("scratch", self._scratch)
+        self._bridge = csr.Bridge(builder.as_memory_map())
         super().__init__(
             {
                 "link": Out(LinkPort),
                 "transmit": Out(GmiiTransmit).array(1),
                 "receive": Out(GmiiReceive).array(1),
-                "csr": In(csr.Signature(addr_width=self._mac.csr.addr_width)),
+                "csr": In(csr.Signature(addr_width=0)),
             }
         )
-        self.csr.memory_map = self._mac.csr.memory_map
+        self.csr.memory_map = self._bridge.bus.memory_map
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.mac_0 = mac = self._mac
-        connect(m, mac.o, mac.i)
-        connect(m, mac.transmit, flipped(self.transmit[0]))
-        connect(m, mac.receive, flipped(self.receive[0]))
-        connect(m, mac.csr, flipped(self.csr))
+        m.submodules.bridge = self._bridge
+        connect(m, flipped(self.csr), self._bridge.bus)
+        m.submodules.mac_0 = queue = AsyncFifo(10, 5, i_domain="gmii0_rx", o_domain="gmii0_tx")
+        receive, transmit = self.receive[0], self.transmit[0]
+        m.d.comb += [
+            queue.i.valid.eq(receive.dv),
+            queue.i.payload.eq(Cat(receive.d, receive.dv, receive.er)),
+            queue.o.ready.eq(1),
+        ]
+        m.d.gmii0_tx += Cat(transmit.d, transmit.en, transmit.er).eq(
+            queue.o.payload & queue.o.valid.replicate(10)
+        )
         m.d.sync += [
             self.link.tx.valid.eq(self.link.rx.valid & self.link.up),
             self.link.tx.payload.eq(self.link.rx.payload),

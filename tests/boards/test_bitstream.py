@@ -1,0 +1,113 @@
+"""The way to a bitstream, on a card of no rooms: what it leaves, and what makes it fail."""
+
+import copy
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from boards import bitstream, flash
+from boards.bitstream import Attempt, Build
+from boards.board import find_board
+from boards.synthesis import ToolError
+
+from .loop import Loop
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """A build that has gone its way, what it told, its netlist and its best attempt."""
+    told = []
+    folder = tmp_path_factory.mktemp("versa-loop")
+    build = Build(find_board("versa"), "loop", Loop, folder, told.append)
+    netlist = build.synthesise(*build.elaborate())
+    build.check(netlist)
+    best = build.place(netlist, [1])
+    assert build.finish(netlist, best)
+    return build, told, netlist, best
+
+
+def test_leaves_what_it_should(built):
+    build, told, _, _ = built
+    assert (build.folder / "niter.bit").stat().st_size > 100_000
+    assert "SDR" in (build.folder / "niter.svf").read_text()[:5000]
+    figures = json.loads((build.folder / "report.json").read_text())
+    assert set(figures) == {"device", "config", "seed", "total", "rooms", "clocks", "paths"}
+    assert figures["device"] == "LFE5UM5G-45F-8" and figures["config"] == "loop"
+    assert figures["seed"] == 1
+    for cells in (figures["total"], *figures["rooms"].values()):
+        assert set(cells) == {"comb", "lut4", "ff", "ebr", "dsp"}
+    for kind, number in figures["total"].items():
+        assert number == sum(room[kind] for room in figures["rooms"].values())
+    assert figures["rooms"]["pcie"]["ff"] > 300 and figures["rooms"]["mac"]["ff"] > 10
+    assert figures["clocks"]["clk_sync"]["constraint_mhz"] == 80
+    assert figures["clocks"]["clk_wire"]["constraint_mhz"] == 125
+    assert all(each["hops"] for each in figures["paths"])
+    report = (build.folder / "report.md").read_text()
+    assert "| clk_sync | 80 |" in report and "bitstream from flash" in report
+    assert (build.folder / "floorplan.svg").read_text().count("<path") == len(figures["rooms"])
+    assert any("router2-1: Rout" in line for line in told)
+
+
+def test_all_clocks_are_there(built):
+    build, _, netlist, best = built
+    # Ethernet's transmit clock is one, and independent of what is received.
+    assert set(netlist.clocks()) == {
+        *("clk_sync", "clk_wire", "clk_gmii0_rx", "clk_lane_tx", "clk_lane_rx"),
+    }
+    assert set(build.clocks(netlist, best)) == set(netlist.clocks())
+
+
+def with_clock(best, netlist, clock, **figures):
+    """An attempt as it would be if nextpnr had said something else of a clock."""
+    report = copy.deepcopy(best.report)
+    names = {*netlist.aliases(clock), *(f"$glbnet${name}" for name in netlist.aliases(clock))}
+    (net,) = names & set(report["fmax"])
+    if figures:
+        report["fmax"][net] |= figures
+    else:
+        del report["fmax"][net]
+    return Attempt(best.seed, best.router, report)
+
+
+def test_dropped_constraint(built):
+    """nextpnr falls back to 12 MHz when it does not find what a constraint names."""
+    build, _, netlist, best = built
+    with pytest.raises(ToolError, match=r"held clk_lane_rx to 12\.00 MHz, not 125"):
+        build.clocks(netlist, with_clock(best, netlist, "clk_lane_rx", constraint=12.0))
+    with pytest.raises(ToolError, match="no figure for clk_wire"):
+        build.clocks(netlist, with_clock(best, netlist, "clk_wire"))
+
+
+def test_missed_constraint(built):
+    build, _, netlist, best = built
+    slow = with_clock(best, netlist, "clk_sync", achieved=79.9)
+    assert build.finish(netlist, slow) is False
+    # The better of two is taken, whatever their order.
+    assert build._merit(netlist, best) > build._merit(netlist, slow)
+
+
+def test_unconstrained_clock(built, monkeypatch):
+    build, _, netlist, _ = built
+    wanted = {k: v for k, v in build._top.wanted_mhz.items() if k != "clk_lane_tx"}
+    monkeypatch.setattr(build._top, "wanted_mhz", wanted)
+    with pytest.raises(ToolError, match="No constraint is on clk_lane_tx"):
+        build.check(netlist)
+
+
+def test_unknown_names():
+    run = CliRunner().invoke
+    assert "No board is called 'toaster'" in run(bitstream.main, ["--board", "toaster"]).output
+    assert "No configuration is called" in run(bitstream.main, ["--config", "none"]).output
+
+
+def test_flash_names_what_is_missing(monkeypatch, tmp_path):
+    monkeypatch.setattr(flash, "_BUILD", tmp_path)
+    result = CliRunner().invoke(flash.main, [])
+    assert result.exit_code == 1 and "make bitstream BOARD=versa CONFIG=network" in result.output
+    folder = tmp_path / "versa-network"
+    folder.mkdir()
+    (folder / "niter.bit").touch()
+    monkeypatch.setenv("PATH", "")
+    result = CliRunner().invoke(flash.main, [])
+    assert result.exit_code == 1 and "apt-get install" in result.output
