@@ -1,6 +1,6 @@
 # Every target sets itself up; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup sim test lint format formal bench report bitstream flash wave list soak lock \
+.PHONY: help setup sim test lint format formal bench report bitstream costs flash wave list soak lock \
 	captures clean
 
 MINUTES ?= 10
@@ -52,6 +52,9 @@ report: setup ## Count the area of every room for ECP5; with ROOM= place and tim
 
 bitstream: setup ## Build a card for a board; leaves build/<board>-<config>/. BOARD= CONFIG= SEEDS=
 	@python -m boards.bitstream --board $(BOARD) --config $(CONFIG) --seeds $(SEEDS)
+
+costs: setup ## Write docs/boards/costs.md from the bitstreams that were built.
+	@python -m boards.costs
 
 flash: setup ## Load the bitstream with openFPGALoader, into SRAM. BOARD= CONFIG=
 	@python -m boards.flash --board $(BOARD) --config $(CONFIG)

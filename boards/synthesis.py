@@ -20,6 +20,8 @@ __all__ = [
     "reached",
     "route",
     "run_tool",
+    "run_yosys",
+    "synthesis_script",
     "synthesise",
     "usage",
 ]
@@ -146,9 +148,14 @@ def synthesise(rtlil: str, folder: Path, top: str, mhz: float = 100) -> Area:
         Clock to be reached. Without a target every path would be made as fast as it can be,
         at the cost of LUTs.
     """
-    command = f"scratchpad -set abc9.D {_LOGIC_SHARE * 1e6 / mhz:.0f}; synth_ecp5 -top {top}"
-    cells = _yosys(rtlil, folder, "flat", f"{command} -json netlist.json")
+    command = f"{synthesis_script(top, mhz)} -json netlist.json"
+    cells = _statistics(rtlil, folder, "flat", command)
     return Area.of(cells["design"]["num_cells_by_type"])
+
+
+def synthesis_script(top: str, mhz: float) -> str:
+    """Yosys' commands that synthesise; an option of ``synth_ecp5`` may be appended."""
+    return f"scratchpad -set abc9.D {_LOGIC_SHARE * 1e6 / mhz:.0f}; synth_ecp5 -top {top}"
 
 
 def usage(rtlil: str, folder: Path, top: str) -> list[Usage]:
@@ -156,7 +163,7 @@ def usage(rtlil: str, folder: Path, top: str) -> list[Usage]:
 
     Nothing is optimised across their borders: the sum is more than what ``synthesise`` finds.
     """
-    cells = _yosys(rtlil, folder, "tree", f"synth_ecp5 -top {top} -noflatten")
+    cells = _statistics(rtlil, folder, "tree", f"synth_ecp5 -top {top} -noflatten")
     modules = {
         name.removeprefix("\\"): module["num_cells_by_type"]
         for name, module in cells["modules"].items()
@@ -301,14 +308,26 @@ def _readable(name: str) -> str:
     return name.removeprefix("dut.")
 
 
-def _yosys(rtlil: str, folder: Path, name: str, command: str) -> dict:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "design.il").write_text(rtlil)
+def _statistics(rtlil: str, folder: Path, name: str, command: str) -> dict:
+    """Run commands on a design, and count its cells."""
     # Amaranth names the elements of an array port as ABC names its bits: it dies of the clash.
     unname = "rename -hide w:*[*"
-    script = f"read_rtlil design.il; {unname}; {command}; tee -q -o {name}.stat stat -json"
-    run_tool(folder, name, sys.executable, str(_YOSYS), "-q", "-p", script)
+    run_yosys(rtlil, folder, name, f"{unname}; {command}; tee -q -o {name}.stat stat -json")
     return json.loads((folder / f"{name}.stat").read_text())
+
+
+def run_yosys(rtlil: str, folder: Path, name: str, script: str) -> None:
+    """Read a design and run commands on it, in ``folder``.
+
+    Raises
+    ------
+    ToolError
+        Yosys failed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "design.il").write_text(rtlil)
+    script = f"read_rtlil design.il; {script}"
+    run_tool(folder, name, sys.executable, str(_YOSYS), "-q", "-p", script)
 
 
 def run_tool(

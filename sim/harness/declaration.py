@@ -40,6 +40,8 @@ class Bench:
     public
         Keep internal signals visible to the tests. The model is several times slower:
         better observe ports.
+    mapped
+        Simulate the cells that synthesis for ECP5 leaves, not the design as it is written.
 
     Raises
     ------
@@ -53,6 +55,7 @@ class Bench:
     fuzz: bool = False
     timeout_s: float = 300
     public: bool = False
+    mapped: bool = False
     variants: Mapping[str, Factory] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

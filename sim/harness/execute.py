@@ -11,6 +11,7 @@ from pathlib import Path
 from . import context
 from .build import TIMESCALE, TOP, NiterVerilator, build, to_verilog, tool_environment
 from .discovery import BUILD, Job, load
+from .netlist import to_netlist
 
 __all__ = ["Case", "Options", "Outcome", "execute"]
 
@@ -113,8 +114,9 @@ def execute(job: Job, options: Options) -> Outcome:
         bench = load(job.module)
         clock_ns = bench.clock_ns
         tool_environment()
+        write = to_netlist if bench.mapped else to_verilog
         model = build(
-            to_verilog(bench.variants[job.variant]()),
+            write(bench.variants[job.variant]()),
             BUILD / "models",
             public=bench.public,
             waves=options.waves,

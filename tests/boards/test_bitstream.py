@@ -6,7 +6,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from boards import bitstream, flash
+from boards import bitstream, costs, flash
 from boards.bitstream import Attempt, Build
 from boards.board import find_board
 from boards.synthesis import ToolError
@@ -111,3 +111,13 @@ def test_flash_names_what_is_missing(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", "")
     result = CliRunner().invoke(flash.main, [])
     assert result.exit_code == 1 and "apt-get install" in result.output
+
+
+def test_costs(built):
+    build, *_ = built
+    report = json.loads((build.folder / "report.json").read_text()) | {"config": "network"}
+    report["rooms"]["virtio"] = dict.fromkeys(report["total"], 6000)
+    text = costs.costs_markdown({"versa-network": report})
+    # What is over its limit is bold.
+    assert "| virtio | **6,000** | 5,000 | 6,000 | **6,000** | 14 |" in text
+    assert "| `clk_sync` | 80 |" in text and "(versa-network.svg)" in text

@@ -1,0 +1,109 @@
+"""What is in which configuration, and what it costs: ``python -m boards.costs``.
+
+Writes ``docs/boards/costs.md`` from the reports of the bitstreams that were built, and puts the
+pictures of their floorplans beside it. A configuration that was not built keeps its picture and
+loses its figures.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from .configurations import BOARD, CONFIGURATIONS, NAMELESS, Configuration
+
+__all__ = ["costs_markdown", "main"]
+
+_ROOT = Path(__file__).parents[1]
+_BUILD, _DOCS = _ROOT / "build", _ROOT / "docs" / "boards"
+_NOT_ROOMS = {
+    "card": "what joins the rooms",
+    BOARD: "clocks, RGMII, MDIO, flash, UART, lights",
+    NAMELESS: "carry chains' ends, made by nextpnr",
+}
+
+
+def costs_markdown(reports: Mapping[str, Mapping]) -> str:
+    """The page.
+
+    Parameters
+    ----------
+    reports
+        Content of ``report.json`` by the name of its folder, ``<board>-<configuration>``.
+    """
+    lines = ["# What the configurations cost", "", "Written by `make costs`.", ""]
+    lines += ["| `CONFIG=` | holds |", "|---|---|"]
+    lines += [f"| `{each.name}` | {each.holds} |" for each in CONFIGURATIONS.values()]
+    for folder, report in reports.items():
+        lines += ["", *_section(folder, report, CONFIGURATIONS[report["config"]])]
+    return "\n".join([*lines, ""])
+
+
+def _section(folder: str, report: Mapping, configuration: Configuration) -> list[str]:
+    total, rooms = report["total"], report["rooms"]
+    lines = [
+        f"## {folder}",
+        "",
+        f"{report['device']}, seed {report['seed']}; placed and routed, simulated by nextpnr's "
+        "timing model.",
+        "",
+        "| room | COMB | ledger | FF | EBR | ledger |",
+        "|---|---|---|---|---|---|",
+    ]
+    for room in sorted(rooms, key=lambda each: (each in _NOT_ROOMS, each)):
+        cells = rooms[room]
+        comb, ebr = configuration.rooms.get(room, ("", ""))
+        name = f"{room}: {_NOT_ROOMS[room]}" if room in _NOT_ROOMS else room
+        lines.append(
+            f"| {name} | {_against(cells['comb'], comb)} | {_shown(comb)} | {cells['ff']:,} | "
+            f"{_against(cells['ebr'], ebr)} | {_shown(ebr)} |"
+        )
+    comb, ebr = (sum(each[n] for each in configuration.rooms.values()) for n in (0, 1))
+    lines += [
+        f"| **sum** | {_against(total['comb'], comb)} | {comb:,} | {total['ff']:,} | "
+        f"{_against(total['ebr'], ebr)} | {ebr} |",
+        "",
+        "| clock | wanted MHz | reached MHz |",
+        "|---|---|---|",
+        *(
+            f"| `{clock}` | {each['constraint_mhz']:g} | {each['fmax_mhz']:.1f} |"
+            for clock, each in report["clocks"].items()
+        ),
+        "",
+        f"![{folder}, a square a tile, in the colour of the room with most cells in it]"
+        f"({folder}.svg)",
+    ]
+    return lines
+
+
+def _against(value: int, limit: int | str) -> str:
+    return f"**{value:,}**" if isinstance(limit, int) and value > limit else f"{value:,}"
+
+
+def _shown(limit: int | str) -> str:
+    return f"{limit:,}" if isinstance(limit, int) else ""
+
+
+@click.command()
+def main() -> None:
+    """Write the page on costs from what was built."""
+    reports = {
+        path.parent.name: json.loads(path.read_text())
+        for path in sorted(_BUILD.glob("*/report.json"))
+    }
+    reports = {
+        name: report for name, report in reports.items() if report.get("config") in CONFIGURATIONS
+    }
+    if not reports:
+        raise click.ClickException("No bitstream was built; make bitstream builds one")
+    _DOCS.mkdir(parents=True, exist_ok=True)
+    (_DOCS / "costs.md").write_text(costs_markdown(reports))
+    for name in reports:
+        shutil.copy(_BUILD / name / "floorplan.svg", _DOCS / f"{name}.svg")
+    click.echo(f"{_DOCS / 'costs.md'}: {', '.join(reports)}")
+
+
+if __name__ == "__main__":
+    main()
