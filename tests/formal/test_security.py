@@ -4,12 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from amaranth import Module, Signal, Value
+from amaranth import Cat, Module, Signal, Value
 from amaranth.asserts import AnyConst, AnySeq
 from amaranth.back import rtlil
 from amaranth.hdl import Assert, Elaboratable
 from amaranth.lib import wiring
 
+from niter.security.flash_guard import FlashGuard, Opcode
 from niter.security.hashing import HashShare
 from niter.security.key_store import KeyStore, _Phase
 from niter.security.measurements import Measurements
@@ -165,3 +166,50 @@ def test_no_path_leads_from_keys_to_the_bus(tmp_path):
     assert reached(tmp_path, KeyStore(), "hash__word__payload")
     assert not reached(tmp_path, KeyStore(), "bus__r_data")
     assert reached(tmp_path, Measurements(), "bus__r_data")
+
+
+class Wires(Elaboratable):
+    """Whatever happens on the controller's side, the flash sees only these commands."""
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.dut = dut = FlashGuard()
+        release(m, dut)
+        pins = dut.flash
+        # As a flash counts: rising edges while selected.
+        before = Signal()
+        selected = Signal()
+        count = Signal(5)
+        bits = Signal(16)
+        now = Signal(16)
+        rise = selected & ~pins.cs_n & pins.sck & ~before
+        m.d.comb += now.eq(Cat(pins.copi, bits))
+        m.d.sync += [before.eq(pins.sck), selected.eq(~pins.cs_n)]
+        with m.If(pins.cs_n):
+            m.d.sync += count.eq(0)
+        with m.Elif(rise):
+            m.d.sync += [bits.eq(now), count.eq(count + (count < 16))]
+        # Selected by a high clock: there is no edge that guard and flash could count apart.
+        m.d.comb += Assert(~(~pins.cs_n & ~selected & pins.sck))
+        opcodes = [each.value for each in Opcode]
+        with m.If(rise & (count == 7)):
+            m.d.comb += Assert(now[:8].matches(*opcodes))
+        writable = dut._writable.f
+        with m.If(rise & (count == 15) & now[8:].matches(0x02, 0x20, 0x52, 0xD8)):
+            m.d.comb += [
+                Assert(a_cycle_ago(m, writable.enable.data)),
+                Assert(now[:8] >= a_cycle_ago(m, writable.first.data)),
+                Assert(now[:8] <= a_cycle_ago(m, writable.last.data)),
+            ]
+        return m
+
+
+def a_cycle_ago(m, value):
+    """The value of the cycle in which the guard decided: one before the pins show it."""
+    before = Signal.like(value)
+    m.d.sync += before.eq(value)
+    return before
+
+
+def test_the_flash_sees_only_what_passes():
+    prove(Wires(), depth=36)
