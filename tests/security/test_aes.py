@@ -75,7 +75,7 @@ async def run_blocks(ctx, ring, blocks):
         ctx.set(ring.go, go)
         if waiting:
             slot, schedule, data = waiting[0]
-            token = {"valid": 1, "schedule": schedule, "slot": slot, "last": len(waiting) & 1}
+            token = {"valid": 1, "schedule": schedule, "slot": slot, "side": len(waiting) & 1}
             ctx.set(ring.i, token)
             ctx.set(ring.i_data, data)
         else:
@@ -84,7 +84,7 @@ async def run_blocks(ctx, ring, blocks):
         if go and free and waiting:
             waiting.pop(0)
         if go and o.valid:
-            done.append((int(data).to_bytes(16, "little"), o.last))
+            done.append((int(data).to_bytes(16, "little"), o.side))
         cycles += 1
         assert cycles < 30 * len(blocks) + 100
     ctx.set(ring.go, 1)

@@ -23,12 +23,13 @@ def run(keys, units, stalls=(0.0, 0.0), seed=1):
     loaded = []
 
     async def load(ctx):
+        ctx.set(dut.usable, 0xFFFF)
         for slot, key in keys.items():
             for index in range(16):
                 word = int.from_bytes(key[4 * index : 4 * index + 4], "little")
                 payload = {"slot": slot, "index": index, "erase": 0, "data": word}
                 await bench._put(ctx, dut.keys, payload)
-            await ctx.tick().until(dut.ready.bit_select(slot, 1))
+            await ctx.tick().until(dut.good.bit_select(slot, 1))
         loaded.append(bench.cycles)
         payloads = [
             {"slot": slot, "decrypt": decrypt, "number": number}

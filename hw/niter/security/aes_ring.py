@@ -8,7 +8,7 @@ from niter.ram import Ram
 
 from .aes_round import AesRound
 
-__all__ = ["AesRing", "KeyAddress", "Schedule", "Token"]
+__all__ = ["SIDE_BITS", "AesRing", "KeyAddress", "Schedule", "Token"]
 
 
 class Schedule(enum.Enum, shape=2):
@@ -17,6 +17,10 @@ class Schedule(enum.Enum, shape=2):
     ENCRYPT = 0
     DECRYPT = 1
     TWEAK = 2
+
+
+#: Bits that travel with each block for whoever sent it.
+SIDE_BITS = 12
 
 
 class KeyAddress(data.Struct):
@@ -41,15 +45,18 @@ class Token(data.Struct):
         How often it went round: two rounds each time, seven times.
     schedule, slot
         Its round keys; all but ``Schedule.DECRYPT`` encrypt.
-    last : 1 bit
-        For the owner.
+    bad : 1 bit
+        Its keys were missing at some time.
+    side : 12 bits
+        The owner's.
     """
 
     valid: 1
     lap: 3
     schedule: Schedule
     slot: 4
-    last: 1
+    bad: 1
+    side: SIDE_BITS
 
 
 _LAPS = 7
@@ -63,12 +70,15 @@ class AesRing(wiring.Component):
     that is done for one cycle, in which its place is free again. The first key addition is the
     owner's, who reads that key through ``whitening`` when a free place goes by.
 
-    While ``go`` is low everything stands still.
+    While ``go`` is low everything stands still, except that a block whose slot is not in ``good``
+    at any time on its way comes out ``bad``.
 
     Members
     -------
     go : In(1)
         Move.
+    good : In(16)
+        Slots whose keys are there.
     i, i_data : In(Token), In(128)
         A block to begin with, first key added; ``lap`` is not looked at.
     free : Out(1)
@@ -92,6 +102,7 @@ class AesRing(wiring.Component):
     """
 
     go: In(1)
+    good: In(16)
     i: In(Token)
     i_data: In(128)
     free: Out(1)
@@ -169,6 +180,15 @@ class AesRing(wiring.Component):
             self.o_data.eq(behind_data),
             self.whitening.eq(keys[0]),
         ]
+        # Keys may vanish while the ring stands still: each place looks in every cycle.
+        places = (in_odd, between, in_even, behind)
+        bad = []
+        for number, place in enumerate(places):
+            seen = Signal(name=f"bad_{number}")
+            m.d.comb += seen.eq(place.bad | ~self.good.bit_select(place.slot, 1))
+            m.d.sync += place.bad.eq(seen)
+            bad.append(seen)
+        m.d.comb += self.o.bad.eq(bad[3])
         with m.If(self.go):
             m.d.sync += [
                 self.fetched.eq(fetching),
@@ -178,5 +198,9 @@ class AesRing(wiring.Component):
                 in_even.eq(between),
                 behind.eq(in_even),
                 behind_data.eq(even.result),
+                in_odd.bad.eq(Mux(again, bad[3], self.i.bad)),
+                between.bad.eq(bad[0]),
+                in_even.bad.eq(bad[1]),
+                behind.bad.eq(bad[2]),
             ]
         return m

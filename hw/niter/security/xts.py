@@ -5,7 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .aes_expand import AesExpand
-from .aes_ring import AesRing, Schedule, Token
+from .aes_ring import SIDE_BITS, AesRing, Schedule, Token
 from .key_store import KeyWord
 
 __all__ = ["DataUnit", "Xts", "XtsWord"]
@@ -29,14 +29,31 @@ class DataUnit(data.Struct):
 
 
 class XtsWord(data.Struct):
-    """Eight bytes, the first in bits 7:0; ``last`` ends the data unit."""
+    """Eight bytes.
+
+    Members
+    -------
+    data : 64 bits
+        The first byte in bits 7:0.
+    last : 1 bit
+        The data unit ends here.
+    side : 11 bits
+        Whatever the owner likes: what is given with a block's second word comes out with both.
+    bad : 1 bit
+        Out of the engine: the keys were missing at some time, and ``data`` is zero.
+    """
 
     data: 64
     last: 1
+    side: SIDE_BITS - 1
+    bad: 1
 
 
 class Xts(wiring.Component):
     """XTS-AES-256 (IEEE 1619), in either direction, data unit by data unit.
+
+    Keys come from the key store, which says in ``usable`` whose keys may be used right now. A block
+    that is in here when its keys are not, comes out as zeros and ``bad``.
 
     A data unit is any number of whole blocks of two words, without ciphertext stealing. One of
     32 blocks takes 33 places in the ring, of 7 cycles each, and a few cycles to change keys;
@@ -46,7 +63,7 @@ class Xts(wiring.Component):
     Members
     -------
     unit : In(stream.Signature(DataUnit))
-        The data units, in the order of their words. Their slots must be ``ready``.
+        The data units, in the order of their words.
     i : In(stream.Signature(XtsWord))
         Words of the data units.
     o : Out(stream.Signature(XtsWord))
@@ -55,8 +72,10 @@ class Xts(wiring.Component):
         No data unit is under way.
     keys : In(stream.Signature(KeyWord))
         From the key store.
-    ready : Out(16)
-        Slots whose keys are there.
+    usable : In(16)
+        From the key store.
+    good : Out(16)
+        Slots whose keys are there and may be used.
     """
 
     unit: In(stream.Signature(DataUnit))
@@ -64,7 +83,8 @@ class Xts(wiring.Component):
     o: Out(stream.Signature(XtsWord))
     empty: Out(1)
     keys: In(stream.Signature(KeyWord))
-    ready: Out(16)
+    usable: In(16)
+    good: Out(16)
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
@@ -72,7 +92,8 @@ class Xts(wiring.Component):
         m.submodules.ring = ring = AesRing()
         wiring.connect(m, wiring.flipped(self.keys), expand.i)
         m.d.comb += [
-            self.ready.eq(expand.ready),
+            self.good.eq(expand.ready & self.usable),
+            ring.good.eq(self.good),
             ring.write_address.eq(expand.address),
             ring.write_data.eq(expand.data),
             ring.write.eq(expand.write),
@@ -84,11 +105,15 @@ class Xts(wiring.Component):
         placed = Signal()
         m.d.comb += [
             ring.i.eq(offered),
+            ring.i.bad.eq(offered.bad | ~self.good.bit_select(offered.slot, 1)),
             ring.i_data.eq(offered_data),
             placed.eq(offered.valid & ring.free & ring.go),
         ]
         with m.If(placed):
             m.d.sync += offered.valid.eq(0)
+
+        with m.Else():
+            m.d.sync += offered.bad.eq(ring.i.bad)
         # A key is fetched through a place in the ring that is free while no block is offered.
         fetched = Signal()
         m.d.comb += fetched.eq(ring.fetch & ring.free & ring.go)
@@ -97,6 +122,7 @@ class Xts(wiring.Component):
         unit = DataUnit(Signal(DataUnit))
         made = Signal()
         tweak_made = Signal(128)
+        tweak_bad = Signal()
         taken = Signal()
         busy = Signal()
         with m.FSM(name="tweak"):
@@ -120,13 +146,16 @@ class Xts(wiring.Component):
                     offered.valid.eq(1),
                     offered.slot.eq(unit.slot),
                     offered.schedule.eq(Schedule.TWEAK),
+                    offered.bad.eq(0),
                     offered_data.eq(ring.whitening ^ unit.number),
                 ]
                 m.next = "Wait"
             with m.State("Wait"), m.If(taken):
                 m.next = "Idle"
         with m.If(ring.o.valid & (ring.o.schedule == Schedule.TWEAK)):
-            m.d.sync += [made.eq(1), tweak_made.eq(ring.o_data)]
+            m.d.sync += [made.eq(1), tweak_made.eq(ring.o_data), tweak_bad.eq(ring.o.bad)]
+        with m.Elif(made):
+            m.d.sync += tweak_bad.eq(tweak_bad | ~self.good.bit_select(unit.slot, 1))
 
         # Data: the key first, then block after block.
         now = DataUnit(Signal(DataUnit))
@@ -134,6 +163,8 @@ class Xts(wiring.Component):
         white = Signal(128)
         low = Signal(64)
         half = Signal()
+        lost = Signal()
+        m.d.sync += lost.eq(lost | ~self.good.bit_select(now.slot, 1))
         with m.If(placed & (offered.schedule != Schedule.TWEAK)):
             m.d.sync += tweak.eq(Cat(C(0, 1), tweak[:127]) ^ Mux(tweak[127], 0x87, 0))
         with m.If(self.i.valid & ~half):
@@ -144,7 +175,7 @@ class Xts(wiring.Component):
             # The last block takes its tweak along when it leaves.
             with m.State("Idle"), m.If(made & ~offered.valid):
                 m.d.comb += taken.eq(1)
-                m.d.sync += [made.eq(0), now.eq(unit), tweak.eq(tweak_made)]
+                m.d.sync += [made.eq(0), now.eq(unit), tweak.eq(tweak_made), lost.eq(tweak_bad)]
                 m.next = "Fetch"
             with m.State("Fetch"), m.If(~busy):
                 m.d.comb += [
@@ -165,7 +196,8 @@ class Xts(wiring.Component):
                         offered.valid.eq(1),
                         offered.slot.eq(now.slot),
                         offered.schedule.eq(schedule),
-                        offered.last.eq(self.i.payload.last),
+                        offered.bad.eq(lost),
+                        offered.side.eq(Cat(self.i.payload.side, self.i.payload.last)),
                         offered_data.eq(Cat(low, self.i.payload.data) ^ tweak ^ white),
                     ]
                     with m.If(self.i.payload.last):
@@ -177,21 +209,25 @@ class Xts(wiring.Component):
             m.d.sync += Cat(carried).eq(Cat(Mux(ring.free, tweak, carried[3]), carried[:3]))
         done = ring.o.valid & (ring.o.schedule != Schedule.TWEAK)
         out = Signal(128)
-        out_last = Signal()
+        out_side = Signal(SIDE_BITS)
+        out_bad = Signal()
         upper = Signal()
         leaving = self.o.valid & self.o.ready
         m.d.comb += [
             ring.go.eq(~(done & self.o.valid & ~(upper & self.o.ready))),
             self.o.payload.data.eq(out.word_select(upper, 64)),
-            self.o.payload.last.eq(out_last & upper),
+            self.o.payload.side.eq(out_side),
+            self.o.payload.last.eq(out_side[-1] & upper),
+            self.o.payload.bad.eq(out_bad),
         ]
         with m.If(leaving):
             m.d.sync += [upper.eq(~upper), self.o.valid.eq(~upper)]
         with m.If(done & ring.go):
             m.d.sync += [
                 self.o.valid.eq(1),
-                out.eq(ring.o_data ^ carried[3]),
-                out_last.eq(ring.o.last),
+                out.eq((ring.o_data ^ carried[3]) & (~ring.o.bad).replicate(128)),
+                out_side.eq(ring.o.side),
+                out_bad.eq(ring.o.bad),
             ]
 
         under_way = Signal(3)
