@@ -71,7 +71,7 @@ def oracle(key, decrypt, number, data):
 @pytest.mark.parametrize("section", ["ENCRYPT", "DECRYPT"])
 def test_official_vectors(section):
     found = [r for r in records("XTSGenAES256.rsp") if r["section"] == section and "CT" in r]
-    assert len(found) == 16
+    assert len(found) == 8
     source, target = ("PT", "CT") if section == "ENCRYPT" else ("CT", "PT")
     keys = {n: bytes.fromhex(record["Key"]) for n, record in enumerate(found)}
     units = [

@@ -125,12 +125,10 @@ class AesExpand(wiring.Component):
                         m.d.sync += number.eq(0)
                         m.next = "Erase"
                     with m.Else():
-                        with m.If(key.index[:3] == 0):
-                            m.d.sync += number.eq(0)
+                        m.d.comb += [shift.eq(1), word.eq(key.data)]
                         m.d.sync += [
                             tweak.eq(key.index[3]),
                             written.eq(key.index[:3]),
-                            Cat(window).eq(Cat(window[1:], key.data)),
                             number.eq(key.index[:3] + 1),
                         ]
                         m.next = "Write"
@@ -141,10 +139,10 @@ class AesExpand(wiring.Component):
                     self.data.eq(0),
                     self.write.eq(0xFF),
                 ]
-                m.d.sync += number.eq(number + 1)
+                # Zeros go through the window meanwhile: nothing of a key is left here either.
+                m.d.comb += shift.eq(1)
+                m.d.sync += turned.eq(0)
                 with m.If(number[:5].all()):
-                    # Nothing of the key is left here either.
-                    m.d.sync += [*(each.eq(0) for each in window), turned.eq(0)]
                     m.next = "Take"
             with m.State("Write"):
                 m.d.comb += [

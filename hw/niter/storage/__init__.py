@@ -1,0 +1,1 @@
+"""Block storage that is somewhere else: transports, and the stages in front of them."""
