@@ -70,7 +70,7 @@ class Keys(Elaboratable):
         unlocked = ~dut._lock.bit_select(dut._active, 1)
         with m.If(dut._opened):
             m.d.comb += Assert(unlocked & ((phase == _Phase.IDLE) | (phase == _Phase.EXPORT)))
-        with m.If(phase == _Phase.DERIVE):
+        with m.If((phase == _Phase.DERIVE) & ~dut._disclosing):
             m.d.comb += Assert(unlocked)
         lock_before = Signal(2)
         m.d.sync += lock_before.eq(dut._lock)

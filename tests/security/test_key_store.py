@@ -1,18 +1,19 @@
-import hashlib
 import random
 
 import pytest
 from amaranth import Signal
 from amaranth.hdl import ResetInserter
 from amaranth.sim import Simulator
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.concatkdf import ConcatKDFHash
 
 from niter.security.key_store import KeyCommand, KeyStore
-from tests.security.rig import HashRig
+from tests.security.rig import HashRig, until
 from tests.support.csr import read, write
 
-SLOT, KEY, INFO, COMMAND, STATUS, LOADED, LOCKED, USAGE = range(8)
-BUSY, REFUSED, TAMPER = 1, 2, 4
-STORAGE, DERIVE = 1, 2
+SLOT, KEY, INFO, COMMAND, STATUS, LOADED, LOCKED, USAGE, DERIVED = range(9)
+BUSY, REFUSED, TAMPER, DISCLOSED = 1, 2, 4, 8
+STORAGE, DERIVE, DISCLOSE = 1, 2, 64
 
 
 class Software:
@@ -92,7 +93,8 @@ def run(testbench, *, slots=16, reset=None):
 
 
 def derived(key, info):
-    return hashlib.sha512(b"\0\0\0\1" + key + info).digest()
+    """SP 800-56C in an independent library."""
+    return ConcatKDFHash(hashes.SHA512(), 64, info).derive(key)
 
 
 def test_load_derive_and_use():
@@ -113,6 +115,52 @@ def test_load_derive_and_use():
         assert await software.state(ctx) == [0xE1, 0, 0xE0 | 0x81 << 16]
 
     run(testbench)
+
+
+def test_disclosure():
+    """Software reads derived keys of a source that allows it, until that is locked."""
+    rng = random.Random(4)
+    secret, key, info = (rng.randbytes(64) for _ in range(3))
+
+    async def ask(ctx, software, source):
+        bus = software.dut.bus
+        await software.words(ctx, INFO, info)
+        await write(ctx, bus, SLOT, 3)
+        command = KeyCommand.DERIVE.value | DISCLOSE << 3 | source << 5
+        await write(ctx, bus, COMMAND, command)
+        if await read(ctx, bus, STATUS) & REFUSED:
+            assert await read(ctx, bus, DERIVED) == 0
+            return None
+        assert await read(ctx, bus, DERIVED) == 0
+        await until(ctx, bus, STATUS, DISCLOSED)
+        words = [await read(ctx, bus, DERIVED) for _ in range(16)]
+        assert await read(ctx, bus, DERIVED) == 0
+        await software.idle(ctx)
+        return b"".join(word.to_bytes(4, "little") for word in words)
+
+    async def testbench(ctx, software):
+        assert await software.load(ctx, 0, secret, DERIVE | DISCLOSE)
+        assert await software.load(ctx, 1, key, DERIVE)
+        assert await software.load(ctx, 3, key, STORAGE)
+        assert await ask(ctx, software, 0) == derived(secret, info)
+        assert await ask(ctx, software, 1) is None
+        # The slot that was named is as it was.
+        assert software.cipher[3] == key and ctx.get(software.dut.usable) == 1 << 3
+        assert await software.command(ctx, KeyCommand.LOCK, 0)
+        assert await ask(ctx, software, 0) is None
+        # Zeroised before it is read: nothing is shown, and the engine is free again.
+        assert await software.load(ctx, 2, secret, DERIVE | DISCLOSE)
+        await software.words(ctx, INFO, info)
+        command = KeyCommand.DERIVE.value | DISCLOSE << 3 | 2 << 5
+        await write(ctx, software.dut.bus, COMMAND, command)
+        await until(ctx, software.dut.bus, STATUS, DISCLOSED)
+        await write(ctx, software.dut.bus, COMMAND, KeyCommand.ZEROISE_ALL.value)
+        assert await read(ctx, software.dut.bus, DERIVED) == 0
+        await software.idle(ctx)
+        assert await software.load(ctx, 2, secret, DERIVE | DISCLOSE)
+        assert await ask(ctx, software, 2) == derived(secret, info)
+
+    run(testbench, slots=4)
 
 
 def test_what_is_refused():

@@ -36,6 +36,8 @@ class HashJob(wiring.Component):
         Which word of the memory is wanted.
     data : In(32)
         That word, a cycle later.
+    take : In(1)
+        Take words of the digest; high unless assigned.
     store : Out(1)
         Write ``stored``, word ``index`` of the digest.
     stored : Out(32)
@@ -55,6 +57,7 @@ class HashJob(wiring.Component):
                 "section": Out(1),
                 "index": Out(ceil_log2(words)),
                 "data": In(32),
+                "take": In(1, init=1),
                 "store": Out(1),
                 "stored": Out(32),
                 "hash": Out(HashPort),
@@ -96,8 +99,8 @@ class HashJob(wiring.Component):
                 with m.If(word.ready):
                     m.next = "Take"
             with m.State("Take"):
-                m.d.comb += [digest.ready.eq(1), self.store.eq(digest.valid)]
-                with m.If(digest.valid):
+                m.d.comb += [digest.ready.eq(self.take), self.store.eq(digest.valid & self.take)]
+                with m.If(self.store):
                     m.d.sync += self.index.eq(Mux(end, 0, self.index + 1))
                     with m.If(digest.payload.last):
                         m.next = "Idle"

@@ -72,6 +72,12 @@ class _Command(csr.Register, access="w"):
     storage: csr.Field(csr.action.W, 1, doc="COMMIT, DERIVE: the key encrypts storage.")
     derive: csr.Field(csr.action.W, 1, doc="COMMIT, DERIVE: keys may be derived from it.")
     source: csr.Field(csr.action.W, 4, doc="DERIVE: the slot to derive from.")
+    disclose: csr.Field(
+        csr.action.W,
+        1,
+        doc="COMMIT: software may read what is derived from it. DERIVE: show the key in "
+        "``derived`` and leave the slot alone.",
+    )
 
 
 class _Status(csr.Register, access="r"):
@@ -80,12 +86,14 @@ class _Status(csr.Register, access="r"):
     busy: csr.Field(csr.action.R, 1, doc="Every command but ZEROISE_ALL is refused.")
     refused: csr.Field(csr.action.R, 1, doc="The last command was not allowed; nothing was done.")
     tamper: csr.Field(csr.action.R, 1, doc="The tamper input is high: the store stays empty.")
+    disclosed: csr.Field(csr.action.R, 1, doc="A word can be read from ``derived``.")
 
 
 class _Loaded(csr.Register, access="r"):
-    """Slots that hold a key, a bit each."""
+    """Slots that hold a key, and those that may disclose what is derived, a bit each."""
 
     slots: csr.Field(csr.action.R, 16)
+    disclose: csr.Field(csr.action.R, 16)
 
 
 class _Locked(csr.Register, access="r"):
@@ -99,6 +107,15 @@ class _Usage(csr.Register, access="r"):
 
     storage: csr.Field(csr.action.R, 16)
     derive: csr.Field(csr.action.R, 16)
+
+
+class _Derived(csr.Register, access="r"):
+    """The next four bytes of a disclosed key, the first in bits 7:0; zero unless ``disclosed``.
+
+    All sixteen words must be read: until then the store and the hash engine are busy.
+    """
+
+    data: csr.Field(csr.action.R, 32)
 
 
 class _Phase(enum.Enum, shape=3):
@@ -120,7 +137,9 @@ class KeyStore(wiring.Component):
 
     A derived key is SHA-512 of the number 1 (32 bits, big-endian), the source's 64 bytes, and 64
     bytes of ``info``: the one-step key derivation of SP 800-56C, 4.1, with a hash, of one round.
-    It takes about 300 cycles.
+    It takes about 300 cycles. It goes into a slot, or, if the source was loaded with ``disclose``,
+    to software: this is for keys that software itself computes with, as a boot ROM does with
+    those it derives from a device secret before it locks that.
 
     The memory has one reader beside the hash engine, the stream ``export`` to the cipher; the
     registers have no path from it. Zeroising drops the slots' state at once, then
@@ -156,7 +175,7 @@ class KeyStore(wiring.Component):
         if slots not in (2, 4, 8, 16):
             raise ValueError(f"Slots must be 2, 4, 8 or 16, not {slots!r}")
         self.slots = slots
-        registers = csr.Builder(addr_width=3)
+        registers = csr.Builder(addr_width=4)
         self._slot = registers.add("slot", _Slot())
         self._key = registers.add("key", _Key())
         self._info = registers.add("info", _Info())
@@ -165,6 +184,7 @@ class KeyStore(wiring.Component):
         self._loaded = registers.add("loaded", _Loaded())
         self._locked = registers.add("locked", _Locked())
         self._usage = registers.add("usage", _Usage())
+        self._derived = registers.add("derived", _Derived())
         self._bridge = csr.Bridge(registers.as_memory_map())
         self._storage = Ram(shape=32, depth=2 * slots * KEY_WORDS, init=[])
         # The memory's only ports, and the state that proofs are about.
@@ -176,13 +196,14 @@ class KeyStore(wiring.Component):
         self._active = Signal(ceil_log2(slots))
         self._position = Signal(ceil_log2(slots) + 5)
         self._lock = Signal(slots)
+        self._disclosing = Signal()
         super().__init__(
             {
                 "hash": Out(HashPort),
                 "export": Out(stream.Signature(KeyWord)),
                 "usable": Out(16),
                 "tamper": In(1),
-                "bus": In(csr.Signature(addr_width=3)),
+                "bus": In(csr.Signature(addr_width=4)),
             }
         )
         self.bus.memory_map = self._bridge.bus.memory_map
@@ -197,15 +218,16 @@ class KeyStore(wiring.Component):
         read, write = self._read, self._write
         phase, every, opened = self._phase, self._every, self._opened
         slot, address, locked = self._active, self._position, self._lock
+        disclosing = self._disclosing
         width = ceil_log2(self.slots)
         command = self._command.f
 
-        loaded, storage, derive = (
-            Signal(self.slots, name=name) for name in ("loaded", "storage", "derive")
+        loaded, storage, derive, disclose = (
+            Signal(self.slots, name=name) for name in ("loaded", "storage", "derive", "disclose")
         )
         refused = Signal()
         source = Signal(width)
-        use_storage, use_derive = Signal(), Signal()
+        use_storage, use_derive, use_disclose = Signal(), Signal(), Signal()
         # Sixteen words of each kind; one more shows that there were too many.
         given_key, given_info = Signal(5), Signal(5)
         asked = self._slot.f.index.data[:width]
@@ -267,6 +289,7 @@ class KeyStore(wiring.Component):
                 write.en.eq(put_key & opened & (given_key < KEY_WORDS)),
             ]
 
+        shown = Signal()
         with m.Switch(phase):
             with m.Case(_Phase.IDLE):
                 m.d.sync += address.eq(0)
@@ -289,7 +312,11 @@ class KeyStore(wiring.Component):
                     with m.Case(KeyCommand.DERIVE):
                         m.d.comb += [
                             allowed.eq(
-                                unlocked
+                                Mux(
+                                    command.disclose.w_data,
+                                    (disclose & at(asked_source)).any(),
+                                    unlocked,
+                                )
                                 & in_range
                                 & source_good
                                 & (given_info == KEY_WORDS)
@@ -300,11 +327,12 @@ class KeyStore(wiring.Component):
                         with m.If(allowed):
                             m.d.sync += [
                                 opened.eq(0),
-                                slot.eq(asked),
                                 source.eq(asked_source),
-                                loaded.eq(loaded & ~at(asked)),
+                                disclosing.eq(command.disclose.w_data),
                                 phase.eq(_Phase.DERIVE),
                             ]
+                            with m.If(~command.disclose.w_data):
+                                m.d.sync += [slot.eq(asked), loaded.eq(loaded & ~at(asked))]
                         # What was given is for one derivation, or for none.
                         m.d.sync += given_info.eq(0)
                     with m.Case(KeyCommand.LOCK):
@@ -327,15 +355,21 @@ class KeyStore(wiring.Component):
                     m.d.sync += [
                         use_storage.eq(command.storage.w_data),
                         use_derive.eq(command.derive.w_data),
+                        use_disclose.eq(command.disclose.w_data),
                     ]
             with m.Case(_Phase.DERIVE):
                 m.d.comb += [
                     write.addr.eq(Cat(job.index, slot, C(0, 1))),
                     write.data.eq(job.stored),
-                    write.en.eq(job.store),
+                    write.en.eq(job.store & ~disclosing),
                 ]
+                with m.If(disclosing):
+                    m.d.comb += [
+                        job.take.eq(self._derived.r_stb),
+                        shown.eq(self.hash.digest.valid),
+                    ]
                 with m.If(~job.busy):
-                    m.d.sync += phase.eq(_Phase.EXPORT)
+                    m.d.sync += phase.eq(Mux(disclosing, _Phase.IDLE, _Phase.EXPORT))
             with m.Case(_Phase.EXPORT):
                 # The word stands there a cycle after its address.
                 m.d.sync += self.export.valid.eq(use_storage)
@@ -347,6 +381,9 @@ class KeyStore(wiring.Component):
                             loaded.eq(loaded | at(slot)),
                             storage.eq(Mux(use_storage, storage | at(slot), storage & ~at(slot))),
                             derive.eq(Mux(use_derive, derive | at(slot), derive & ~at(slot))),
+                            disclose.eq(
+                                Mux(use_disclose, disclose | at(slot), disclose & ~at(slot))
+                            ),
                             phase.eq(_Phase.IDLE),
                         ]
             with m.Case(_Phase.WIPE):
@@ -395,7 +432,10 @@ class KeyStore(wiring.Component):
             self._status.f.busy.r_data.eq(~idle),
             self._status.f.refused.r_data.eq(refused),
             self._status.f.tamper.r_data.eq(self.tamper),
+            self._status.f.disclosed.r_data.eq(shown),
+            self._derived.f.data.r_data.eq(self.hash.digest.payload.data & shown.replicate(32)),
             self._loaded.f.slots.r_data.eq(loaded),
+            self._loaded.f.disclose.r_data.eq(loaded & disclose),
             self._locked.f.slots.r_data.eq(locked),
             self._usage.f.storage.r_data.eq(loaded & storage),
             self._usage.f.derive.r_data.eq(loaded & derive),
