@@ -12,7 +12,7 @@ CONFIG ?= network
 SEEDS ?= 1
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-export PYTHONPATH := $(CURDIR)/hw:$(CURDIR)
+export PYTHONPATH := $(CURDIR)/hw:$(CURDIR)/firmware:$(CURDIR)
 # Amaranth keeps names in sets: the same text, and so a cached model, each time.
 export PYTHONHASHSEED := 0
 export NITER_SEED := $(SEED)
@@ -74,7 +74,7 @@ lock: setup ## Write requirements.lock anew from pyproject.toml.
 	@python -m venv build/lock
 	@build/lock/bin/pip install --quiet uv==0.13.9
 	@build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-		--no-annotate --no-header --extra sim --extra firmware --extra test --extra report \
+		--no-annotate --no-header --extra sim --extra firmware --extra test --extra report --extra setup \
 		pyproject.toml --output-file requirements.lock
 
 captures: setup ## Record sim/captures anew; needs root.

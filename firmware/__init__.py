@@ -1,0 +1,1 @@
+"""The C for the card's soft core, and what builds it."""

@@ -1,0 +1,26 @@
+/*
+ * Layers of identity after Open DICE: what the boot ROM derives from the device secret before it locks
+ * it, so that each stage gets what it needs and nothing of the stage below.
+ *
+ *   device secret ─┬─ device key        P-384; certifies alias keys; never leaves the ROM
+ *                  ├─ management key    Ed25519, of this card and this signer
+ *                  └─ alias key         P-384, of this card, signer and firmware
+ */
+#ifndef CRYPTO_DICE_H
+#define CRYPTO_DICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "handover.h"
+
+/*
+ * Derive what the firmware with this digest, signed by the key with that digest, is to have. False when
+ * the device secret is locked or absent; the handover is zero then.
+ */
+bool dice_derive(const uint8_t firmware[48], const uint8_t signer[48], struct handover *handover);
+
+/* The device key's seed. Only for the ROM, before keystore_lock(). */
+bool dice_device(uint8_t seed[48]);
+
+#endif

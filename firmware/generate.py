@@ -1,0 +1,128 @@
+"""Headers for the firmware, made from what is declared elsewhere.
+
+``protocol.h`` comes from ``niterctl.protocol``, ``card_layout.h`` from the overlay's tables,
+``card_registers.h`` from the register classes, ``certificate_template.h`` from
+``firmware.certificate``. The same inputs give the same text.
+"""
+
+from enum import IntEnum
+from pathlib import Path
+
+from firmware.certificate import template_header
+from niter.card import Card, CardConfig
+from niter.csr.generate import c_header
+from niter.net import (
+    LOCAL,
+    MAPPING_HASH,
+    SLOT_WORDS,
+    UNDERLAY_VNI,
+    Descriptor,
+    EndpointWords,
+    KeyKind,
+    PortRecord,
+    Steer,
+    TunnelLayout,
+)
+from niter.net.drop import counter_names
+from niterctl import protocol
+
+__all__ = ["layout_header", "protocol_header", "write_headers"]
+
+
+def _guard(name: str, source: str, lines: list[str]) -> str:
+    head = [f"/* Generated from {source}. */", f"#ifndef {name}_H", f"#define {name}_H", ""]
+    return "\n".join([*head, *lines, "", f"#endif /* {name}_H */", ""])
+
+
+def protocol_header() -> str:
+    """The numbers of the management protocol, as enumerations."""
+    numbers = {
+        "MANAGEMENT_PORT": protocol.PORT,
+        "DATAGRAM_LONGEST": protocol.DATAGRAM,
+        "PROBE_PADDING": protocol.PROBE_PADDING,
+        "CHUNK_LONGEST": protocol.CHUNK,
+    }
+    lines = [f"#define {name} {value}u" for name, value in numbers.items()]
+    for kind in (
+        protocol.Role,
+        protocol.Command,
+        protocol.Status,
+        protocol.Event,
+        protocol.Health,
+    ):
+        assert issubclass(kind, IntEnum)
+        prefix = kind.__name__.upper()
+        members = ", ".join(f"{prefix}_{member.name} = {member.value}" for member in kind)
+        lines += ["", f"enum {kind.__name__.lower()} {{ {members} }};"]
+    return _guard("PROTOCOL", "niterctl.protocol", lines)
+
+
+def layout_header(config: CardConfig) -> str:
+    """Where things stand in the tables of this card's overlay, and its sizes."""
+    overlay = config.overlay
+    record, tunnels = PortRecord(overlay), TunnelLayout(overlay)
+    crc = MAPPING_HASH.algorithm
+    assert (crc.crc_width, crc.reflect_input, crc.reflect_output) == (16, False, False)
+    partial, template, port, ipv6, checksum = (
+        field.offset for _, field in Descriptor.as_shape() if True
+    )
+    numbers = {
+        "FUNCTIONS": overlay.functions,
+        "PORTS": overlay.ports,
+        "IPV6": int(overlay.ipv6),
+        "GENEVE": int(overlay.geneve),
+        "SLOTS": overlay.slots,
+        "TUNNELS": overlay.tunnels,
+        "TEMPLATES": overlay.templates,
+        "ADDRESSES": overlay.addresses,
+        "REPLICAS": overlay.replicas,
+        "FRAME_BYTES": config.frame_bytes,
+        "LOCAL": LOCAL,
+        "UNDERLAY_VNI": UNDERLAY_VNI,
+        "SLOT_WORDS": SLOT_WORDS,
+        "KIND_MAC": KeyKind.MAC.value,
+        "KIND_IPV4": KeyKind.IPV4.value,
+        "KIND_IPV6": KeyKind.IPV6.value,
+        "HASH_POLYNOMIAL": crc.polynomial,
+        "HASH_INITIAL": crc.initial_crc,
+        "HASH_FINAL": crc.xor_output,
+        "RECORD_WORDS": record.size,
+        "RECORD_IPV4": PortRecord.IPV4,
+        "RECORD_IPV6": PortRecord.IPV6,
+        "RECORD_OPEN": PortRecord.OPEN,
+        "RECORD_VALID": PortRecord.VALID,
+        "STEER_WORDS": Steer.STRIDE,
+        "ENDPOINT_MAC": int(EndpointWords.MAC),
+        "ENDPOINT_IPV4": int(EndpointWords.IPV4),
+        "ENDPOINT_IPV6": int(EndpointWords.IPV6),
+        "TEMPLATE_WORDS": TunnelLayout.TEMPLATE,
+        "TUNNEL_BASE": tunnels.tunnels,
+        "TUNNEL_WORDS": tunnels.record,
+        "TUNNEL_DESCRIPTOR": tunnels.descriptor,
+        "DESCRIPTOR_PARTIAL": partial,
+        "DESCRIPTOR_TEMPLATE": template,
+        "DESCRIPTOR_PORT": port,
+        "DESCRIPTOR_IPV6": ipv6,
+        "DESCRIPTOR_CHECKSUM": checksum,
+        "COUNTERS": len(counter_names(overlay.functions)),
+    }
+    return _guard(
+        "CARD_LAYOUT",
+        "niter.net",
+        [f"#define LAYOUT_{key} {value}u" for key, value in numbers.items()],
+    )
+
+
+def write_headers(folder: Path, config: CardConfig) -> None:
+    """Write all headers for a card into ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = {
+        "protocol.h": protocol_header(),
+        "card_layout.h": layout_header(config),
+        "certificate_template.h": template_header(),
+        "card_registers.h": c_header(Card(config).csr.memory_map, name="card"),
+    }
+    for name, text in texts.items():
+        place = folder / name
+        if not place.exists() or place.read_text(encoding="ascii") != text:
+            place.write_text(text, encoding="ascii")

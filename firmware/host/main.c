@@ -1,0 +1,110 @@
+/*
+ * The card's firmware as a process: boot, as far as its services can see it, and then the services,
+ * on a host's loopback. Prints the ports that it listens on.
+ */
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "crypto/dice.h"
+#include "hal.h"
+#include "hal/keystore.h"
+#include "hal/measurement.h"
+#include "hal/sha.h"
+#include "services/services.h"
+
+static volatile sig_atomic_t stopped;
+
+static void stop(int signal)
+{
+    (void)signal;
+    stopped = 1;
+}
+
+static void measure(enum measurement which, const char *text, uint8_t digest[48])
+{
+    sha_begin(SHA384);
+    sha_update(text, strlen(text));
+    sha_finish(digest);
+    measurement_extend(which, digest);
+}
+
+/* What stands for the images that a boot ROM would measure: their texts, from the command line. */
+static void boot(const char *firmware, const char *signer, struct handover *handover)
+{
+    uint8_t other[48], firmware_digest[48], signer_digest[48];
+    measure(MEASURE_BITSTREAM, "host", other);
+    measure(MEASURE_ROM, "host", other);
+    measure(MEASURE_FIRMWARE, firmware, firmware_digest);
+    measure(MEASURE_SIGNER, signer, signer_digest);
+    dice_derive(firmware_digest, signer_digest, handover);
+    keystore_lock();
+}
+
+int main(int count, char **arguments)
+{
+    static const struct option names[] = {
+        {"udp", required_argument, NULL, 'u'},      {"frames", required_argument, NULL, 'f'},
+        {"flash", required_argument, NULL, 'F'},    {"registers", required_argument, NULL, 'r'},
+        {"seed", required_argument, NULL, 's'},     {"broken-random", no_argument, NULL, 'b'},
+        {"cut", required_argument, NULL, 'c'},      {"watchdog", no_argument, NULL, 'w'},
+        {"firmware", required_argument, NULL, 'i'}, {"signer", required_argument, NULL, 'k'},
+        {"secret", required_argument, NULL, 'd'},   {0},
+    };
+    struct host_options options = {0};
+    const char *firmware = "firmware", *signer = "signer";
+    for (int option; (option = getopt_long(count, arguments, "", names, NULL)) != -1;)
+        switch (option) {
+        case 'u':
+            options.udp = (uint16_t)atoi(optarg);
+            break;
+        case 'f':
+            options.frames = (uint16_t)atoi(optarg);
+            break;
+        case 'F':
+            options.flash = optarg;
+            break;
+        case 'r':
+            options.registers = optarg;
+            break;
+        case 's':
+            options.seed = strtoull(optarg, NULL, 10);
+            break;
+        case 'b':
+            options.broken_random = true;
+            break;
+        case 'c':
+            options.cut = atol(optarg);
+            break;
+        case 'w':
+            options.watchdog = true;
+            break;
+        case 'i':
+            firmware = optarg;
+            break;
+        case 'k':
+            signer = optarg;
+            break;
+        case 'd':
+            strncpy((char *)options.secret, optarg, sizeof options.secret);
+            break;
+        default:
+            return 2;
+        }
+    if (!options.flash || !options.registers) {
+        fputs("--flash and --registers name the files that stand for both\n", stderr);
+        return 2;
+    }
+    signal(SIGTERM, stop);
+    host_open(&options);
+    struct handover handover;
+    boot(firmware, signer, &handover);
+    services_open(&handover);
+    while (!stopped) {
+        services_turn();
+        host_wait();
+    }
+    return 0;
+}

@@ -1,0 +1,204 @@
+"""What can be asked of a card, in terms of addresses and names rather than of numbers."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any
+
+from niter.net.drop import counter_names
+
+from .client import Session
+from .policy import Policy
+from .protocol import Command, Event, Health
+
+__all__ = ["Card", "Route", "Tunnel", "mac_bytes", "mac_text"]
+
+_LOCAL = 1 << 15
+_BANKS = ("transmit", "receive")
+Address = IPv4Address | IPv6Address
+
+
+def mac_bytes(text: str) -> bytes:
+    """A MAC address' six bytes.
+
+    Raises
+    ------
+    ValueError
+        It is none.
+    """
+    parts = text.replace("-", ":").split(":")
+    if len(parts) != 6 or any(len(part) != 2 for part in parts):
+        raise ValueError(f"{text!r} is not a MAC address")
+    return bytes(int(part, 16) for part in parts)
+
+
+def mac_text(address: bytes) -> str:
+    """Six bytes as people write them."""
+    return address.hex(":")
+
+
+@dataclass(frozen=True)
+class Tunnel:
+    """A remote tunnel endpoint.
+
+    Parameters
+    ----------
+    remote
+        Its address.
+    next_hop
+        MAC address that leads there.
+    port
+        Wire port.
+    geneve
+        GENEVE and not VXLAN.
+    checksum
+        Fill in the outer UDP checksum.
+    """
+
+    remote: Address
+    next_hop: str
+    port: int = 0
+    geneve: bool = False
+    checksum: bool = False
+
+    def arguments(self) -> list[Any]:
+        """As the protocol has it."""
+        hop = mac_bytes(self.next_hop)
+        return [self.remote.packed, hop, self.port, self.geneve, self.checksum]
+
+
+@dataclass(frozen=True)
+class Route:
+    """Where a station of a network is. Without a tunnel it is a port of the card itself."""
+
+    vni: int
+    mac: str
+    tunnel: int | None
+    addresses: tuple[Address, ...]
+
+
+class Card:
+    """A card with which a session is open.
+
+    Parameters
+    ----------
+    session
+        All methods raise what its ``request`` raises.
+    """
+
+    def __init__(self, session: Session):
+        self._session = session
+
+    def status(self) -> dict[str, Any]:
+        """Version, name, times, sizes, health; and how the firmware keeps its time slices."""
+        names = ("version", "name", "uptime_ms", "time_ms", "functions", "ports", "health")
+        result = self._session.request(Command.STATUS)
+        status = dict(zip((*names, "longest_slice_cycles", "job_stack_bytes"), result, strict=True))
+        status["health"] = [bit.name.lower() for bit in Health if status["health"] & bit]
+        return status
+
+    def counters(self) -> dict[str, dict[str, int]]:
+        """The overlay's counters, by direction and name."""
+        names = counter_names(self.status()["functions"])
+        banks = {}
+        for bank, direction in enumerate(_BANKS):
+            values: list[int] = []
+            while len(values) < len(names):
+                values += self._session.request(Command.COUNTERS, bank, len(values))
+            banks[direction] = dict(zip(names, values, strict=True))
+        return banks
+
+    def ports(self) -> list[dict[str, Any]]:
+        """The functions that are provisioned."""
+        return [
+            {
+                "function": function,
+                "mac": mac_text(mac),
+                "vni": vni,
+                "addresses": [str(ip_address(address)) for address in addresses],
+                "rate": rate,
+            }
+            for function, mac, vni, addresses, rate in self._session.request(Command.PORT_LIST)
+        ]
+
+    def add_port(
+        self, function: int, mac: str, vni: int, addresses: tuple[Address, ...] = (), rate: int = 0
+    ) -> None:
+        """Provision a function, in the place of what it was before."""
+        packed = [address.packed for address in addresses]
+        self._session.request(Command.PORT_SET, function, mac_bytes(mac), vni, packed, rate)
+
+    def remove_port(self, function: int) -> None:
+        """Close a function."""
+        self._session.request(Command.PORT_REMOVE, function)
+
+    def _pages(self, command: Command) -> Iterator[list[Any]]:
+        first = 0
+        while first is not None:
+            page, first = self._session.request(command, first)
+            yield from page
+
+    def routes(self) -> list[Route]:
+        """Stations of all networks, each with its addresses."""
+        targets: dict[tuple[int, bytes], int] = {}
+        addresses: dict[tuple[int, bytes], list[Address]] = {}
+        for vni, key, value in self._pages(Command.ROUTE_LIST):
+            if isinstance(value, int):
+                targets[vni, key] = value
+            else:
+                addresses.setdefault((vni, value), []).append(ip_address(key))
+        return [
+            Route(
+                vni,
+                mac_text(mac),
+                None if target == _LOCAL else target,
+                tuple(sorted(addresses.get((vni, mac), ()), key=lambda a: (a.version, int(a)))),
+            )
+            for (vni, mac), target in sorted(targets.items())
+        ]
+
+    def tunnels(self) -> dict[int, Tunnel]:
+        """Tunnel endpoints by their index."""
+        return {
+            index: Tunnel(ip_address(remote), mac_text(hop), port, geneve, checksum)
+            for index, remote, hop, port, geneve, checksum in self._pages(Command.TUNNEL_LIST)
+        }
+
+    def add_route(
+        self, vni: int, mac: str, tunnel: Tunnel, addresses: tuple[Address, ...] = ()
+    ) -> None:
+        """Send frames for a station through a tunnel, and answer who has its addresses."""
+        packed = [address.packed for address in addresses]
+        self._session.request(Command.ROUTE_SET, vni, mac_bytes(mac), tunnel.arguments(), packed)
+
+    def remove_route(self, vni: int, mac: str) -> None:
+        """Forget a station."""
+        self._session.request(Command.ROUTE_REMOVE, vni, mac_bytes(mac))
+
+    def set_time(self, now_ms: int) -> None:
+        """Tell the card the time: milliseconds since 1970."""
+        self._session.request(Command.TIME_SET, now_ms)
+
+    def log(self, first: int = 0) -> list[dict[str, Any]]:
+        """The log's entries from number ``first`` on, as far as the card still has them."""
+        return [
+            {
+                "number": number,
+                "ms": ms,
+                "event": Event(event).name.lower() if event in set(Event) else str(event),
+                "argument": argument,
+            }
+            for number, ms, event, argument in self._session.request(Command.LOG, first)
+        ]
+
+    def policy(self) -> Policy:
+        """What is in the card's flash, which holds from its next reset."""
+        return Policy.decode(self._session.request(Command.POLICY_READ))
+
+    def write_policy(self, policy: Policy) -> None:
+        """Replace the policy in flash."""
+        self._session.request(Command.POLICY_WRITE, policy.encode())
+
+    def reset(self) -> None:
+        """Reset CPU, measurements and keys; all that was provisioned is gone after it."""
+        self._session.request(Command.RESET)

@@ -1,0 +1,130 @@
+"""The numbers of the management protocol.
+
+This is their only declaration: the firmware's header is generated from it (``firmware.generate``),
+and a test compares it with ``docs/management.cddl``.
+"""
+
+from enum import IntEnum
+
+__all__ = [
+    "CHUNK",
+    "DATAGRAM",
+    "PORT",
+    "PROBE_PADDING",
+    "Command",
+    "Event",
+    "Health",
+    "Role",
+    "Status",
+]
+
+#: UDP port of the card's listener.
+PORT = 7847
+#: Bytes of the longest datagram: what fits the least MTU of IPv6.
+DATAGRAM = 1232
+#: Bytes that a probe carries for nothing, so that its answer is never longer than the question.
+PROBE_PADDING = 64
+#: Bytes of an image or a document that one request carries at most.
+CHUNK = 1024
+
+
+class Role(IntEnum):
+    """What the holder of a key may do; each may do what those before it may."""
+
+    #: Reads, and asks for attestation.
+    OBSERVER = 0
+    #: Provisions ports and routes, and sets the time.
+    OPERATOR = 1
+    #: Updates the firmware, changes the policy, resets.
+    OWNER = 2
+
+
+class Command(IntEnum):
+    """What a request asks for."""
+
+    STATUS = 1
+    COUNTERS = 2
+    PORT_LIST = 3
+    PORT_SET = 4
+    PORT_REMOVE = 5
+    ROUTE_LIST = 6
+    ROUTE_SET = 7
+    ROUTE_REMOVE = 8
+    TIME_SET = 9
+    LOG = 10
+    ATTEST = 11
+    ATTEST_READ = 12
+    UPDATE_BEGIN = 13
+    UPDATE_WRITE = 14
+    UPDATE_FINISH = 15
+    UPDATE_CONFIRM = 16
+    POLICY_READ = 17
+    POLICY_WRITE = 18
+    RESET = 19
+    TUNNEL_LIST = 20
+
+
+class Status(IntEnum):
+    """How a request ended."""
+
+    OK = 0
+    #: No such command, or arguments that it does not take.
+    MALFORMED = 1
+    #: The role does not permit it.
+    FORBIDDEN = 2
+    #: A value is outside of what the card has.
+    RANGE = 3
+    #: A table has no room left.
+    FULL = 4
+    #: What is to be removed or read is not there.
+    MISSING = 5
+    #: The card is not in a state in which this can be done.
+    STATE = 6
+    #: The flash refused or failed, or holds something else than was written.
+    FLASH = 7
+    #: This card cannot do it.
+    UNSUPPORTED = 8
+
+
+class Event(IntEnum):
+    """What the log tells; each has an argument."""
+
+    #: The services began. Argument: 1 after a reset by the watchdog.
+    START = 1
+    #: A session was opened. Argument: its role.
+    SESSION = 2
+    #: An ``open`` was refused. Argument: 1 unknown key, 2 role, 3 stamp, 4 signature,
+    #: 5 another card or boot.
+    REFUSED = 3
+    #: Datagrams came faster than they are taken. Argument: how many were dropped since the last.
+    LIMITED = 4
+    #: A function was provisioned, or closed. Argument: the function.
+    PORT = 5
+    PORT_CLOSED = 6
+    #: The card's time was set. Argument: the difference in seconds, at most 2^31 - 1.
+    TIME = 7
+    #: An update began, was accepted, failed its check, was confirmed. Argument: the slot.
+    UPDATE_BEGIN = 8
+    UPDATE_READY = 9
+    UPDATE_FAILED = 10
+    UPDATE_CONFIRMED = 11
+    #: The policy in flash was replaced; it holds from the next reset.
+    POLICY = 12
+    #: A document was signed.
+    ATTEST = 13
+    #: The policy in flash is damaged or absent: nobody can open a session.
+    NO_POLICY = 14
+    #: The random source failed its test: no session can be opened.
+    RANDOM = 15
+    #: A reset was asked for.
+    RESET = 16
+
+
+class Health(IntEnum):
+    """Bits of the card's health; none is good."""
+
+    RANDOM_FAILED = 1
+    POLICY_MISSING = 2
+    WATCHDOG_RESET = 4
+    TIME_UNKNOWN = 8
+    CERTIFICATE_MISSING = 16

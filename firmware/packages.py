@@ -1,0 +1,165 @@
+"""C libraries that the firmware is built with: taken from packages, pinned by hash.
+
+Nothing of them is kept in this repository. A package's archive is fetched once, checked against
+its hash, and unpacked under ``build/packages``; what is there already is used as it is.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["BEARSSL", "MONOCYPHER", "ZCBOR", "Package", "PackageError", "fetch"]
+
+_BUILD = Path(__file__).resolve().parent.parent / "build" / "packages"
+
+
+class PackageError(Exception):
+    """A package cannot be had, or is not what it should be."""
+
+
+@dataclass(frozen=True)
+class Package:
+    """An archive of source text.
+
+    Parameters
+    ----------
+    name, version
+        As its registry calls it.
+    origin
+        "pypi" for a source distribution, "debian" for a Debian (or Ubuntu) source package.
+    archive
+        Name of the file.
+    sha256
+        Of that file.
+    """
+
+    name: str
+    version: str
+    origin: str
+    archive: str
+    sha256: str
+
+
+#: Ed25519, X25519, ChaCha20-Poly1305 (BSD-2-Clause or CC0). Its Python binding carries the C text.
+MONOCYPHER = Package(
+    "pymonocypher",
+    "4.0.3.4",
+    "pypi",
+    "pymonocypher-4.0.3.4.tar.gz",
+    "5e56e3d3eb770a53e0b9f6274146663c11a11f3d0de5cd48e3be0428d1b07a4a",
+)
+#: ECDSA over P-384, HMAC, HKDF (MIT): the only small library at hand that has P-384, needs no
+#: heap, and signs deterministically (RFC 6979).
+BEARSSL = Package(
+    "bearssl",
+    "0.6+dfsg.1",
+    "debian",
+    "bearssl_0.6+dfsg.1.orig.tar.xz",
+    "102a625bd8f6155260867a50c508df8d8c3f796985dd744df1a68e5cd1a79004",
+)
+#: CBOR without a heap, both ways, refusing what is not canonical (Apache-2.0).
+ZCBOR = Package(
+    "zcbor",
+    "0.9.1",
+    "pypi",
+    "zcbor-0.9.1.tar.gz",
+    "c04918392e2dbb14c6f038d776e2ea6b09c34ba1028b045aadd7c3a95616bc38",
+)
+
+
+def _run(arguments: list[str], folder: Path) -> str:
+    result = subprocess.run(arguments, cwd=folder, capture_output=True, text=True)
+    if result.returncode:
+        raise PackageError(f"{' '.join(arguments[:3])} failed:\n{result.stdout}{result.stderr}")
+    return result.stdout
+
+
+def _download_pypi(package: Package, folder: Path) -> None:
+    requirement = folder / "requirement.txt"
+    requirement.write_text(
+        f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n", encoding="ascii"
+    )
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "download"]
+    options = ["--no-deps", "--no-binary", ":all:", "--require-hashes", "-r", str(requirement)]
+    _run([*pip, *options], folder)
+
+
+def _download_debian(package: Package, folder: Path) -> None:
+    """With an apt state of its own, so that neither root nor the system's lists are needed."""
+    if not shutil.which("apt-get"):
+        raise PackageError(f"{package.name} comes from Debian's source packages, by apt-get")
+    suites = _run(
+        [
+            "apt-get",
+            "indextargets",
+            "--format",
+            "$(SITE) $(RELEASE) $(COMPONENT)",
+            "Identifier: Packages",
+        ],
+        folder,
+    )
+    lines = sorted(
+        {f"deb-src {line}" for line in suites.splitlines() if "deb" in line or "ubuntu" in line}
+    )
+    (folder / "sources.list").write_text("\n".join(lines) + "\n", encoding="ascii")
+    for name in ("state/lists/partial", "cache/archives/partial"):
+        (folder / name).mkdir(parents=True)
+    (folder / "status").touch()
+    apt = [
+        "apt-get",
+        "-qq",
+        "-o",
+        f"Dir::State={folder}/state",
+        "-o",
+        f"Dir::State::status={folder}/status",
+        "-o",
+        f"Dir::Cache={folder}/cache",
+        "-o",
+        f"Dir::Etc::SourceList={folder}/sources.list",
+        "-o",
+        "Dir::Etc::SourceParts=/dev/null",
+        "-o",
+        "APT::Sandbox::User=",
+    ]
+    _run([*apt, "update"], folder)
+    _run([*apt, "source", "--download-only", package.name], folder)
+
+
+def fetch(package: Package) -> Path:
+    """The folder that holds the package's source text.
+
+    Raises
+    ------
+    PackageError
+        It cannot be fetched, or its hash is another.
+    """
+    place = _BUILD / f"{package.name}-{package.version}-{package.sha256[:8]}"
+    if place.is_dir():
+        return place
+    _BUILD.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=_BUILD) as text:
+        folder = Path(text)
+        {"pypi": _download_pypi, "debian": _download_debian}[package.origin](package, folder)
+        archive = folder / package.archive
+        if not archive.is_file():
+            raise PackageError(f"{package.name}: no {package.archive} was fetched")
+        digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+        if digest != package.sha256:
+            raise PackageError(f"{package.archive} has hash {digest}, not {package.sha256}")
+        with tarfile.open(archive) as tar:
+            tar.extractall(folder / "unpacked", filter="data")
+        (top,) = (folder / "unpacked").iterdir()
+        # Two processes may have fetched the same: the first one's stays.
+        if not place.exists():
+            try:
+                os.rename(top, place)
+            except OSError:
+                if not place.is_dir():
+                    raise
+    return place

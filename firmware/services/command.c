@@ -1,0 +1,49 @@
+#include "command.h"
+
+#include <stddef.h>
+#include <string.h>
+
+struct entry {
+    uint8_t role; /* The least that it takes. */
+    command_function *run;
+};
+
+static const struct entry commands[] = {
+    [COMMAND_STATUS] = {ROLE_OBSERVER, status_read},
+    [COMMAND_COUNTERS] = {ROLE_OBSERVER, counters_read},
+    [COMMAND_PORT_LIST] = {ROLE_OBSERVER, port_list},
+    [COMMAND_PORT_SET] = {ROLE_OPERATOR, port_set},
+    [COMMAND_PORT_REMOVE] = {ROLE_OPERATOR, port_remove},
+    [COMMAND_ROUTE_LIST] = {ROLE_OBSERVER, route_list},
+    [COMMAND_ROUTE_SET] = {ROLE_OPERATOR, route_set},
+    [COMMAND_ROUTE_REMOVE] = {ROLE_OPERATOR, route_remove},
+    [COMMAND_TIME_SET] = {ROLE_OPERATOR, time_set},
+    [COMMAND_LOG] = {ROLE_OBSERVER, log_list},
+    [COMMAND_POLICY_READ] = {ROLE_OBSERVER, policy_read},
+    [COMMAND_POLICY_WRITE] = {ROLE_OWNER, policy_write},
+    [COMMAND_RESET] = {ROLE_OWNER, reset},
+    [COMMAND_TUNNEL_LIST] = {ROLE_OBSERVER, tunnel_list},
+};
+
+enum status command_run(uint32_t number, uint32_t role, zcbor_state_t *in, zcbor_state_t *out)
+{
+    if (number >= sizeof commands / sizeof *commands || !commands[number].run)
+        return STATUS_MALFORMED;
+    if (role < commands[number].role)
+        return STATUS_FORBIDDEN;
+    return commands[number].run(in, out);
+}
+
+bool command_end(zcbor_state_t *in)
+{
+    return zcbor_list_end_decode(in) && zcbor_list_end_decode(in) && zcbor_payload_at_end(in);
+}
+
+bool command_bytes(zcbor_state_t *in, void *to, size_t length)
+{
+    struct zcbor_string string;
+    if (!zcbor_bstr_decode(in, &string) || string.len != length)
+        return false;
+    memcpy(to, string.value, length);
+    return true;
+}

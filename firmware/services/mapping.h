@@ -1,0 +1,45 @@
+/*
+ * The overlay's mapping table: a cuckoo hash table of two buckets of two slots for each key
+ * (niter.net.lookup). The gateware's copy is written so that an entry is always found whole or not
+ * at all, and one that moves is found throughout.
+ */
+#ifndef SERVICES_MAPPING_H
+#define SERVICES_MAPPING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "card_layout.h"
+
+enum { MAPPING_KEY = 8, MAPPING_VALUE = 3 };
+
+/* An entry: words as the table has them, keys from the least significant word, values from the most. */
+struct mapping {
+    uint8_t kind;
+    uint32_t vni;
+    uint16_t key[MAPPING_KEY];
+    uint16_t value[MAPPING_VALUE];
+};
+
+unsigned mapping_key_words(unsigned kind);
+unsigned mapping_value_words(unsigned kind);
+
+/* Empty both copies. */
+void mapping_clear(void);
+
+/* Add an entry or change its value. False, with nothing lost, when no room can be made. */
+bool mapping_put(const struct mapping *entry);
+
+/* Fill in the value of the entry with this kind, network and key. False when there is none. */
+bool mapping_find(struct mapping *entry);
+
+/* Remove the entry with this kind, network and key, if there is one. */
+void mapping_remove(const struct mapping *entry);
+
+/* The entry that begins in a slot. False when none does. */
+bool mapping_at(unsigned slot, struct mapping *entry);
+
+/* Slots that are taken. */
+unsigned mapping_used(void);
+
+#endif

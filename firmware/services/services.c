@@ -1,0 +1,78 @@
+#include "services.h"
+
+#include <monocypher.h>
+#include <string.h>
+
+#include "command.h"
+#include "crypto/job.h"
+#include "hal/packet.h"
+#include "hal/timer.h"
+#include "hal/watchdog.h"
+#include "health.h"
+#include "log.h"
+#include "network.h"
+#include "policy.h"
+#include "session.h"
+#include "tables.h"
+
+enum { WATCHDOG_SECONDS = 4 };
+
+/* The datagram that the job answers, and the answer until the packet port takes it. */
+static uint8_t question[DATAGRAM_LONGEST];
+static size_t question_length, answer_length;
+static const uint8_t *answer;
+static struct peer peer;
+
+static void answer_question(void)
+{
+    answer_length = session_answer(question, question_length, &answer);
+}
+
+void services_open(struct handover *handover)
+{
+    watchdog_feed(WATCHDOG_SECONDS * timer_hz());
+    log_event(EVENT_START, watchdog_was_reset());
+    if (watchdog_was_reset())
+        health_set(HEALTH_WATCHDOG_RESET);
+    if (!policy_open()) {
+        health_set(HEALTH_POLICY_MISSING);
+        log_event(EVENT_NO_POLICY, 0);
+    }
+    if (!session_open(handover)) {
+        health_set(HEALTH_RANDOM_FAILED);
+        log_event(EVENT_RANDOM, 0);
+    }
+    network_open(&policy()->addresses);
+    tables_open(&policy()->addresses);
+    crypto_wipe(handover, sizeof *handover);
+}
+
+static void listen(void)
+{
+    static uint8_t frame[PACKET_LONGEST];
+    struct datagram datagram;
+    unsigned wire;
+    size_t length = packet_receive(frame, &wire);
+    if (!length || !network_take(frame, length, wire, &datagram))
+        return;
+    /* One at a time: what comes while one is being answered is lost, and its sender asks again. */
+    if (job_busy() || answer_length)
+        return;
+    memcpy(question, datagram.data, datagram.length);
+    question_length = datagram.length;
+    peer = datagram.peer;
+    job_start(answer_question);
+}
+
+void services_turn(void)
+{
+    watchdog_feed(WATCHDOG_SECONDS * timer_hz());
+    listen();
+    job_run(timer_hz() / 1000);
+    if (job_busy())
+        return;
+    if (answer_length && network_reply(&peer, answer, answer_length))
+        answer_length = 0;
+    if (!answer_length && command_reset_wanted())
+        watchdog_reset();
+}

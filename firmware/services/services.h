@@ -1,0 +1,19 @@
+/*
+ * All services, as a cooperative loop: call services_open() once and services_turn() for ever.
+ *
+ * A turn feeds the watchdog, looks at one frame, and gives the job, which answers management
+ * datagrams, a slice of a millisecond. It never waits.
+ */
+#ifndef SERVICES_SERVICES_H
+#define SERVICES_SERVICES_H
+
+#include "crypto/handover.h"
+
+#define FIRMWARE_VERSION "0.1.0"
+
+/* Wipes the handover. */
+void services_open(struct handover *handover);
+
+void services_turn(void);
+
+#endif

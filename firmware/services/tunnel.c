@@ -1,0 +1,151 @@
+#include "tunnel.h"
+
+#include <string.h>
+
+#include "bytes.h"
+#include "card_layout.h"
+#include "card_registers.h"
+#include "hal/registers.h"
+
+/* Where things stand in an outer header behind its two bytes of nothing (niter.net.encapsulate). */
+enum {
+    IP = 2 + 14,
+    UDP4 = IP + 20,
+    UDP6 = IP + 40,
+    WORDS4 = (UDP4 + 16) / 4,
+    WORDS6 = (UDP6 + 16) / 4,
+    PORT_VXLAN = 4789,
+    PORT_GENEVE = 6081,
+    KINDS = 4, /* IPv4 or IPv6, VXLAN or GENEVE. */
+};
+
+static struct addresses own;
+static struct tunnel tunnels[LAYOUT_TUNNELS];
+/* The template of each kind, plus 1; 0 when it has none yet. */
+static uint8_t templates[KINDS];
+static uint8_t template_count;
+
+static const uint8_t own_words4[] = {0, 1, 8}, own_words6[] = {0, 1, 10, 11, 12, 13};
+
+static void write_word(uint32_t index, uint32_t value)
+{
+    register_write(CARD_OVERLAY_TRANSMIT_ENCAPSULATE_WORDS + 4 * index, value);
+}
+
+void tunnel_open(const struct addresses *addresses)
+{
+    own = *addresses;
+    memset(tunnels, 0, sizeof tunnels);
+    memset(templates, 0, sizeof templates);
+    template_count = 0;
+}
+
+static void header_of(const struct tunnel *tunnel, uint8_t header[UDP6 + 16])
+{
+    bool six = tunnel->version == 6;
+    memset(header, 0, UDP6 + 16);
+    memcpy(header + 2, tunnel->next_hop, 6);
+    memcpy(header + 8, own.mac, 6);
+    put16(header + 14, six ? 0x86dd : 0x0800);
+    uint8_t *ip = header + IP;
+    if (six) {
+        ip[0] = 0x60;
+        ip[6] = 17;
+        ip[7] = 64;
+        memcpy(ip + 8, own.ipv6, 16);
+        memcpy(ip + 24, tunnel->remote, 16);
+    } else {
+        ip[0] = 0x45;
+        ip[6] = 0x40;
+        ip[8] = 64;
+        ip[9] = 17;
+        memcpy(ip + 12, own.ipv4, 4);
+        memcpy(ip + 16, tunnel->remote, 4);
+    }
+    uint8_t *udp = header + (six ? UDP6 : UDP4);
+    put16(udp + 2, tunnel->geneve ? PORT_GENEVE : PORT_VXLAN);
+    /* GENEVE's payload is Ethernet; VXLAN's flag says that there is a network identifier. */
+    put32(udp + 8, tunnel->geneve ? 0x6558 : 0x08000000);
+}
+
+static bool own_word(unsigned word, bool six)
+{
+    const uint8_t *words = six ? own_words6 : own_words4;
+    for (unsigned n = 0; n < (six ? sizeof own_words6 : sizeof own_words4); n++)
+        if (words[n] == word)
+            return true;
+    return false;
+}
+
+static unsigned kind_of(const struct tunnel *tunnel)
+{
+    return (tunnel->version == 6) + 2u * tunnel->geneve;
+}
+
+bool tunnel_possible(const struct tunnel *tunnel)
+{
+    static const uint8_t nothing[16];
+    bool six = tunnel->version == 6;
+    return (LAYOUT_IPV6 || !six) && (LAYOUT_GENEVE || !tunnel->geneve) && tunnel->port < LAYOUT_PORTS
+        && !(tunnel->next_hop[0] & 1)
+        && memcmp(six ? own.ipv6 : own.ipv4, nothing, six ? 16 : 4)
+        && memcmp(tunnel->remote, nothing, six ? 16 : 4);
+}
+
+static bool take_template(const struct tunnel *tunnel, const uint8_t *header)
+{
+    bool six = tunnel->version == 6;
+    uint8_t *template = &templates[kind_of(tunnel)];
+    if (*template)
+        return true;
+    if (template_count == LAYOUT_TEMPLATES)
+        return false;
+    for (unsigned word = 0; word < (six ? WORDS6 : WORDS4); word++)
+        write_word(
+            template_count * LAYOUT_TEMPLATE_WORDS + word,
+            own_word(word, six) ? 0 : get32(header + 4 * word)
+        );
+    *template = ++template_count;
+    return true;
+}
+
+int tunnel_take(const struct tunnel *tunnel)
+{
+    int index = -1;
+    for (unsigned n = LAYOUT_TUNNELS; n--;) {
+        if (!tunnels[n].version)
+            index = (int)n;
+        else if (!memcmp(&tunnels[n], tunnel, sizeof *tunnel))
+            return (int)n;
+    }
+    uint8_t header[UDP6 + 16];
+    header_of(tunnel, header);
+    if (index < 0 || !take_template(tunnel, header))
+        return -1;
+    bool six = tunnel->version == 6;
+    uint32_t base = LAYOUT_TUNNEL_BASE + (uint32_t)index * LAYOUT_TUNNEL_WORDS, partial = 0;
+    for (unsigned word = 0; word < (six ? WORDS6 : WORDS4); word++)
+        if (own_word(word, six))
+            write_word(base + ((word & 7) | word >> 3 << 1), get32(header + 4 * word));
+    for (unsigned at = IP; !six && at < UDP4; at += 2)
+        partial += get16(header + at);
+    write_word(
+        base + LAYOUT_TUNNEL_DESCRIPTOR,
+        partial % 0xffff << LAYOUT_DESCRIPTOR_PARTIAL
+            | (uint32_t)(templates[kind_of(tunnel)] - 1) << LAYOUT_DESCRIPTOR_TEMPLATE
+            | (uint32_t)tunnel->port << LAYOUT_DESCRIPTOR_PORT | (uint32_t)six << LAYOUT_DESCRIPTOR_IPV6
+            | (uint32_t)tunnel->checksum << LAYOUT_DESCRIPTOR_CHECKSUM
+    );
+    tunnels[index] = *tunnel;
+    return index;
+}
+
+void tunnel_drop(unsigned index)
+{
+    memset(&tunnels[index], 0, sizeof tunnels[index]);
+}
+
+const struct tunnel *tunnel_at(unsigned index)
+{
+    return index < LAYOUT_TUNNELS && tunnels[index].version ? &tunnels[index] : NULL;
+}
