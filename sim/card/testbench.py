@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, Timer
@@ -14,12 +13,11 @@ from scapy.layers.l2 import Ether
 from scapy.layers.vxlan import VXLAN
 
 from niter.card import Card, CardConfig
-from niter.interface import MAX_PACKET_BYTES
 from niter.net import OverlayConfig
 from sim.harness import Bench, Capture, rng
 from sim.models.control import ControlBus
 from sim.models.memory import HostMemory
-from sim.models.overlay import OverlayTables, Tunnel, mac
+from sim.models.opening import Endpoint, Peer, Tenant, open_card
 from sim.models.root import Root
 from sim.models.virtio.net import NetDriver
 from sim.models.virtio.rootbus import RootBus, attach_memory
@@ -28,11 +26,6 @@ __all__ = ["CORE_NS", "Peer", "Tenant", "Testbench", "Wire", "jumbo_card"]
 
 CORE_NS = 16
 _GMII_NS = 8
-#: Word of a device's configuration structure that holds the end of its MAC address and status.
-_MAC_LOW, _MAC_HIGH = 0, 1
-_LINK_UP = 1 << 16
-#: The longest outer header: Ethernet, IPv6, UDP, VXLAN.
-_TUNNEL_BYTES = 14 + 40 + 8 + 8
 
 
 def jumbo_card() -> Card:
@@ -42,25 +35,6 @@ def jumbo_card() -> Card:
     """
     overlay = OverlayConfig(functions=2, ports=2, ipv6=True, geneve=True, replay_beats=2048)
     return Card(CardConfig(overlay=overlay, frame_bytes=9600))
-
-
-@dataclass(frozen=True)
-class Tenant:
-    """What a function of the card is to its overlay."""
-
-    address: str
-    vni: int
-    addresses: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Peer:
-    """A tunnel endpoint somewhere on the underlay, and the stations behind it."""
-
-    vtep: str
-    next_hop: str
-    port: int = 0
-    stations: tuple[str, ...] = ()
 
 
 class Wire:
@@ -195,48 +169,13 @@ class Testbench:
 
     async def open(self) -> None:
         """What the card's processor does: tables, MACs, configuration structures, release."""
-        tables = OverlayTables(
-            self.config.overlay,
-            mac=self.VTEP_MAC,
-            ipv4=self.VTEP,
-            ipv6=self.VTEP6,
-            prefix="overlay.",
+        await open_card(
+            self.control,
+            self.config,
+            endpoint=Endpoint(self.VTEP_MAC, self.VTEP, self.VTEP6),
+            tenants=self.tenants,
+            peers=self.peers,
         )
-        tunnels = [
-            tables.tunnel(Tunnel(peer.vtep, peer.next_hop, port=peer.port)) for peer in self.peers
-        ]
-        for number, tenant in enumerate(self.tenants):
-            tables.port(number, tenant.address, tenant.vni, tenant.addresses)
-            tables.forward(tenant.vni, tenant.address, None)
-            neighbours = [n for n, t in enumerate(self.tenants) if t.vni == tenant.vni]
-            tables.replicas(number, tunnels + ([None] if len(neighbours) > 1 else []))
-            await self._configure(number, tenant)
-        for vni in {tenant.vni for tenant in self.tenants}:
-            for tunnel, peer in zip(tunnels, self.peers, strict=True):
-                for station in peer.stations:
-                    tables.forward(vni, station, tunnel)
-        await tables.apply(self.control)
-        await self.control.write(
-            "overlay.transmit.size.limit", frame=self.config.frame_bytes - _TUNNEL_BYTES
-        )
-        for number in range(self.config.ports):
-            await self.control.write(
-                f"mac_{number}.registers.control",
-                receive=1,
-                transmit=1,
-                honour_pause=1,
-                longest=min(self.config.frame_bytes, MAX_PACKET_BYTES),
-            )
-        await self.control.write("card.release", functions=(1 << len(self.tenants)) - 1)
-
-    async def _configure(self, number: int, tenant: Tenant) -> None:
-        """Write a function's MAC address and link state."""
-        address = mac(tenant.address).to_bytes(6, "big")
-        low = int.from_bytes(address[:4], "little")
-        high = int.from_bytes(address[4:], "little") | _LINK_UP
-        for word, value in ((_MAC_LOW, low), (_MAC_HIGH, high)):
-            await self.control.write("net.config.select", word=word, function=number)
-            await self.control.write("net.config.value", value=value)
 
     def tunnelled(self, frame: bytes, vni: int, peer: Peer, sport: int = 50000) -> bytes:
         """A tenant's frame as the peer sends it to the card."""

@@ -18,14 +18,22 @@ from amaranth.back import rtlil
 from amaranth.lib import wiring
 from cocotb_tools.runner import Verilator
 
-__all__ = ["TIMESCALE", "TOP", "NiterVerilator", "build", "to_verilog", "tool_environment"]
+__all__ = [
+    "TIMESCALE",
+    "TOP",
+    "VERILATOR_FLAGS",
+    "NiterVerilator",
+    "build",
+    "to_verilog",
+    "tool_environment",
+]
 
 #: Name of the top-level module of every model.
 TOP = "top"
 
 #: Unit and precision of every model.
 TIMESCALE = ("1ns", "1ps")
-_FLAGS = (
+VERILATOR_FLAGS = (
     "-O3",
     "--x-assign",
     "fast",
@@ -182,7 +190,7 @@ def build(text: str, models: Path, *, public: bool = False, waves: bool = False)
     """
     import verilator
 
-    flags = [*_FLAGS, *(["--trace-fst"] if waves else [])]
+    flags = [*VERILATOR_FLAGS, *(["--trace-fst"] if waves else [])]
     tool = str(Path(verilator.__file__).resolve())
     ports = _visible_ports(text)
     key = _key(text, ports, *flags, *_MAKE_FLAGS, str(public), tool)

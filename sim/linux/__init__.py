@@ -1,0 +1,1 @@
+"""Stock Linux in QEMU against the running card."""

@@ -1,0 +1,153 @@
+"""The guest's initial file system: Debian's kernel modules and programs, and one script.
+
+The archive is cpio's "newc" format (Linux, Documentation/driver-api/early-userspace).
+"""
+
+import lzma
+import shutil
+import stat
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from .packages import Root
+
+__all__ = ["PACKAGES", "kernel", "make_image"]
+
+#: What the guest is made of.
+PACKAGES = (
+    "linux-image-cloud-amd64",
+    "busybox-static",
+    "iproute2",
+    "ethtool",
+    "iperf3",
+    "pciutils",
+    "iputils-ping",
+)
+_PROGRAMS = (
+    "usr/bin/busybox",
+    "usr/bin/iperf3",
+    "usr/bin/lspci",
+    "usr/bin/ping",
+    "usr/bin/setpci",
+    "usr/sbin/ethtool",
+    "usr/sbin/ip",
+)
+_OTHERS = ("usr/share/misc/pci.ids",)
+#: In the order in which they are inserted.
+_MODULES = (
+    "virtio/virtio",
+    "virtio/virtio_ring",
+    "virtio/virtio_pci_modern_dev",
+    "virtio/virtio_pci_legacy_dev",
+    "virtio/virtio_pci",
+    "core/failover",
+    "net/net_failover",
+    "net/virtio_net",
+    "ipv4/udp_tunnel",
+    "ipv6/ip6_udp_tunnel",
+    "vxlan/vxlan",
+)
+#: Commands come line by line on the second serial port; each answer ends with its status.
+_INIT = """#!/bin/busybox sh
+/bin/busybox mkdir -p /proc /sys /dev /tmp /run /bin
+/bin/busybox --install -s /bin
+export PATH=/usr/sbin:/usr/bin:/bin HOME=/
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+for module in /modules/*; do insmod $module; done
+ip link set lo up
+stty -F /dev/ttyS1 raw -echo
+exec </dev/ttyS1 >/dev/ttyS1 2>&1
+echo "@ready 0"
+while read -r line; do
+    eval "$line"
+    echo "@done $?"
+done
+poweroff -f
+"""
+
+
+def kernel(root: Root) -> Path:
+    """The kernel among the packages."""
+    [found] = (root.path / "boot").glob("vmlinuz-*")
+    return found
+
+
+def make_image(root: Root, to: Path) -> Path:
+    """Write the archive."""
+    entries: dict[str, tuple[int, bytes]] = {}
+    for name in (*_PROGRAMS, *_OTHERS):
+        _add(entries, name, root.path / name)
+    _add(entries, "bin/busybox", root.path / "usr/bin/busybox")
+    for library in sorted(_libraries(root, [root.path / name for name in _PROGRAMS])):
+        _add(entries, str(library.relative_to(root.path)), library)
+    loader = next(root.path.glob("usr/lib*/ld-linux-x86-64.so.2"))
+    _add(entries, "lib64/ld-linux-x86-64.so.2", loader)
+    for number, module in enumerate(_find_modules(root)):
+        text = lzma.decompress(module.read_bytes())
+        entries[f"modules/{number:02}-{module.name.removesuffix('.xz')}"] = (0o644, text)
+    entries["init"] = (0o755, _INIT.encode())
+    to.write_bytes(_archive(entries))
+    return to
+
+
+def _find_modules(root: Root) -> Iterator[Path]:
+    for name in _MODULES:
+        found = sorted(root.path.glob(f"usr/lib/modules/*/kernel/**/{name}.ko.xz"))
+        # What is not there is part of the kernel.
+        yield from found[:1]
+
+
+def _libraries(root: Root, programs: Sequence[Path]) -> set[Path]:
+    """What the programs load, found in the root by the loader that comes with it."""
+    found: set[Path] = set()
+    for program in programs:
+        command = root.command(str(program.relative_to(root.path)))
+        listed = subprocess.run(
+            [command[0], "--list", *command[1:]], capture_output=True, text=True
+        )
+        for word in listed.stdout.split():
+            if word.startswith(str(root.path)) and Path(word).is_file():
+                found.add(Path(word))
+    return {path for path in found if not path.name.startswith("ld-linux")}
+
+
+def _add(entries: dict[str, tuple[int, bytes]], name: str, path: Path) -> None:
+    real = path.resolve()
+    mode = 0o755 if real.stat().st_mode & stat.S_IXUSR or ".so" in name else 0o644
+    entries[name] = (mode, real.read_bytes())
+
+
+def _archive(entries: dict[str, tuple[int, bytes]]) -> bytes:
+    folders = {str(p) for name in entries for p in Path(name).parents if str(p) != "."}
+    out = bytearray()
+    number = 0
+    for name in sorted(folders):
+        number += 1
+        out += _record(number, name, stat.S_IFDIR | 0o755, b"")
+    for name, (mode, content) in sorted(entries.items()):
+        number += 1
+        out += _record(number, name, stat.S_IFREG | mode, content)
+    return bytes(out + _record(0, "TRAILER!!!", 0, b""))
+
+
+def _record(number: int, name: str, mode: int, content: bytes) -> bytes:
+    encoded = name.encode() + b"\0"
+    numbers = (number, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(encoded), 0)
+    head = b"070701" + b"".join(b"%08x" % value for value in numbers) + encoded
+    return _pad(head) + _pad(content)
+
+
+def _pad(part: bytes) -> bytes:
+    return part + bytes(-len(part) % 4)
+
+
+def find_qemu() -> str | None:
+    """A QEMU of the system's own that knows vfio-user, if there is one."""
+    path = shutil.which("qemu-system-x86_64")
+    if path is None:
+        return None
+    known = subprocess.run([path, "-device", "help"], capture_output=True, text=True)
+    return path if "vfio-user-pci" in known.stdout else None

@@ -1,0 +1,139 @@
+"""niter-sim: starts a card as a process, shows what it does, and asks it about its registers."""
+
+import sys
+import time
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from sim.live.card import CardError, ControlSocket, RunningCard
+from sim.live.config import ConfigError, LiveConfig, load
+from sim.live.model import BuildError, build_card
+
+_MODELS = Path("build/live/models")
+_console = Console()
+_config = click.argument("config", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+_folder = click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    default=Path("build/live/card"),
+    show_default=True,
+    help="For sockets, captures and the log.",
+)
+
+
+@click.group()
+def main() -> None:
+    """The verilated card as a process, with a host on one side and wires on the other."""
+
+
+@main.command()
+@_config
+@_folder
+@click.option("--seed", type=int, help="In place of the configuration's.")
+@click.option(
+    "--wave",
+    nargs=2,
+    type=int,
+    metavar="FIRST COUNT",
+    help="Write waves of these core cycles to card.fst; builds another model.",
+)
+@click.option("--seconds", type=float, help="Stop after this time; until interrupted otherwise.")
+def run(
+    config: Path,
+    folder: Path,
+    seed: int | None,
+    wave: tuple[int, int] | None,
+    seconds: float | None,
+) -> None:
+    """Build the card of a configuration file, start and open it, and show its counters."""
+    live = _load(config)
+    arguments = ["--seed", str(seed)] if seed is not None else []
+    if wave:
+        arguments += ["--wave", f"{folder / 'card.fst'},{wave[0]},{wave[1]}"]
+    try:
+        with _console.status("Building the card; minutes the first time"):
+            program = build_card(live.card, _MODELS, waves=bool(wave))
+        with RunningCard(program, live, folder, arguments=arguments) as card:
+            for number, path in enumerate(card.sockets):
+                _console.print(f"function {number}: vfio-user socket {path}", highlight=False)
+            _console.print(f"control socket {folder / 'control.sock'}", highlight=False)
+            _watch(card, seconds)
+    except (BuildError, CardError) as error:
+        raise click.ClickException(str(error)) from None
+
+
+@main.command()
+@_config
+@_folder
+def counters(config: Path, folder: Path) -> None:
+    """Print every counter of a running card that is not zero."""
+    import asyncio
+
+    live = _load(config)
+    try:
+        control = ControlSocket(folder / "control.sock", live.card)
+    except OSError as error:
+        raise click.ClickException(f"No card runs in {folder}: {error}") from None
+    for path in control.banks():
+        for name, value in asyncio.run(control.counters(path)).items():
+            if value:
+                print(f"{path}.{name} {value}")
+    control.close()
+
+
+@main.command()
+@_config
+@click.option("--waves", is_flag=True, help="Able to write waves.")
+def build(config: Path, waves: bool) -> None:
+    """Build the card of a configuration file, and print the program's path."""
+    try:
+        print(build_card(_load(config).card, _MODELS, waves=waves))
+    except BuildError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _load(path: Path) -> LiveConfig:
+    try:
+        return load(path)
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _watch(card: RunningCard, seconds: float | None) -> None:
+    """Show counters until the card or the user stops."""
+    end = time.monotonic() + seconds if seconds else None
+    before = card.control.status()
+    with Live(console=_console, auto_refresh=False) as live:
+        try:
+            while card.process.poll() is None and (end is None or time.monotonic() < end):
+                time.sleep(1)
+                now = card.control.status()
+                live.update(_table(before, now), refresh=True)
+                before = now
+        except KeyboardInterrupt:
+            _console.print("Stopping")
+    if card.process.poll():
+        raise click.ClickException(f"The card has ended:\n{card.log.read_text()}")
+
+
+def _table(before: dict, now: dict) -> Table:
+    """What happened since the last look."""
+    table = Table("", "", box=None, show_header=False)
+    cycles, spent = (now[name] - before[name] for name in ("cycles", "seconds"))
+    speed = f"{cycles / spent / 1000:,.0f}k cycles/s while busy" if cycles else "at rest"
+    table.add_row("clock", f"{now['cycles']:,} cycles, {speed}")
+    names = ("reads", "writes", "refused", "violations", "timeouts")
+    table.add_row("PCIe", ", ".join(f"{now[name]:,} {name}" for name in names))
+    for kind in ("functions", "ports"):
+        for number, values in enumerate(now[kind]):
+            text = ", ".join(f"{value} {name}" for name, value in values.items())
+            table.add_row(f"{kind[:-1]} {number}", text)
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())

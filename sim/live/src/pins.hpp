@@ -1,0 +1,30 @@
+// The verilated card's pins by what they are. ``bind`` is generated with the model.
+#pragma once
+
+#include <verilated.h>
+
+#include <vector>
+
+class Card;
+
+namespace niter {
+
+struct GmiiPins {
+    CData *tx_clk, *tx_rst, *tx_data, *tx_enable, *tx_error;
+    CData *rx_clk, *rx_rst, *rx_data, *rx_valid, *rx_error;
+};
+
+struct Pins {
+    CData *clk, *rst;
+    CData *up, *rx_valid, *rx_ready, *tx_valid, *tx_ready, *infinite;
+    WData *rx_payload, *tx_payload;
+    QData *limit, *allocated;
+    SData* csr_addr;
+    CData *csr_read, *csr_write;
+    IData *csr_read_data, *csr_write_data;
+    std::vector<GmiiPins> ports;
+};
+
+Pins bind(Card& card);
+
+}  // namespace niter

@@ -1,0 +1,49 @@
+// The card as a process: clocks run while there is work, and everything waits while there is none.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "control.hpp"
+#include "function.hpp"
+#include "machine.hpp"
+#include "options.hpp"
+#include "root.hpp"
+#include "vfio_user.hpp"
+
+namespace niter {
+
+class Process {
+public:
+    explicit Process(const Options& options);
+    void run();
+
+    // Set by a signal.
+    static std::atomic<bool> stop;
+
+private:
+    bool idle() const;
+    void tick();
+    void poll_all(int timeout_ms);
+    std::string answer(const std::string& line);
+    std::string help() const;
+    std::string listen();
+    std::string status() const;
+
+    Options options_;
+    Random random_;
+    Machine machine_;
+    Link link_;
+    Root root_;
+    std::vector<std::unique_ptr<Port>> ports_;
+    std::vector<std::unique_ptr<Function>> functions_;
+    std::vector<std::unique_ptr<Server>> servers_;
+    Control control_;
+    uint64_t active_ = 0;      // cycle in which something was last under way
+    double busy_seconds_ = 0;  // spent clocking
+};
+
+}  // namespace niter
