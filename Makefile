@@ -1,7 +1,7 @@
 # Every target sets itself up; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup sim test lint format formal bench report bitstream costs flash wave list soak lock \
-	captures clean
+.PHONY: help setup sim linux test lint format formal bench report bitstream costs flash wave list soak \
+	lock captures clean
 
 MINUTES ?= 10
 SEED ?= 1
@@ -29,6 +29,11 @@ setup: ## Make the virtual environment that the other targets use; they do so th
 
 sim: setup ## Run the card in Verilator against its partners; leaves build/sim/{results.xml,card.pcapng}.
 	@$(HARNESS) run card --tier fast --tier slow
+
+linux: ## Boot stock Linux on the running card; as root against Linux' own vxlan. SEED=
+	@.ci/setup live
+	@python -m pytest -q -m slow tests/live
+	@python -m sim.linux
 
 test: setup ## Run every fast test: units, proofs, short benches. SEED=
 	@python -m pytest -n 2 --dist worksteal

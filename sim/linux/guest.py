@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Guest", "GuestError", "Machine", "Result"]
+__all__ = ["Command", "Guest", "GuestError", "Machine", "Result"]
 
 
 class GuestError(Exception):
@@ -39,6 +39,14 @@ class Result:
 
     status: int
     output: str
+
+
+@dataclass(frozen=True)
+class Command:
+    """A line that was begun."""
+
+    number: int
+    line: str
 
 
 class Guest:
@@ -103,11 +111,12 @@ class Guest:
             )
         self._shell: socket.socket | None = None
         self._received = ""
+        self._number = 0
 
     def wait(self, timeout: float = 300) -> None:
         """Wait until the guest has booted."""
         self._shell, _ = self._listener.accept()
-        self._answer("ready", timeout)
+        self._answer(0, timeout)
 
     def run(self, command: str, timeout: float = 120, check: bool = True) -> Result:
         """Run a line of shell in the guest.
@@ -117,42 +126,47 @@ class Guest:
         GuestError
             When it fails though it must not, or has not ended in time.
         """
-        self.begin(command)
-        return self.finish(command, timeout, check)
+        return self.finish(self.begin(command), timeout, check)
 
-    def begin(self, command: str) -> None:
+    def begin(self, command: str) -> Command:
         """Start a line of shell; ``finish`` waits for it."""
         assert self._shell is not None and "\n" not in command
-        self._shell.sendall(command.encode() + b"\n")
+        self._number += 1
+        self._shell.sendall(f"{self._number} {command}\n".encode())
+        return Command(self._number, command)
 
-    def finish(self, command: str, timeout: float = 120, check: bool = True) -> Result:
-        """Wait for what was begun."""
-        result = self._answer("done", timeout)
+    def finish(self, command: Command, timeout: float = 120, check: bool = True) -> Result:
+        """Wait for what was begun; answers to what was begun before are forgotten."""
+        result = self._answer(command.number, timeout)
         if check and result.status:
-            raise GuestError(f"{self.name}: {command}: status {result.status}\n{result.output}")
+            raise GuestError(
+                f"{self.name}: {command.line}: status {result.status}\n{result.output}"
+            )
         return result
 
-    def _answer(self, word: str, timeout: float) -> Result:
+    def _answer(self, number: int, timeout: float) -> Result:
         assert self._shell is not None
         end = time.monotonic() + timeout
-        pattern = re.compile(rf"^@{word} (\d+)\r?$\n?", re.MULTILINE)
-        while not (found := pattern.search(self._received)):
+        pattern = re.compile(r"^@done (\d+) (\d+)$\n?", re.MULTILINE)
+        while True:
+            while found := pattern.search(self._received):
+                output = self._received[: found.start()]
+                self._received = self._received[found.end() :]
+                if int(found[1]) == number:
+                    return Result(int(found[2]), output)
             left = end - time.monotonic()
-            if self.process.poll() is not None:
-                raise GuestError(f"{self.name}: QEMU has ended:\n{self.qemu_log.read_text()}")
             if left <= 0:
                 raise GuestError(f"{self.name}: no end after {timeout:g} s:\n{self._received}")
             self._shell.settimeout(min(left, 1))
             try:
                 got = self._shell.recv(65536)
             except TimeoutError:
-                continue
+                got = b""
+                if self.process.poll() is None:
+                    continue
             if not got:
                 raise GuestError(f"{self.name}: QEMU has ended:\n{self.qemu_log.read_text()}")
             self._received += got.decode(errors="replace").replace("\r", "")
-        output = self._received[: found.start()]
-        self._received = self._received[found.end() :]
-        return Result(int(found[1]), output)
 
     def stop(self) -> None:
         """End QEMU."""

@@ -4,7 +4,6 @@ The archive is cpio's "newc" format (Linux, Documentation/driver-api/early-users
 """
 
 import lzma
-import shutil
 import stat
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -33,6 +32,7 @@ _PROGRAMS = (
     "usr/sbin/ethtool",
     "usr/sbin/ip",
 )
+_LIBRARIES = "usr/lib/x86_64-linux-gnu"
 _OTHERS = ("usr/share/misc/pci.ids",)
 #: In the order in which they are inserted.
 _MODULES = (
@@ -48,7 +48,8 @@ _MODULES = (
     "ipv6/ip6_udp_tunnel",
     "vxlan/vxlan",
 )
-#: Commands come line by line on the second serial port; each answer ends with its status.
+#: Commands come line by line on the second serial port, each with a number; an answer ends with
+#: the number and the command's status.
 _INIT = """#!/bin/busybox sh
 /bin/busybox mkdir -p /proc /sys /dev /tmp /run /bin
 /bin/busybox --install -s /bin
@@ -58,12 +59,15 @@ mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 for module in /modules/*; do insmod $module; done
 ip link set lo up
+# The shell would take its own for these.
+ip() { /usr/sbin/ip "$@"; }
+ping() { /usr/bin/ping "$@"; }
 stty -F /dev/ttyS1 raw -echo
 exec </dev/ttyS1 >/dev/ttyS1 2>&1
-echo "@ready 0"
-while read -r line; do
+echo "@done 0 0"
+while read -r number line; do
     eval "$line"
-    echo "@done $?"
+    echo "@done $number $?"
 done
 poweroff -f
 """
@@ -81,6 +85,8 @@ def make_image(root: Root, to: Path) -> Path:
     for name in (*_PROGRAMS, *_OTHERS):
         _add(entries, name, root.path / name)
     _add(entries, "bin/busybox", root.path / "usr/bin/busybox")
+    # Loaded by name when a thread is cancelled.
+    _add(entries, f"{_LIBRARIES}/libgcc_s.so.1", root.path / _LIBRARIES / "libgcc_s.so.1")
     for library in sorted(_libraries(root, [root.path / name for name in _PROGRAMS])):
         _add(entries, str(library.relative_to(root.path)), library)
     loader = next(root.path.glob("usr/lib*/ld-linux-x86-64.so.2"))
@@ -142,12 +148,3 @@ def _record(number: int, name: str, mode: int, content: bytes) -> bytes:
 
 def _pad(part: bytes) -> bytes:
     return part + bytes(-len(part) % 4)
-
-
-def find_qemu() -> str | None:
-    """A QEMU of the system's own that knows vfio-user, if there is one."""
-    path = shutil.which("qemu-system-x86_64")
-    if path is None:
-        return None
-    known = subprocess.run([path, "-device", "help"], capture_output=True, text=True)
-    return path if "vfio-user-pci" in known.stdout else None

@@ -13,8 +13,8 @@ from sim.models.overlay import OverlayTables, Tunnel, mac
 
 __all__ = ["Endpoint", "Peer", "Tenant", "open_card"]
 
-#: Word of a device's configuration structure that holds the end of its MAC address and status.
-_MAC_LOW, _MAC_HIGH = 0, 1
+#: Words of a device's configuration structure; the second also holds its status.
+_MAC_LOW, _MAC_HIGH, _MTU = 0, 1, 2
 _LINK_UP = 1 << 16
 #: The longest outer header: Ethernet, IPv6, UDP, VXLAN.
 _TUNNEL_BYTES = 14 + 40 + 8 + 8
@@ -36,6 +36,7 @@ class Tenant:
     address: str
     vni: int
     addresses: tuple[str, ...]
+    mtu: int = 1500
 
 
 @dataclass(frozen=True)
@@ -99,10 +100,10 @@ async def open_card(
 
 
 async def _configure(control: Registers, number: int, tenant: Tenant) -> None:
-    """Write a function's MAC address and link state."""
+    """Write a function's MAC address, link state and MTU."""
     address = mac(tenant.address).to_bytes(6, "big")
     low = int.from_bytes(address[:4], "little")
     high = int.from_bytes(address[4:], "little") | _LINK_UP
-    for word, value in ((_MAC_LOW, low), (_MAC_HIGH, high)):
+    for word, value in ((_MAC_LOW, low), (_MAC_HIGH, high), (_MTU, tenant.mtu << 16)):
         await control.write("net.config.select", word=word, function=number)
         await control.write("net.config.value", value=value)

@@ -1,0 +1,28 @@
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from sim.live.card import RunningCard
+from sim.live.config import load
+from sim.live.model import build_card
+
+EXAMPLE = Path(__file__).parents[2] / "sim/live/example.toml"
+
+
+@pytest.fixture(scope="session")
+def program():
+    return build_card(load(EXAMPLE).card, Path("build/live/models"))
+
+
+@pytest.fixture
+def card(program, tmp_path):
+    config = dataclasses.replace(load(EXAMPLE), wires=(f"unix:{tmp_path}/wire", "none"))
+    running = RunningCard(program, config, tmp_path)
+    with running:
+        yield running
+        assert running.process.poll() is None, running.log.read_text()
+        status = running.control.status()
+        assert not status["violations"] and not status["timeouts"], running.log.read_text()
+    assert running.process.returncode == 0
+    assert not [path for path in tmp_path.glob("*.sock") if path.exists()]
