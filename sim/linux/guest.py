@@ -95,7 +95,7 @@ class Guest:
             *("-display", "none", "-no-reboot", "-monitor", "none", "-nodefaults"),
             *("-serial", f"file:{self.console}", "-serial", f"unix:{shell}"),
             *("-kernel", str(machine.kernel), "-initrd", str(machine.image)),
-            *("-append", "console=ttyS0 panic=-1 ipv6.disable_ipv6=0"),
+            *("-append", "console=ttyS0 panic=-1 no_timer_check"),
         ]
         if function is not None:
             device = {
