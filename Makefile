@@ -1,7 +1,7 @@
 # Every target sets itself up; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup sim linux test lint format formal bench report bitstream costs flash wave list soak \
-	lock captures clean
+.PHONY: help setup firmware sim linux test lint format formal bench report bitstream costs flash wave list \
+	soak lock captures clean
 
 MINUTES ?= 10
 SEED ?= 1
@@ -26,6 +26,9 @@ help: ## List the targets.
 
 setup: ## Make the virtual environment that the other targets use; they do so themselves.
 	@.ci/setup
+
+firmware: setup ## Build boot ROM and firmware; prints sizes and measurements.
+	@python -m firmware.build
 
 sim: setup ## Run the card in Verilator against its partners; leaves build/sim/{results.xml,card.pcapng}.
 	@$(HARNESS) run card --tier fast --tier slow

@@ -13,6 +13,7 @@ from niter.card.config import CardConfig
 from niter.net import Overlay, OverlayConfig
 from niter.net.mac import Mac, Receiver, Transmitter
 from niter.pcie.tl.layer import TransactionLayer
+from niter.soc import Soc, SocConfig
 from niter.virtio.net.device import VirtioNet
 
 __all__ = ["ROOMS", "Room", "SideBySide", "find"]
@@ -90,6 +91,12 @@ def _mac() -> Mac:
     return Mac(frame_bytes=_CARD.frame_bytes)
 
 
+def _soc() -> Soc:
+    # A ROM of zeros would not be built.
+    config = SocConfig(rom=tuple(0x9E3779B1 * n & 0xFFFFFFFF for n in range(512)))
+    return Soc(config, engines=1, functions=_CARD.functions)
+
+
 #: The network card's rooms, for one port, in the default configuration of the card.
 ROOMS = {
     "pcie.tl": Room(_transaction_layer, comb=5000, ebr=10),
@@ -97,6 +104,7 @@ ROOMS = {
     "overlay": Room(lambda: _overlay(ipv6=False, geneve=False), comb=3000, ebr=10),
     "overlay.full": Room(lambda: _overlay(ipv6=True, geneve=True), comb=4000, ebr=12, summed=False),
     "mac": Room(_mac, comb=1000, ebr=8, clocks=(("gmii_tx", 125), ("gmii_rx", 125))),
+    "soc": Room(_soc, comb=6000, ebr=54, mhz=80),
     # The MAC proper, as others count it: no buffers, no statistics. Its clock is GMII's.
     "mac.bare": Room(
         lambda: SideBySide(transmitter=Transmitter(), receiver=Receiver()),

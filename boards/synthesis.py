@@ -2,11 +2,14 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from niter.verilog import sources
 
 __all__ = [
     "DEVICE",
@@ -326,7 +329,11 @@ def run_yosys(rtlil: str, folder: Path, name: str, script: str) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "design.il").write_text(rtlil)
-    script = f"read_rtlil design.il; {script}"
+    others = sources(rtlil)
+    for source in others:
+        shutil.copy(source, folder)
+    names = " ".join(source.name for source in others)
+    script = f"{f'read_verilog {names}; ' if others else ''}read_rtlil design.il; {script}"
     run_tool(folder, name, sys.executable, str(_YOSYS), "-q", "-p", script)
 
 

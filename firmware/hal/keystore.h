@@ -1,8 +1,8 @@
 /*
  * The device secret, which software uses and never reads.
  *
- * Until it is locked, the boot ROM derives from it; from then on hardware refuses until the SoC is
- * reset. Reset, tamper and keystore_zeroise() wipe what is stored.
+ * It lies in the last 64 KiB of the flash. Until it is locked, boot code derives from it; from then
+ * on hardware cuts off every read of it, until the reset that also restarts the boot ROM.
  */
 #ifndef HAL_KEYSTORE_H
 #define HAL_KEYSTORE_H
@@ -14,15 +14,15 @@
 enum { KEYSTORE_DERIVED = 48 };
 
 /*
- * Derive a key for `context` from the device secret: a keyed SHA-384 over it that hardware computes.
+ * Derive a key for `context` from the device secret: SHA-384 of the secret's block and the context.
  * False, with `key` all zeros, when the secret is locked or absent.
  */
 bool keystore_derive(const void *context, size_t length, uint8_t key[KEYSTORE_DERIVED]);
 
-/* Lock the device secret until the SoC is reset. */
+/* Lock the device secret, and the flash's regions as they are, until the SoC is reset. */
 void keystore_lock(void);
 
-/* Wipe everything that the store holds. */
+/* Wipe all keys that the hardware holds. */
 void keystore_zeroise(void);
 
 #endif

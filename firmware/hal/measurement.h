@@ -1,7 +1,8 @@
 /*
  * Measurement registers: software reads and extends them, only a reset of the SoC clears them.
  *
- * Extending register n with a digest d sets it to SHA-384(n || d); hardware computes it.
+ * Extending a register with a digest sets it to the SHA-384 of its value and the digest; hardware
+ * computes it. No hash of software's may be under way: sha_finish() comes before.
  */
 #ifndef HAL_MEASUREMENT_H
 #define HAL_MEASUREMENT_H

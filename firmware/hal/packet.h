@@ -14,6 +14,12 @@
 enum { PACKET_LONGEST = 1518 };
 
 /*
+ * Take UDP datagrams over IPv4 for `udp_port`, at most one in `interval` cycles. Nothing is taken
+ * before this. Addresses and checksums are for software to look at.
+ */
+void packet_listen(unsigned udp_port, uint32_t interval);
+
+/*
  * Take the next frame into `to`, which has room for PACKET_LONGEST bytes; returns its length, 0
  * when there is none. `port` is set to the Ethernet port that it came from.
  */

@@ -18,6 +18,8 @@ from amaranth.back import rtlil
 from amaranth.lib import wiring
 from cocotb_tools.runner import Verilator
 
+from niter.verilog import sources
+
 __all__ = [
     "TIMESCALE",
     "TOP",
@@ -156,7 +158,10 @@ def tool_environment() -> None:
 
 
 def to_verilog(component: wiring.Component) -> str:
-    """Write a component as Verilog; a warning of the language is an error."""
+    """Write a component as Verilog, with what it instantiates of others' modules.
+
+    A warning of the language is an error.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         text = rtlil.convert(component, name=TOP, emit_src=False)
@@ -166,7 +171,8 @@ def to_verilog(component: wiring.Component) -> str:
         made = subprocess.run(command, cwd=folder, capture_output=True, text=True)
         if made.returncode:
             raise RuntimeError(f"Yosys ended with status {made.returncode}:\n{made.stderr}")
-        return Path(folder, "top.v").read_text()
+        ours = Path(folder, "top.v").read_text()
+    return "\n".join([ours, *(each.read_text() for each in sources(ours))])
 
 
 def build(text: str, models: Path, *, public: bool = False, waves: bool = False) -> Path:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from niter.interface import MAX_PACKET_BYTES
 from niter.net import OverlayConfig
+from niter.soc import SocConfig
 
 __all__ = ["CardConfig"]
 
@@ -25,6 +26,8 @@ class CardConfig:
         Longest frame on the wire without FCS; every frame buffer holds two of them.
     completion_timeout
         Cycles after which an unanswered read of host memory fails.
+    soc
+        The processor that opens the card. None: whoever masters ``Card.csr`` does.
 
     Raises
     ------
@@ -37,6 +40,7 @@ class CardConfig:
     queue_size: int = 256
     frame_bytes: int = 2000
     completion_timeout: int = 625_000
+    soc: SocConfig | None = None
 
     def __post_init__(self):
         for name, value, low, high in (

@@ -1,6 +1,6 @@
 """The card: every room, joined."""
 
-from amaranth import Module, Signal
+from amaranth import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -11,6 +11,9 @@ from niter.net.mac import GmiiReceive, GmiiTransmit, Mac, TransmitBuffer
 from niter.net.stage import decoder_of
 from niter.pcie.tl.layer import TransactionLayer
 from niter.pcie.tl.layouts import LinkPort
+from niter.security.flash_guard import SpiBus
+from niter.soc import Soc
+from niter.soc.share import WriteShare
 from niter.stream import Arbiter, Demux
 from niter.virtio.net.device import VirtioNet
 
@@ -20,6 +23,9 @@ __all__ = ["LOCAL_MEMBERS", "Card"]
 
 #: What a frame that stays on the card keeps of its meta; see ``niter.net.Overlay``.
 LOCAL_MEMBERS = ("function", "vni", "local", "answer")
+
+#: The transaction layer has four write ports: the mailbox shares that of the control queues.
+_SHARED_WRITE = 2
 
 
 class Card(wiring.Component):
@@ -48,7 +54,10 @@ class Card(wiring.Component):
     transmit : array of Out(GmiiTransmit), receive : array of Out(GmiiReceive)
         The ports.
     csr : In(csr.Signature)
-        Control bus: ``card``, ``net``, ``overlay`` and ``mac_<n>``.
+        Control bus: ``card``, ``net``, ``overlay``, ``mac_<n>``, and ``soc`` where there is one.
+        With a processor it is for benches that look on: a board ties it to zero.
+    flash : Out(SpiBus), uart_tx : Out(1)
+        With a processor: its flash and its serial line.
     """
 
     class Identity(csr.Register, access="r"):
@@ -86,8 +95,10 @@ class Card(wiring.Component):
         builder.add("identity", self._identity)
         builder.add("release", self._release)
         self._bridge = csr.Bridge(builder.as_memory_map())
+        self._soc = config.soc and Soc(config.soc, engines=1, functions=config.functions)
         self._decoder = decoder_of(
             {
+                **({"soc": self._soc.registers} if self._soc else {}),
                 "overlay": self._overlay.csr,
                 "net": self._net.csr,
                 **{f"mac_{n}": mac.csr for n, mac in enumerate(self._macs)},
@@ -100,6 +111,7 @@ class Card(wiring.Component):
                 "transmit": Out(GmiiTransmit).array(config.ports),
                 "receive": Out(GmiiReceive).array(config.ports),
                 "csr": In(csr.Signature(addr_width=self._decoder.bus.addr_width)),
+                **({"flash": Out(SpiBus), "uart_tx": Out(1)} if self._soc else {}),
             }
         )
         self.csr.memory_map = self._decoder.bus.memory_map
@@ -108,13 +120,12 @@ class Card(wiring.Component):
         m = Module()
         m.submodules.decoder = self._decoder
         m.submodules.bridge = self._bridge
-        connect(m, flipped(self.csr), self._decoder.bus)
         m.submodules.net = net = self._net
         m.submodules.overlay = overlay = self._overlay
         m.submodules.pcie = pcie = TransactionLayer(
             functions=[net.kind.function()] * self.config.functions,
             engines=[0] * self.config.functions,
-            read_ports=len(net.read),
+            read_ports=len(net.read) + bool(self._soc),
             write_ports=len(net.write),
             timeout=self.config.completion_timeout,
         )
@@ -129,25 +140,69 @@ class Card(wiring.Component):
         connect(m, pcie.link, flipped(self.link))
         connect(m, pcie.engine[0], net.function)
         for engine, host in ((net.read, pcie.read), (net.write, pcie.write)):
-            for initiator, target in zip(engine, host, strict=True):
-                connect(m, initiator, target)
+            for number, initiator in enumerate(engine):
+                if self._soc and host is pcie.write and number == _SHARED_WRITE:
+                    continue
+                connect(m, initiator, host[number])
         connect(m, net.tx, overlay.i_host)
         connect(m, overlay.o_host, net.rx)
-        self._join_wire(m, overlay)
+        to_wire, from_wire = self._join_wire(m, overlay)
+        if self._soc:
+            self._join_soc(m, pcie, overlay, to_wire, from_wire)
+        else:
+            connect(m, flipped(self.csr), self._decoder.bus)
+            connect(m, overlay.o_wire, to_wire)
         return m
 
+    def _join_soc(self, m, pcie, overlay, to_wire, from_wire):
+        """The processor: on the control bus, beside the wire, and behind the mailbox."""
+        m.submodules.soc = soc = self._soc
+        # Who looks on from outside keeps away while the processor is at work on the bus.
+        inside = soc.csr.r_stb | soc.csr.w_stb
+        bus, outside = self._decoder.bus, self.csr
+        m.d.comb += [
+            bus.addr.eq(Mux(inside, soc.csr.addr, outside.addr)),
+            bus.w_data.eq(Mux(inside, soc.csr.w_data, outside.w_data)),
+            bus.r_stb.eq(soc.csr.r_stb | (outside.r_stb & ~inside)),
+            bus.w_stb.eq(soc.csr.w_stb | (outside.w_stb & ~inside)),
+            soc.csr.r_data.eq(bus.r_data),
+            outside.r_data.eq(bus.r_data),
+        ]
+        connect(m, soc.read, pcie.read[-1])
+        m.submodules.share = share = WriteShare()
+        connect(m, self._net.write[_SHARED_WRITE], share.i[0])
+        connect(m, soc.write, share.i[1])
+        connect(m, share.o, pcie.write[_SHARED_WRITE])
+        # No engine has anything to ask yet.
+        m.d.comb += soc.engine[0].reply.ready.eq(1)
+        m.submodules.outgoing = outgoing = Arbiter(FrameBeat, 2)
+        connect(m, overlay.o_wire, outgoing.i[0])
+        connect(m, soc.frames, outgoing.i[1])
+        connect(m, outgoing.o, to_wire)
+        meta = from_wire.payload.meta
+        m.d.comb += [
+            soc.tap.transfer.eq(from_wire.valid & from_wire.ready),
+            soc.tap.packet.eq(from_wire.payload.packet),
+            soc.tap.length.eq(meta.length),
+            soc.tap.port.eq(meta.port),
+            self.uart_tx.eq(soc.uart_tx),
+        ]
+        connect(m, soc.flash, flipped(self.flash))
+
     def _join_wire(self, m, overlay):
-        """The ports, and the way back for what stays on the card."""
+        """The ports, and the way back for what stays on the card.
+
+        Returns the stream that goes to both, and the one that comes from the ports.
+        """
         ports = self.config.ports
         m.submodules.local = local = TransmitBuffer(self._macs[0].depth, keep=LOCAL_MEMBERS)
         m.submodules.to_wire = to_wire = Demux(FrameBeat, ports + 1)
         m.submodules.from_wire = from_wire = Arbiter(FrameBeat, ports)
-        meta = overlay.o_wire.payload.meta
+        meta = to_wire.i.payload.meta
         select = Signal(range(ports + 1))
         m.d.comb += [select.eq(meta.port), to_wire.select.eq(select)]
         with m.If(meta.local):
             m.d.comb += select.eq(ports)
-        connect(m, overlay.o_wire, to_wire.i)
         connect(m, to_wire.o[ports], local.i)
         connect(m, local.o, overlay.i_local)
         for n, mac in enumerate(self._macs):
@@ -157,3 +212,4 @@ class Card(wiring.Component):
             connect(m, mac.transmit, flipped(self.transmit[n]))
             connect(m, mac.receive, flipped(self.receive[n]))
         connect(m, from_wire.o, overlay.i_wire)
+        return to_wire.i, from_wire.o

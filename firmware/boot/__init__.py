@@ -1,0 +1,1 @@
+"""Boot ROM and loader, and where they find what."""

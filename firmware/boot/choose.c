@@ -1,0 +1,77 @@
+#include "choose.h"
+
+#include <stddef.h>
+
+#include "boot_layout.h"
+#include "hal/flash.h"
+#include "hal/words.h"
+
+/* The last two words of a slot: bits cleared by attempts to start it, and whether it was confirmed. */
+enum { ATTEMPTS = 3, STATE = 8 };
+
+static const uint32_t PLACES[BOOT_SLOTS] = {BOOT_SLOT_A_AT, BOOT_SLOT_B_AT, BOOT_GOLDEN_AT};
+
+static unsigned zeros(uint32_t word) {
+    unsigned count = 0;
+    for (; word != 0xffffffffu; word |= word + 1) count++;
+    return count;
+}
+
+static void read(uint32_t from, void *to, size_t length) {
+    while (!flash_read(from, to, length)) {}
+}
+
+/* The card's security counter: the bits that are zero in a page that is only ever programmed. */
+static uint32_t least_counter(void) {
+    uint32_t page[FLASH_PAGE / 4], count = 0;
+    read(BOOT_COUNTER_AT, page, sizeof page);
+    for (size_t n = 0; n < FLASH_PAGE / 4; n++) count += zeros(page[n]);
+    return count;
+}
+
+/* Whether the image was started often enough without being confirmed. */
+static bool worn(uint32_t slot) {
+    uint32_t state[2];
+    read(slot + BOOT_SLOT_BYTES - STATE, state, sizeof state);
+    return state[1] != 0 && zeros(state[0]) >= ATTEMPTS;
+}
+
+/* Note that the image, if it was never confirmed, is started. */
+static void note_start(uint32_t slot) {
+    uint32_t state[2], place = slot + BOOT_SLOT_BYTES - STATE;
+    uint8_t mark[4];
+    read(place, state, sizeof state);
+    word_to(mark, state[0] & (state[0] - 1), 4);
+    if (state[1] != 0) flash_program(place, mark, sizeof mark);
+}
+
+static bool try_slot(
+    unsigned slot, uint32_t least, const uint8_t *signer, struct image *image, struct boot_report *report
+) {
+    bool golden = slot == BOOT_SLOT_GOLDEN;
+    uint32_t place = PLACES[slot];
+    enum boot_verdict verdict = BOOT_FAILED;
+    /* The golden image is the last resort: it is measured as what it is, and may be old. */
+    if (golden || !worn(place)) verdict = image_load(place, golden ? 0 : least, signer, image);
+    if (verdict == BOOT_STARTED && !golden) note_start(place);
+    report->verdict[slot] = (uint8_t)verdict;
+    return verdict == BOOT_STARTED;
+}
+
+bool boot_choose(const uint8_t signer[32], struct image *image, struct boot_report *report) {
+    struct image peeked[2] = {0};
+    bool has[2];
+    for (unsigned slot = 0; slot < 2; slot++) {
+        has[slot] = image_peek(PLACES[slot], &peeked[slot]) == BOOT_STARTED;
+    }
+    unsigned first = has[1] && (!has[0] || peeked[1].version > peeked[0].version);
+    const uint8_t order[BOOT_SLOTS] = {(uint8_t)first, (uint8_t)!first, BOOT_SLOT_GOLDEN};
+    uint32_t least = least_counter();
+    for (unsigned n = 0; n < BOOT_SLOTS; n++) {
+        if (try_slot(order[n], least, signer, image, report)) {
+            report->slot = order[n];
+            return true;
+        }
+    }
+    return false;
+}

@@ -1,0 +1,21 @@
+# Where each program begins: its stack, its zeros, and then main() with what the one before left in a0.
+
+    .section .text.start, "ax"
+    .globl _start
+_start:
+    la      sp, stack_top
+    la      t0, trap
+    csrw    mtvec, t0
+    fence.i
+    la      t0, bss_start
+    la      t1, bss_end
+1:  bgeu    t0, t1, 2f
+    sw      zero, 0(t0)
+    addi    t0, t0, 4
+    j       1b
+2:  call    main
+
+# A trap is a defect, and main() does not return: the watchdog, if it runs, restarts the card.
+    .align  2
+trap:
+    j       trap

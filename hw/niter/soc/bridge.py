@@ -1,0 +1,54 @@
+"""From the core's bus to the card's control bus."""
+
+from amaranth import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from niter import csr
+
+from .wishbone import Wishbone
+
+__all__ = ["CsrBridge"]
+
+
+class CsrBridge(wiring.Component):
+    """Makes one access of ``niter.csr`` of each transfer; four cycles each.
+
+    Registers are words: a write of less than a whole word does nothing. The strobe is
+    registered, so that the control bus, which spans the card, begins at flip-flops.
+
+    Parameters
+    ----------
+    addr_width
+        Word address bits of the control bus.
+
+    Members
+    -------
+    bus : In(Wishbone)
+        From the core.
+    csr : Out(csr.Signature)
+        The control bus.
+    """
+
+    def __init__(self, addr_width: int):
+        super().__init__({"bus": In(Wishbone), "csr": Out(csr.Signature(addr_width=addr_width))})
+
+    def elaborate(self, platform):  # noqa: D102
+        m = Module()
+        bus, out = self.bus, self.csr
+        strobed, answered, begin = Signal(), Signal(), Signal()
+        m.d.comb += [
+            begin.eq(bus.cyc & bus.stb & ~strobed & ~answered & ~bus.ack),
+            out.addr.eq(bus.adr),
+            out.w_data.eq(bus.dat_w),
+        ]
+        # The core keeps address and data until it is acknowledged.
+        m.d.sync += [
+            out.r_stb.eq(begin & ~bus.we),
+            out.w_stb.eq(begin & bus.we & bus.sel.all()),
+            strobed.eq(begin),
+            answered.eq(strobed),
+            bus.ack.eq(answered),
+            bus.dat_r.eq(out.r_data),
+        ]
+        return m

@@ -1,0 +1,70 @@
+"""The soft core behind one thin component, so that it can be swapped."""
+
+from amaranth import ClockSignal, Instance, Module, ResetSignal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from .wishbone import Wishbone
+
+__all__ = ["Cpu"]
+
+#: The port names of the Verilog for each member of a Wishbone bus.
+_INITIATOR = {
+    "cyc": "CYC",
+    "stb": "STB",
+    "we": "WE",
+    "adr": "ADR",
+    "sel": "SEL",
+    "cti": "CTI",
+    "dat_w": "DAT_MOSI",
+}
+_TARGET = {"dat_r": "DAT_MISO", "ack": "ACK"}
+
+
+class Cpu(wiring.Component):
+    """VexRiscv in its standard form: RV32IM, 4 KiB of cache each way, a multiplier.
+
+    The data cache writes through; accesses with bit 31 of the address set pass it by.
+    Amaranth's own simulator cannot run it: the Verilog comes from a package, by way of
+    ``niter.verilog``.
+
+    Parameters
+    ----------
+    reset_address
+        Where it begins.
+
+    Members
+    -------
+    fetch, data : Out(Wishbone)
+        Its two buses.
+    interrupts : In(32)
+        Levels; software masks each.
+    """
+
+    fetch: Out(Wishbone)
+    data: Out(Wishbone)
+    interrupts: In(32)
+
+    def __init__(self, reset_address: int):
+        self.reset_address = reset_address
+        super().__init__()
+
+    def elaborate(self, platform):  # noqa: D102
+        m = Module()
+        ports = {
+            "i_clk": ClockSignal(),
+            "i_reset": ResetSignal(),
+            "i_externalResetVector": self.reset_address,
+            "i_timerInterrupt": 0,
+            "i_softwareInterrupt": 0,
+            "i_externalInterruptArray": self.interrupts,
+        }
+        for prefix, bus in (("iBus", self.fetch), ("dBus", self.data)):
+            for name, port in _INITIATOR.items():
+                ports[f"o_{prefix}Wishbone_{port}"] = getattr(bus, name)
+            for name, port in _TARGET.items():
+                ports[f"i_{prefix}Wishbone_{port}"] = getattr(bus, name)
+            # The core would wait for an acknowledgement all the same.
+            ports[f"i_{prefix}Wishbone_ERR"] = 0
+        m.submodules.core = Instance("VexRiscv", **ports)
+        return m

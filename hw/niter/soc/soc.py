@@ -1,0 +1,164 @@
+"""The SoC: the core, its memories and its peripherals, on the card's control bus."""
+
+from amaranth import Module, ResetInserter, ResetSignal, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from niter import csr
+from niter.interface import FrameStream, HostRead, HostWrite, MailboxPort
+from niter.security.flash_guard import FlashGuard, SpiBus
+from niter.security.hashing import HashRegisters, HashShare
+from niter.security.key_store import KeyStore
+from niter.security.measurements import Measurements
+
+from .bridge import CsrBridge
+from .config import CSR_BASE, RAM_BASE, ROM_BASE, ROM_BYTES, SocConfig
+from .cpu import Cpu
+from .flash import FlashController
+from .interconnect import Interconnect
+from .mailbox import Mailbox
+from .memory import BusMemory
+from .packet import FrameTap, PacketPort
+from .timer import Timer
+from .uart import Uart
+from .watchdog import Watchdog
+
+__all__ = ["Soc"]
+
+#: Word address bits of the control bus that the core masters.
+_CSR_WIDTH = 20
+
+
+class Soc(wiring.Component):
+    """Runs the card's firmware.
+
+    ::
+
+        core ─┬─ ROM, RAM
+              └─ bridge ── csr ── every register of the card, among them, by ``registers``:
+                           timer, watchdog, uart, flash and its guard, hash engine, key store,
+                           measurements, packet port, mailbox
+
+    The watchdog's reset takes core, measurements, keys and the guard's lock together, and all else
+    but the mailbox and the packet port: engines may be in the middle of a message, and know
+    nothing of the reset.
+
+    Parameters
+    ----------
+    config
+        Sizes, and the boot ROM.
+    engines
+        Ports of the mailbox.
+    functions
+        Functions of the card.
+
+    Members
+    -------
+    csr : Out(csr.Signature)
+        The control bus, mastered by the core; as wide as any card needs.
+    registers : In(csr.Signature)
+        The SoC's own registers, to be reached through the control bus.
+    engine : array of In(MailboxPort)
+        The mailbox's ports.
+    read : Out(HostRead), write : Out(HostWrite)
+        The mailbox's copier.
+    tap : In(FrameTap)
+        Frames from the wire.
+    frames : Out(FrameStream)
+        Frames to the wire.
+    flash : Out(SpiBus), uart_tx : Out(1)
+        Pins.
+    """
+
+    def __init__(self, config: SocConfig, *, engines: int, functions: int):
+        self.config = config
+        self._timer = Timer(config.clock_hz)
+        self._watchdog = Watchdog()
+        self._uart = Uart(config.clock_hz // config.baud)
+        self._flash = FlashController()
+        self._guard = FlashGuard(config.flash_bytes)
+        self._hash = HashRegisters()
+        self._measurements = Measurements()
+        self._keys = KeyStore()
+        self._packet = PacketPort()
+        self._mailbox = Mailbox(engines, functions)
+        self._decoder = csr.Decoder(addr_width=12)
+        for name, bus in (
+            ("mailbox", self._mailbox.csr),
+            ("measurements", self._measurements.bus),
+            ("packet", self._packet.bus),
+            ("hash", self._hash.bus),
+            ("keys", self._keys.bus),
+            ("flash", self._flash.bus),
+            ("guard", self._guard.bus),
+            ("timer", self._timer.bus),
+            ("watchdog", self._watchdog.bus),
+            ("uart", self._uart.bus),
+        ):
+            self._decoder.add(bus, name=name)
+        super().__init__(
+            {
+                "csr": Out(csr.Signature(addr_width=_CSR_WIDTH)),
+                "registers": In(csr.Signature(addr_width=12)),
+                "engine": In(MailboxPort).array(engines),
+                "read": Out(HostRead),
+                "write": Out(HostWrite),
+                "tap": In(FrameTap),
+                "frames": Out(FrameStream),
+                "flash": Out(SpiBus),
+                "uart_tx": Out(1),
+            }
+        )
+        self.registers.memory_map = self._decoder.bus.memory_map
+
+    def elaborate(self, platform):  # noqa: D102
+        m = Module()
+        m.submodules.decoder = self._decoder
+        connect(m, flipped(self.registers), self._decoder.bus)
+        m.submodules.watchdog = watchdog = self._watchdog
+        m.submodules.mailbox = mailbox = self._mailbox
+        m.submodules.guard = guard = self._guard
+        m.d.comb += guard.card_reset.eq(watchdog.expired | ResetSignal())
+        connect(m, guard.flash, flipped(self.flash))
+        connect(m, mailbox.read, flipped(self.read))
+        connect(m, mailbox.write, flipped(self.write))
+        for mine, theirs in zip(self.engine, mailbox.engine, strict=True):
+            connect(m, flipped(mine), theirs)
+        # A frame that software was sending goes on to its end.
+        m.submodules.packet = packet = self._packet
+        connect(m, flipped(self.tap), packet.tap)
+        connect(m, packet.o, flipped(self.frames))
+
+        waiting = Signal(2)
+        m.d.comb += waiting.eq(packet.waiting << 1 | mailbox.waiting)
+        m.submodules.restarted = ResetInserter(watchdog.expired)(self._restarted(waiting))
+        return m
+
+    def _restarted(self, waiting) -> Module:
+        """What the watchdog resets."""
+        m = Module()
+        m.submodules.cpu = cpu = Cpu(ROM_BASE)
+        pages = {"rom": ROM_BASE >> 28, "ram": RAM_BASE >> 28, "control": CSR_BASE >> 28}
+        m.submodules.interconnect = interconnect = Interconnect(pages)
+        m.submodules.rom = rom = BusMemory(ROM_BYTES, self.config.rom, writable=False)
+        m.submodules.ram = ram = BusMemory(self.config.ram_bytes)
+        m.submodules.bridge = bridge = CsrBridge(self.csr.addr_width)
+        m.submodules.flash = self._flash
+        connect(m, self._flash.pins, self._guard.controller)
+        m.submodules.share = share = HashShare(3)
+        users = {"hash": self._hash, "measurements": self._measurements, "keys": self._keys}
+        for (name, user), port in zip(users.items(), share.ports, strict=True):
+            m.submodules[name] = user
+            connect(m, user.hash, port)
+        # Until a cipher takes keys for storage.
+        m.d.comb += self._keys.export.ready.eq(1)
+        m.submodules.timer = self._timer
+        m.submodules.uart = uart = self._uart
+        m.d.comb += [cpu.interrupts.eq(waiting), self.uart_tx.eq(uart.tx)]
+        connect(m, cpu.fetch, interconnect.fetch)
+        connect(m, cpu.data, interconnect.data)
+        connect(m, interconnect.rom, rom.bus)
+        connect(m, interconnect.ram, ram.bus)
+        connect(m, interconnect.control, bridge.bus)
+        connect(m, bridge.csr, flipped(self.csr))
+        return m

@@ -1,0 +1,1 @@
+"""Benches of the processor and what stands round it."""

@@ -1,0 +1,1 @@
+"""The SoC boots from flash by itself."""
