@@ -1,9 +1,9 @@
-"""A SPI flash on the pins of a bench, for whole images, written from Winbond's data sheet of the W25Q128JV (revision of 2018).
+"""A SPI flash on the pins of a bench, fast enough for whole images.
 
-Single-bit SPI in mode 0, as section 8 of the data sheet has it: what the part does with a command
-that is cut off in the middle of a byte, without write enable, or while it is busy is nothing. Times
-of programming and erasing are the bench's choice: the typical ones (0.7 ms a page, 45 ms a sector)
-would take most of a simulation.
+Written from Winbond's data sheet of the W25Q128JV (revision of 2018), section 8: single-bit SPI in
+mode 0; a command that is cut off in the middle of a byte, comes without write enable or while the
+part is busy does nothing. Times of programming and erasing are the bench's choice: the typical ones
+(0.7 ms a page, 45 ms a sector) would take most of a simulation.
 """
 
 from collections.abc import Mapping
