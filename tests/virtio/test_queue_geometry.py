@@ -17,7 +17,6 @@ def test_rows_follow_from_functions():
         ({"functions": 9}, "There are 1 to 8 functions, not 9"),
         ({"pulled": ()}, r"Pulled queues have indices from 0 to 15, not \(\)"),
         ({"pulled": (16,)}, r"Pulled queues have indices from 0 to 15, not \(16,\)"),
-        ({"depth": 12}, "A pulled queue keeps 8, 16 or 32 segments, not 12"),
     ],
 )
 def test_bad_sizes_are_refused(arguments, message):

@@ -36,7 +36,7 @@ class Configured(wiring.Component):
 
     def __init__(self):
         self._transport = Transport(KIND, FUNCTIONS)
-        self._config = NetConfig(FUNCTIONS, PAIRS)
+        self._config = NetConfig()
         members = dict(self._transport.signature.members)
         del members["config"]
         super().__init__({**members, "csr": self._config.signature.members["csr"]})
@@ -46,7 +46,7 @@ class Configured(wiring.Component):
         m = Module()
         m.submodules.transport = transport = self._transport
         m.submodules.config = self._config
-        connect(m, transport.config, self._config.config)
+        connect(m, self._config.config, transport.config)
         connect(m, flipped(self.csr), self._config.csr)
         for name, member in self.signature.members.items():
             if name == "csr":

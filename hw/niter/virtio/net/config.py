@@ -1,18 +1,15 @@
 """virtio-net as the transport sees it: what it offers, and its configuration structure."""
 
-from amaranth import Cat, Const, Module, Signal
+from amaranth import Module, Signal
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, connect, flipped
+from amaranth.lib.wiring import In, Out, connect, flipped
 
 from niter import csr
-from niter.interface import MAX_FUNCTIONS
-from niter.stream import Ram
 from niter.virtio.features import NetFeature, RingFeature
 from niter.virtio.pci import DeviceConfig, DeviceKind
 
 __all__ = ["NetConfig", "net_device"]
 
-_WORDS = 16
 _PAIRS_WORD = 2
 _MTU, _SPEED, _FULL_DUPLEX = 1500, 1000, 1
 
@@ -35,6 +32,7 @@ def net_device(pairs: int, queue_size: int = 256) -> DeviceKind:
         pulled=lambda index: index < 2 * pairs and index % 2 == 0,
         features=frozenset(NetFeature) | frozenset(RingFeature),
         requires=((NetFeature.MQ, NetFeature.CTRL_VQ),),
+        config=(0, 0, pairs | _MTU << 16, _SPEED, _FULL_DUPLEX),
     )
 
 
@@ -59,72 +57,43 @@ class _Value(csr.Register, access="w"):
 
 
 class NetConfig(wiring.Component):
-    """The configuration structures of all functions (virtio 1.2, 5.1.4), written by control.
+    """Registers by which control changes configuration structures (virtio 1.2, 5.1.4).
 
     Before control writes them, functions have a MAC address of zeros, no link, and an MTU of
-    1,500 bytes, at 1 Gb/s full duplex.
-
-    Parameters
-    ----------
-    functions
-        How many.
-    pairs
-        What max_virtqueue_pairs says.
+    1,500 bytes, at 1 Gb/s full duplex. The word in hand is written within a few cycles.
 
     Members
     -------
-    config : In(DeviceConfig)
-        The transport's look-ups.
+    config : Out(DeviceConfig)
+        To the transport, who keeps the structures.
     csr : In(csr.Signature(addr_width=1))
         Registers ``select`` and ``value``, to write the structures by.
     """
 
-    def __init__(self, functions: int, pairs: int):
-        if not 1 <= functions <= MAX_FUNCTIONS:
-            raise ValueError(f"There are 1 to {MAX_FUNCTIONS} functions, not {functions!r}")
-        self.functions = functions
-        self.pairs = pairs
+    def __init__(self):
         builder = csr.Builder(addr_width=1)
         self._select = builder.add("select", _Select())
         self._value = builder.add("value", _Value())
         self._bridge = csr.Bridge(builder.as_memory_map())
-        super().__init__({"config": In(DeviceConfig), "csr": In(csr.Signature(addr_width=1))})
+        super().__init__({"config": Out(DeviceConfig), "csr": In(csr.Signature(addr_width=1))})
         self.csr.memory_map = self._bridge.bus.memory_map
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         m.submodules.bridge = self._bridge
         connect(m, flipped(self.csr), self._bridge.bus)
-
-        structure = [0, 0, self.pairs | _MTU << 16, _SPEED, _FULL_DUPLEX, *[0] * 11]
-        m.submodules.structures = structures = Ram(
-            shape=32, depth=_WORDS * self.functions, init=structure * self.functions
-        )
-        read = structures.read_port()
-        write = structures.write_port(granularity=16)
-        m.d.comb += [
-            read.addr.eq(Cat(self.config.address, self.config.function)),
-            read.en.eq(self.config.request),
-            self.config.data.eq(read.data),
-        ]
-
-        # A write waits for a cycle in which nothing is read.
+        config, select, value = self.config, self._select.f, self._value.f.value
         waiting = Signal()
-        word = Signal(3)
-        function = Signal(3)
-        select, value = self._select.f, self._value.f.value
+        m.d.sync += waiting.eq(value.w_stb | (waiting & ~config.ready))
         with m.If(value.w_stb):
             m.d.sync += [
-                word.eq(select.word.data),
-                function.eq(select.function.data),
-                write.data.eq(value.w_data),
+                config.word.eq(select.word.data),
+                config.function.eq(select.function.data),
+                config.data.eq(value.w_data),
             ]
-        go = Signal()
-        m.d.sync += waiting.eq(value.w_stb | (waiting & ~go))
         m.d.comb += [
-            go.eq(waiting & ~self.config.request),
-            write.addr.eq(Cat(word, Const(0, 1), function)),
-            write.en.eq(Cat(go & (word != _PAIRS_WORD), go)),
-            self.config.changed.bit_select(function, 1).eq(go),
+            config.valid.eq(waiting),
+            config.mask[0].eq(config.word != _PAIRS_WORD),
+            config.mask[1].eq(1),
         ]
         return m

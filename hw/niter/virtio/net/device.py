@@ -74,7 +74,7 @@ class VirtioNet(wiring.Component):
         self.functions = functions
         self.pairs = pairs
         self.kind = net_device(pairs, queue_size)
-        self._config = NetConfig(functions, pairs)
+        self._config = NetConfig()
         self._counters = FrameCounters(functions)
         self._decoder = csr.Decoder(addr_width=self._counters.csr.addr_width + 1)
         self._decoder.add(self._counters.csr, name="counters", addr=0)
@@ -104,7 +104,7 @@ class VirtioNet(wiring.Component):
         m.submodules.control = control = Control(self.pairs)
         connect(m, flipped(self.csr), self._decoder.bus)
         connect(m, flipped(self.function), transport.function)
-        connect(m, transport.config, config.config)
+        connect(m, config.config, transport.config)
 
         # Life of the queues.
         connect(m, transport.commands, engine.commands)

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from niter.interface import MAX_FUNCTIONS, RegisterReply, RegisterRequest
 from niter.virtio.queue.layouts import Notification
 
-from .layouts import CommonAccess, DeviceConfig
+from .layouts import CommonAccess
 from .registers import COMMON, DEVICE, ISR, NOTIFY, VIRTIO_BAR
 
 __all__ = ["RegisterAccess"]
@@ -29,9 +29,9 @@ class RegisterAccess(wiring.Component):
     request, reply
         The streams of a ``FunctionPort``. A read waits until the reply before it was taken.
     common : Out(CommonAccess)
-        Access to the common configuration structure.
-    config : Out(DeviceConfig)
-        Device-specific configuration.
+        Access to the common and the device-specific configuration structure.
+    changed : In(8)
+        Device-specific configuration of a function has changed.
     doorbell : Out(stream.Signature(Notification))
         Doorbells of functions that are ready.
     isr_read : Out(8)
@@ -45,7 +45,7 @@ class RegisterAccess(wiring.Component):
     request: In(stream.Signature(RegisterRequest))
     reply: Out(stream.Signature(RegisterReply))
     common: Out(CommonAccess)
-    config: Out(DeviceConfig)
+    changed: In(MAX_FUNCTIONS)
     doorbell: Out(stream.Signature(Notification))
     isr_read: Out(MAX_FUNCTIONS)
     indexed: In(MAX_FUNCTIONS)
@@ -63,13 +63,16 @@ class RegisterAccess(wiring.Component):
         high = Signal()
         window = Signal(14)
         word = self.common.word
+        #: What has changed since the function's structure was last read.
+        stale, seen = Signal(MAX_FUNCTIONS), Signal(MAX_FUNCTIONS)
+        m.d.sync += stale.eq(stale & ~seen | self.changed)
         m.d.comb += [
             word.eq(Cat(high, request.address[3:6])),
             window[6:].eq(request.address[6:]),
             self.common.function.eq(function),
             self.common.write.eq(request.write),
-            self.config.function.eq(function),
-            self.config.address.eq(word),
+            self.common.device.eq(window == DEVICE.offset),
+            self.common.touch.eq(self.common.device & stale.bit_select(function, 1)),
             self.doorbell.payload.queue.function.eq(function),
             self.doorbell.payload.queue.index.eq(word),
             self.doorbell.payload.index.eq(self.common.value[16:]),
@@ -88,11 +91,6 @@ class RegisterAccess(wiring.Component):
         with m.If(self.reply.ready):
             m.d.sync += self.reply.valid.eq(0)
 
-        # What has changed since the function's structure was last read.
-        stale = Signal(MAX_FUNCTIONS)
-        seen = Signal(MAX_FUNCTIONS)
-        m.d.sync += stale.eq(stale & ~seen | self.config.changed)
-
         with m.FSM():
             with m.State("IDLE"):
                 m.d.sync += high.eq(~request.mask[:4].any())
@@ -105,7 +103,6 @@ class RegisterAccess(wiring.Component):
                     self.common.value.eq(request.data.word_select(high, 32)),
                     self.common.lanes.eq(request.mask.word_select(high, 4)),
                 ]
-                m.d.comb += self.config.request.eq(1)
                 m.next = "NEXT"
                 with m.If(request.bar == VIRTIO_BAR), m.Switch(window):
                     with m.Case(COMMON.offset):
@@ -117,10 +114,14 @@ class RegisterAccess(wiring.Component):
                     with m.Case(ISR.offset), m.If(~request.write & (word == 0)):
                         m.next = "ISR"
                     with m.Case(DEVICE.offset), m.If(~request.write):
-                        m.next = "CONFIG"
+                        m.next = "COMMON"
 
             with m.State("COMMON"):
-                m.d.comb += self.common.start.eq(1)
+                # config_generation moves when what has changed is read (4.1.4.3.1).
+                m.d.comb += [
+                    self.common.start.eq(1),
+                    seen.bit_select(function, 1).eq(self.common.device),
+                ]
                 m.next = "WAIT"
             with m.State("WAIT"), m.If(self.common.done):
                 m.d.comb += [answer.eq(self.common.answer), answered.eq(~request.write)]
@@ -139,23 +140,6 @@ class RegisterAccess(wiring.Component):
                     self.isr_read.bit_select(function, 1).eq(self.common.lanes[0]),
                 ]
                 m.next = "NEXT"
-
-            with m.State("CONFIG"):
-                # config_generation moves when what has changed is read (4.1.4.3.1).
-                m.d.comb += [
-                    answer.eq(self.config.data),
-                    answered.eq(1),
-                    self.common.touch.eq(1),
-                    self.common.start.eq(stale.bit_select(function, 1)),
-                    seen.bit_select(function, 1).eq(1),
-                ]
-                m.next = "NEXT"
-                with m.If(stale.bit_select(function, 1)):
-                    m.next = "TOUCH"
-            with m.State("TOUCH"):
-                m.d.comb += self.common.touch.eq(1)
-                with m.If(self.common.done):
-                    m.next = "NEXT"
 
             with m.State("NEXT"):
                 m.d.sync += high.eq(1)

@@ -9,6 +9,7 @@ from niter.virtio.features import RingFeature
 
 from .device import DeviceKind
 from .layouts import (
+    CONFIG_SLOT,
     DEVICE_SLOT,
     VOID_SLOT,
     CommonAccess,
@@ -78,6 +79,7 @@ class CommonRegisters(wiring.Component):
         upper, beyond = Signal(), Signal()
         enabled = Signal()
         refused = Signal()
+        touch = Signal()
         m.d.comb += [
             state.address.function.eq(self.access.function),
             self.event.function.eq(self.access.function),
@@ -110,6 +112,7 @@ class CommonRegisters(wiring.Component):
             with m.State("IDLE"):
                 use(DEVICE_SLOT, DeviceWord.STATUS_GENERATION_SELECT)
                 m.d.comb += state.request.eq(self.access.start)
+                m.d.sync += touch.eq(self.access.touch)
                 with m.If(self.access.start):
                     m.next = "CONTEXT"
 
@@ -120,14 +123,21 @@ class CommonRegisters(wiring.Component):
                     slot.eq(Mux(below(selected, self.kind.queues), selected[:4], VOID_SLOT)),
                 ]
                 m.next = "SELECT"
-                with m.If(self.access.touch):
+                with m.If(self.access.device):
+                    m.next = "DEVICE"
+                with m.If(touch):
                     use(DEVICE_SLOT, DeviceWord.STATUS_GENERATION_SELECT)
                     m.d.comb += [
                         state.w_data[8:16].eq(state.r_data[8:16] + 1),
                         state.mask.eq(0b0010),
-                        self.access.done.eq(1),
                     ]
-                    m.next = "IDLE"
+
+            with m.State("DEVICE"):
+                use(Mux(self.access.word[3], VOID_SLOT, CONFIG_SLOT), self.access.word[:3])
+                m.next = "SHOW DEVICE"
+            with m.State("SHOW DEVICE"):
+                m.d.comb += [self.access.answer.eq(state.r_data), self.access.done.eq(1)]
+                m.next = "IDLE"
 
             with m.State("SELECT"):
                 with m.If(self.access.write):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from niter.interface import Bar, Capability, Function, Msix, WindowCapability
 from niter.virtio.features import RingFeature
 
+from .layouts import CONFIG_SLOT, SLOT_WORDS
 from .registers import (
     BAR_BYTES,
     COMMON,
@@ -20,8 +21,8 @@ from .registers import (
 
 __all__ = ["MAX_QUEUES", "DeviceKind"]
 
-#: Queues that a device may have: the index of the last slot is kept for the device itself.
-MAX_QUEUES = 14
+#: Queues that a device may have: their slots' words stand beside those of the device itself.
+MAX_QUEUES = CONFIG_SLOT
 
 _VENDOR = 0x1AF4
 _DEVICE_BASE = 0x1040
@@ -50,11 +51,13 @@ class DeviceKind:
     requires
         Pairs (feature, what it needs): a driver that accepts the first without the second
         does not get FEATURES_OK. Both stand in the same half of the 64 bits.
+    config
+        Device-specific configuration before anybody changes it: up to 8 words of 32 bits.
 
     Raises
     ------
     ValueError
-        For a number out of range, a set of features without VERSION_1 or not closed under
+        For a number out of range, too much configuration, a set of features without VERSION_1 or not closed under
         ``requires``, or a pair that spans both halves.
     """
 
@@ -65,6 +68,7 @@ class DeviceKind:
     pulled: Callable[[int], bool]
     features: frozenset[int]
     requires: tuple[tuple[int, int], ...] = ()
+    config: tuple[int, ...] = ()
 
     def __post_init__(self):
         if not 1 <= self.queues <= MAX_QUEUES:
@@ -74,6 +78,8 @@ class DeviceKind:
             raise ValueError(f"A queue's size is a power of two from 2 to 1024, not {size!r}")
         if RingFeature.VERSION_1 not in self.features:
             raise ValueError("A modern device offers VERSION_1")
+        if len(self.config) > SLOT_WORDS:
+            raise ValueError(f"There are up to {SLOT_WORDS} words of configuration, not {len(self.config)!r}")
         for feature, needed in self.requires:
             if feature // 32 != needed // 32:
                 raise ValueError(f"Features {feature} and {needed} stand in different halves")

@@ -1,7 +1,7 @@
 """What the parts of the transport say to each other, and to the device behind it.
 
 The registers of all functions stand in one state memory of 32-bit words: 16 slots of
-eight words for each function. A slot holds the words of one queue; two slots are special.
+eight words for each function. A slot holds the words of one queue; three slots are special.
 """
 
 from enum import IntEnum
@@ -14,6 +14,7 @@ from niter.interface import MAX_FUNCTIONS
 from .registers import Common
 
 __all__ = [
+    "CONFIG_SLOT",
     "DEVICE_SLOT",
     "SLOTS",
     "SLOT_WORDS",
@@ -28,25 +29,27 @@ __all__ = [
     "StatePort",
 ]
 
-#: Device-specific configuration (virtio 1.2, 2.5), seen from the transport.
+#: A change of device-specific configuration (virtio 1.2, 2.5), seen from who makes it.
 #:
-#: ``data`` is the 32-bit word at ``address`` of ``function``'s structure in the cycle after
-#: ``request``, which never holds for two cycles. ``changed[f]`` is high in the cycle in which
-#: something of function ``f`` is changed: it makes config_generation move and a configuration
-#: interrupt go out. What a driver writes there goes nowhere.
+#: ``valid`` holds until ``ready``, which comes in a few cycles; then those halves of word ``word``
+#: of ``function``'s structure are ``data``'s that ``mask`` tells, config_generation will move,
+#: and a configuration interrupt goes out. What a driver writes there goes nowhere.
 DeviceConfig = wiring.Signature(
     {
-        "request": Out(1),
+        "valid": Out(1),
+        "ready": In(1),
         "function": Out(3),
-        "address": Out(4),
-        "data": In(32),
-        "changed": In(MAX_FUNCTIONS),
+        "word": Out(3),
+        "mask": Out(2),
+        "data": Out(32),
     }
 )
 
-#: Slots of a function: those of its queues by index, and these two.
+#: Slots of a function: those of its queues by index, and these three.
 SLOTS = 16
 SLOT_WORDS = 8
+#: Device-specific configuration.
+CONFIG_SLOT = 13
 #: Words that always read as zero: what a queue shows that does not exist.
 VOID_SLOT = 14
 #: The words of the function itself.
@@ -120,10 +123,12 @@ StatePort = wiring.Signature(
 
 #: An access to one word of the common configuration structure, seen from who wants it:
 #: ``start`` begins it, and all that goes out with it holds until ``done``, when ``answer`` is
-#: valid. With ``touch`` it only moves config_generation.
+#: valid. With ``device`` it is a read of device-specific configuration instead, and with ``touch``
+#: beside ``start`` that moves config_generation.
 CommonAccess = wiring.Signature(
     {
         "start": Out(1),
+        "device": Out(1),
         "touch": Out(1),
         "function": Out(3),
         "word": Out(Common),

@@ -1,6 +1,6 @@
 """The transport of all functions of one kind of virtio device."""
 
-from amaranth import Cat, Module
+from amaranth import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -14,7 +14,15 @@ from .common import CommonRegisters
 from .device import DeviceKind
 from .doorbells import Doorbells
 from .flags import FunctionFlags
-from .layouts import DEVICE_SLOT, SLOT_WORDS, SLOTS, DeviceConfig, DeviceWord
+from .layouts import (
+    CONFIG_SLOT,
+    DEVICE_SLOT,
+    SLOT_WORDS,
+    SLOTS,
+    DeviceConfig,
+    DeviceWord,
+    StateAddress,
+)
 from .lifecycle import Lifecycle
 
 __all__ = ["Transport"]
@@ -48,8 +56,8 @@ class Transport(wiring.Component):
         driver gets a configuration interrupt.
     interrupts : Out(HostWrite)
         Configuration interrupts, nothing else.
-    config : Out(DeviceConfig)
-        The device-specific structures.
+    config : In(DeviceConfig)
+        Changes of the device-specific structures.
     features : Out(64), an array over functions
         What was negotiated; stable while ``ready[f]``.
     ready : Out(8)
@@ -62,7 +70,7 @@ class Transport(wiring.Component):
     notifications: Out(stream.Signature(Notification))
     faults: In(stream.Signature(Fault))
     interrupts: Out(HostWrite)
-    config: Out(DeviceConfig)
+    config: In(DeviceConfig)
     features: Out(data.ArrayLayout(64, MAX_FUNCTIONS))
     ready: Out(MAX_FUNCTIONS)
 
@@ -87,7 +95,7 @@ class Transport(wiring.Component):
         read, write = state.read_port(), state.write_port(granularity=8)
         m.d.comb += [
             common.state.grant.eq(1),
-            lifecycle.state.grant.eq(~common.state.request),
+            lifecycle.state.grant.eq(~common.state.request & ~self.config.valid),
             common.state.r_data.eq(read.data),
             lifecycle.state.r_data.eq(read.data),
         ]
@@ -105,6 +113,24 @@ class Transport(wiring.Component):
         with m.Elif(lifecycle.state.request):
             use(lifecycle.state)
 
+        # A change of configuration waits for a cycle in which no access writes, nor reads such.
+        busy = common.state.mask.any() | (common.state.address.slot == CONFIG_SLOT)
+        change = Signal(StateAddress)
+        changed = Signal(MAX_FUNCTIONS)
+        m.d.comb += [
+            self.config.ready.eq(~(common.state.request & busy)),
+            change.word.eq(self.config.word),
+            change.slot.eq(CONFIG_SLOT),
+            change.function.eq(self.config.function),
+        ]
+        with m.If(self.config.valid & self.config.ready):
+            m.d.comb += [
+                write.addr.eq(change),
+                write.data.eq(self.config.data),
+                write.en.eq(Cat(half.replicate(2) for half in self.config.mask)),
+                changed.bit_select(self.config.function, 1).eq(1),
+            ]
+
         function = access.common.function
         features = common.features
         m.d.comb += [
@@ -115,7 +141,8 @@ class Transport(wiring.Component):
             access.indexed.eq(Cat(f[RingFeature.NOTIFICATION_DATA] for f in features)),
             flags.event.eq(common.event),
             flags.isr_read.eq(access.isr_read),
-            flags.changed.eq(self.config.changed),
+            flags.changed.eq(changed),
+            access.changed.eq(changed),
             flags.function_reset.eq(self.function.reset),
             self.function.reset_done.eq(flags.function_reset_done),
             lifecycle.features.eq(features),
@@ -126,7 +153,6 @@ class Transport(wiring.Component):
         connect(m, lifecycle.work, flags.work)
         connect(m, flipped(self.function.request), access.request)
         connect(m, access.reply, flipped(self.function.reply))
-        connect(m, access.config, flipped(self.config))
         connect(m, flipped(self.faults), flags.faults)
         connect(m, lifecycle.commands, flipped(self.commands))
         connect(m, flipped(self.commands_done), lifecycle.commands_done)
@@ -145,4 +171,6 @@ class Transport(wiring.Component):
             slot = (function * SLOTS + DEVICE_SLOT) * SLOT_WORDS
             words[slot + DeviceWord.OFFERED_LOW] = offered & 0xFFFF_FFFF
             words[slot + DeviceWord.OFFERED_HIGH] = offered >> 32
+            slot = (function * SLOTS + CONFIG_SLOT) * SLOT_WORDS
+            words[slot : slot + len(self.kind.config)] = self.kind.config
         return words

@@ -1,14 +1,16 @@
 """Sorts what comes back from host memory."""
 
-from amaranth import Cat, Module, Mux, Shape, Signal
-from amaranth.lib import data, fifo, stream, wiring
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from niter.interface import ReadBeat
 from niter.stream import Ram
 
-from .fetcher import HEADS, MAX_READS
+from .fetcher import MAX_READS
 from .geometry import Answer, AnswerKind, Context, Geometry
+from .line import Line
+from .standing import HEADS
 from .used import MAX_EVENTS
 
 __all__ = ["Answers"]
@@ -55,25 +57,21 @@ class Answers(wiring.Component):
         g = self.geometry
         m.submodules.heads = heads = Ram(shape=16, depth=HEADS * g.rows, init=[])
         store, load = heads.write_port(), heads.read_port()
-        m.submodules.notes = notes = fifo.SyncFIFO(
-            width=Shape.cast(Answer).width,
-            depth=MAX_READS + MAX_EVENTS,
-        )
+        m.submodules.notes = notes = Line(Answer, MAX_READS + MAX_EVENTS + 1)
 
         context = Context(self.i.p.context)
         beat = self.i.p.packet
         lane = Signal(2)
         arrived = Signal(4)
-        note = Signal(Answer)
+        note = notes.i
         m.d.comb += [
             load.addr.eq(self.head_at),
             self.head.eq(load.data),
-            store.addr.eq(Cat((context.extra + arrived)[:4], context.place)),
+            store.addr.eq(Cat((context.extra + arrived)[:4], context.row)),
             store.data.eq(beat.data.word_select(lane, 16)),
             self.descriptors.p.eq(self.i.p),
-            notes.w_data.eq(note),
             note.kind.eq(context.kind),
-            note.row.eq(context.place),
+            note.row.eq(context.row),
             note.error.eq(beat.error & beat.last),
             note.value.eq(beat.data[:16]),
         ]
@@ -91,7 +89,7 @@ class Answers(wiring.Component):
                     store.en.eq(1),
                     ready.eq(lane == end),
                     note.value.eq(arrived + 1),
-                    notes.w_en.eq((lane == end) & beat.last),
+                    notes.put.eq((lane == end) & beat.last),
                 ]
                 m.d.sync += [lane.eq(lane + 1), arrived.eq(arrived + 1)]
                 with m.If(lane == end):
@@ -99,15 +97,15 @@ class Answers(wiring.Component):
                     with m.If(beat.last):
                         m.d.sync += arrived.eq(0)
             with m.Default():
-                m.d.comb += [ready.eq(1), notes.w_en.eq(beat.last)]
+                m.d.comb += [ready.eq(1), notes.put.eq(beat.last)]
 
-        out = data.View(Answer, notes.r_data)
-        is_event = out.kind == AnswerKind.EVENT
+        out = notes.o
+        is_event = out.p.kind == AnswerKind.EVENT
         m.d.comb += [
-            self.fetcher.p.eq(out),
-            self.used.p.eq(out),
-            self.fetcher.valid.eq(notes.r_rdy & ~is_event),
-            self.used.valid.eq(notes.r_rdy & is_event),
-            notes.r_en.eq(Mux(is_event, self.used.ready, self.fetcher.ready)),
+            self.fetcher.p.eq(out.p),
+            self.used.p.eq(out.p),
+            self.fetcher.valid.eq(out.valid & ~is_event),
+            self.used.valid.eq(out.valid & is_event),
+            out.ready.eq(Mux(is_event, self.used.ready, self.fetcher.ready)),
         ]
         return m

@@ -4,7 +4,7 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .geometry import Control, ControlKind, Geometry
+from .geometry import ControlKind, Geometry, Supervision
 from .layouts import Fault, QueueCommand, QueueId, QueueOperation
 from .port import AddressWrite
 
@@ -34,17 +34,17 @@ class Commander(wiring.Component):
     faults : Out(stream.Signature(Fault))
     book : Out(AddressWrite), book_valid : Out(1), book_busy : In(1)
         Addresses for ``RingPort``, when the walker has none.
-    control : Out(stream.Signature(Control)), an array
-        To fetcher, puller and used writer.
-    idle : In(3), enabled : In(1), given : In(10), returned : In(10)
-        What they said, one cycle after they were told.
+    parts : Out(Supervision), an array
+        Fetcher, puller and used writer.
+    enabled : In(1), given : In(10), returned : In(10)
+        What fetcher and used writer said, one cycle after they were told.
     quiet : In(1)
         No write is left in ``RingPort``.
     closing : Out(1), closing_row : Out(7)
     clearing : Out(1)
         The tables are not yet clear.
-    fault : In(8)
-        Functions found faulty.
+    fault : In(1), fault_function : In(3)
+        The scanner has found a fault.
     stopped : Out(8)
         Functions that are faulty.
     """
@@ -59,8 +59,7 @@ class Commander(wiring.Component):
                 "book": Out(AddressWrite),
                 "book_valid": Out(1),
                 "book_busy": In(1),
-                "control": Out(stream.Signature(Control)).array(PARTS),
-                "idle": In(PARTS),
+                "parts": Out(Supervision).array(PARTS),
                 "enabled": In(1),
                 "given": In(10),
                 "returned": In(10),
@@ -68,7 +67,8 @@ class Commander(wiring.Component):
                 "closing": Out(1),
                 "closing_row": Out(7),
                 "clearing": Out(1, init=1),
-                "fault": In(8),
+                "fault": In(1),
+                "fault_function": In(3),
                 "stopped": Out(8),
             }
         )
@@ -81,7 +81,9 @@ class Commander(wiring.Component):
         kind = Signal(ControlKind, init=ControlKind.CLEAR)
         high = Signal()
         repeated, was_idle = Signal(), Signal()
+        pause = Signal(3)
         m.submodules.running = running = memory.Memory(shape=5, depth=8, init=[])
+        idle = Cat(part.idle for part in self.parts).all()
         count, known = running.write_port(), running.read_port(domain="comb")
         function = row[4:7]
 
@@ -90,8 +92,10 @@ class Commander(wiring.Component):
         for n in range(11):
             with m.If(command.size[n]):
                 m.d.comb += size_log2.eq(n)
-        for n, control in enumerate(self.control):
+        for n, part in enumerate(self.parts):
+            control = part.control
             m.d.comb += [
+                part.stopped.eq(self.stopped),
                 control.p.kind.eq(kind),
                 control.p.row.eq(row),
                 control.p.size_log2.eq(size_log2),
@@ -105,8 +109,9 @@ class Commander(wiring.Component):
             with m.If(control.valid & control.ready):
                 m.d.sync += told[n].eq(1)
         m.d.comb += [
-            self.book.place.eq(Cat(command.queue)),
-            self.book.area.eq(command.area),
+            self.book.of.index.eq(command.queue.index),
+            self.book.of.function.eq(command.queue.function),
+            self.book.of.area.eq(command.area.as_value()),
             self.book.high.eq(high),
             self.book.word.eq(Mux(high, command.address[32:], command.address[:32])),
             known.addr.eq(function),
@@ -142,8 +147,8 @@ class Commander(wiring.Component):
                 m.d.comb += [count.en.eq(1), count.data.eq(known.data + 1)]
                 m.next = "TELL"
             with m.State("TELL"):
-                for n, control in enumerate(self.control):
-                    m.d.comb += control.valid.eq(~told[n])
+                for n, part in enumerate(self.parts):
+                    m.d.comb += part.control.valid.eq(~told[n])
                 with m.If(told.all()):
                     m.d.sync += told.eq(0)
                     with m.Switch(kind):
@@ -161,16 +166,21 @@ class Commander(wiring.Component):
             with m.State("CLOSE"):
                 # Twice idle: what became the device's before the first time is in ``given``
                 # by the second.
-                m.d.sync += [repeated.eq(1), was_idle.eq(self.idle.all())]
+                m.d.sync += [repeated.eq(1), was_idle.eq(idle)]
                 with m.If(~repeated & self.enabled):
                     m.d.comb += [
                         count.en.eq(1),
                         count.data.eq(known.data - 1),
                         forget.bit_select(function, 1).eq(is_last),
                     ]
-                m.next = "TELL"
-                with m.If(was_idle & self.idle.all() & (self.given == self.returned)):
+                m.next = "PAUSE"
+                with m.If(was_idle & idle & (self.given == self.returned)):
                     m.next = "QUIET"
+            with m.State("PAUSE"):
+                # What parts are told goes first with them: leave them time for something else.
+                m.d.sync += pause.eq(pause + 1)
+                with m.If(pause.all()):
+                    m.next = "TELL"
             with m.State("QUIET"), m.If(self.quiet):
                 m.d.sync += self.closing.eq(0)
                 m.d.comb += self.commands.ready.eq(1)
@@ -191,8 +201,12 @@ class Commander(wiring.Component):
             m.d.sync += whose.eq(whose + 1)
         with m.Elif(self.faults.ready):
             m.d.comb += said.eq(1 << whose)
+        found = Signal(8)
+        for finder in (*self.parts, self):
+            with m.If(finder.fault):
+                m.d.comb += found.bit_select(finder.fault_function, 1).eq(1)
         m.d.sync += [
-            self.stopped.eq((self.stopped | self.fault) & ~forget),
-            unsaid.eq((unsaid | (self.fault & ~self.stopped)) & ~said),
+            self.stopped.eq((self.stopped | found) & ~forget),
+            unsaid.eq((unsaid | (found & ~self.stopped)) & ~said),
         ]
         return m

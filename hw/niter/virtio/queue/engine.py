@@ -1,6 +1,6 @@
 """The queue engine, put together."""
 
-from amaranth import Cat, Module
+from amaranth import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -39,9 +39,6 @@ class QueueEngine(wiring.Component):
         Functions served, 1 to 8, each with up to 16 queues.
     pulled
         Indices of the queues, of each function, that may be pulled.
-    depth
-        Segments kept at hand for a pulled queue, and so the longest chain that it takes and
-        the most segments that can be taken before a commit: 8, 16 or 32.
 
     Members
     -------
@@ -64,8 +61,8 @@ class QueueEngine(wiring.Component):
         Rings only.
     """
 
-    def __init__(self, functions: int = 4, pulled: tuple[int, ...] = (0, 2, 4, 6), depth: int = 32):
-        self.geometry = Geometry(functions, tuple(pulled), depth)
+    def __init__(self, functions: int = 4, pulled: tuple[int, ...] = (0, 2, 4, 6)):
+        self.geometry = Geometry(functions, tuple(pulled))
         super().__init__(
             {
                 "commands": In(stream.Signature(QueueCommand)),
@@ -175,19 +172,17 @@ class QueueEngine(wiring.Component):
             ]
 
         # Beginning, end and fault.
-        for control, part in zip(commander.control, (fetcher, puller, used), strict=True):
-            connect(m, control, part.control)
-            m.d.comb += part.stopped.eq(commander.stopped)
+        for supervision, part in zip(commander.parts, (fetcher, puller, used), strict=True):
+            connect(m, supervision, part.supervision)
         m.d.comb += [
-            commander.idle.eq(Cat(fetcher.idle, puller.idle, used.idle)),
             commander.enabled.eq(fetcher.enabled),
             commander.given.eq(fetcher.given),
             commander.returned.eq(used.returned),
             commander.quiet.eq(port.quiet),
+            commander.fault.eq(scanner.fault),
+            commander.fault_function.eq(scanner.fault_function),
             scanner.stopped.eq(commander.stopped),
             scanner.closing.eq(commander.closing),
             scanner.closing_row.eq(commander.closing_row),
         ]
-        faults = [part.fault << part.fault_function for part in (fetcher, puller, used, scanner)]
-        m.d.comb += commander.fault.eq(faults[0] | faults[1] | faults[2] | faults[3])
         return m

@@ -2,17 +2,25 @@
 
 from dataclasses import dataclass
 
-from amaranth.lib import data, enum
+from amaranth import Module, Signal, Value
+from amaranth.lib import data, enum, stream, wiring
+from amaranth.lib.wiring import In, Out
 
 from niter.interface import MAX_FUNCTIONS
 
+from .layouts import RingArea
+
 __all__ = [
+    "RING_SEGMENTS",
+    "RING_WORDS",
     "SLOTS",
     "SLOT_SEGMENTS",
     "Access",
     "AccessKind",
     "Answer",
     "AnswerKind",
+    "Area",
+    "AreaId",
     "Begin",
     "Commit",
     "Context",
@@ -21,6 +29,9 @@ __all__ = [
     "Geometry",
     "Job",
     "Release",
+    "SlotContext",
+    "Supervision",
+    "ring_mask",
 ]
 
 #: Chains that are being put together at once.
@@ -28,6 +39,13 @@ SLOTS = 8
 
 #: Segments that a slot holds itself; longer chains go on in the one overflow area.
 SLOT_SEGMENTS = 8
+
+#: Words of a pulled queue's ring of segments; a segment is three of them.
+RING_WORDS = 64
+
+#: Segments that it holds: the longest chain of a pulled queue, and the most segments that can
+#: be taken before a commit. One word stays free, so that a full ring does not look empty.
+RING_SEGMENTS = (RING_WORDS - 1) // 3
 
 
 @dataclass(frozen=True)
@@ -42,22 +60,16 @@ class Geometry:
         Functions served, 1 to 8.
     pulled
         Indices of the queues, of each function, that may be pulled.
-    depth
-        Segments kept at hand for a pulled queue, and so the longest chain that it takes:
-        8, 16 or 32.
     """
 
     functions: int = 4
     pulled: tuple[int, ...] = (0, 2, 4, 6)
-    depth: int = 32
 
     def __post_init__(self):
         if not 1 <= self.functions <= MAX_FUNCTIONS:
             raise ValueError(f"There are 1 to {MAX_FUNCTIONS} functions, not {self.functions!r}")
         if not self.pulled or not all(0 <= index < 16 for index in self.pulled):
             raise ValueError(f"Pulled queues have indices from 0 to 15, not {self.pulled!r}")
-        if self.depth not in (8, 16, 32):
-            raise ValueError(f"A pulled queue keeps 8, 16 or 32 segments, not {self.depth!r}")
 
     @property
     def row_bits(self) -> int:
@@ -75,46 +87,6 @@ class Geometry:
         return (len(self.pulled) - 1).bit_length()
 
 
-class AccessKind(enum.Enum, shape=2):
-    """What a part wants of host memory."""
-
-    READ = 0
-    WRITE = 1
-    INTERRUPT = 2
-
-
-class Access(data.Struct):
-    """One access to a ring, or to an indirect table.
-
-    Members
-    -------
-    kind : AccessKind
-    place : 7 bits
-        The row whose area is meant, or the slot whose indirect table.
-    area : 2 bits
-        ``RingArea``; 3 is the indirect table.
-    function : 3 bits
-    offset : 14 bits
-        Bytes from the area's beginning.
-    length : 8 bits
-        Bytes, 2 to 128.
-    run : 1 bit
-        ``WRITE``: its bytes were given to the run stream.
-    value : 16 bits
-        ``READ``: the context. ``WRITE``: the two bytes, unless it is a run.
-        ``INTERRUPT``: the vector.
-    """
-
-    kind: AccessKind
-    place: 7
-    area: 2
-    function: 3
-    offset: 14
-    length: 8
-    run: 1
-    value: 16
-
-
 class AnswerKind(enum.Enum, shape=2):
     """What was read."""
 
@@ -128,16 +100,83 @@ class AnswerKind(enum.Enum, shape=2):
     EVENT = 3
 
 
+class AccessKind(enum.Enum, shape=3):
+    """What a part wants of host memory. The lower bits of a read are its answer's kind."""
+
+    READ_INDEX = AnswerKind.INDEX.value
+    READ_HEADS = AnswerKind.HEADS.value
+    READ_DESCRIPTORS = AnswerKind.DESCRIPTORS.value
+    READ_EVENT = AnswerKind.EVENT.value
+    #: Two bytes.
+    WRITE = 4
+    #: Bytes that were given to the run stream.
+    WRITE_RUN = 5
+    INTERRUPT = 6
+
+    @staticmethod
+    def is_read(kind: Value) -> Value:
+        """Is it one of the reads?"""
+        return ~Value.cast(kind)[2]
+
+
+class Area(enum.Enum, shape=2):
+    """What has an address: the parts of a ring, as in ``RingArea``, and an indirect table."""
+
+    DESCRIPTOR = RingArea.DESCRIPTOR.value
+    DRIVER = RingArea.DRIVER.value
+    DEVICE = RingArea.DEVICE.value
+    TABLE = 3
+
+
+class AreaId(data.Struct):
+    """An area of a row, or the table of a slot, whose number then stands in ``index``."""
+
+    area: Area
+    index: 4
+    function: 3
+
+
+class Access(data.Struct):
+    """One access to a ring, or to an indirect table.
+
+    Members
+    -------
+    kind : AccessKind
+    of : AreaId
+    offset : 14 bits
+        Bytes from the area's beginning.
+    length : 8 bits
+        Bytes, 2 to 128.
+    value : 16 bits
+        Of a read: the context's ``extra``. ``WRITE``: the two bytes. ``INTERRUPT``: the vector.
+    """
+
+    kind: AccessKind
+    of: AreaId
+    offset: 14
+    length: 8
+    value: 16
+
+
 class Context(data.Struct):
     """Travels with a read, so that its answer finds its way.
 
-    ``place`` is a row, for ``DESCRIPTORS`` a slot. ``extra`` is the place of the first head
-    in the row's head buffer, or 1 for the first read of a chain.
+    ``row`` is the queue's, also that of a table. ``extra`` is what the access has in the lower
+    bits of its value: with ``HEADS`` the place of the first head in the row's head buffer, with
+    ``DESCRIPTORS`` a ``SlotContext``.
     """
 
     kind: AnswerKind
-    place: 7
-    extra: 7
+    row: 7
+    extra: 4
+    unused: 3
+
+
+class SlotContext(data.Struct):
+    """The slot that a read of descriptors is for; whether it is the first of its chain."""
+
+    slot: 3
+    first: 1
 
 
 class Answer(data.Struct):
@@ -171,6 +210,21 @@ class Control(data.Struct):
     event_idx: 1
     indirect: 1
     weight: 2
+
+
+#: How the commander rules a part that keeps rows, seen from the commander. ``idle`` tells, one
+#: cycle after ``control`` was accepted, that nothing of that row is under way; a part sets
+#: ``fault`` for one cycle for the function whose driver broke the rules; ``stopped`` has a bit
+#: for each function that has.
+Supervision = wiring.Signature(
+    {
+        "control": Out(stream.Signature(Control)),
+        "idle": In(1),
+        "stopped": Out(MAX_FUNCTIONS),
+        "fault": In(1),
+        "fault_function": In(3),
+    }
+)
 
 
 class Begin(data.Struct):
@@ -236,3 +290,16 @@ class Commit(data.Struct):
 
     row: 7
     chains: 6
+
+
+def ring_mask(m: Module, size_log2: Value) -> Signal:
+    """The bits of a position that tell the place in a ring of ``1 << size_log2`` entries.
+
+    A table: of a shift and a subtraction, synthesis would make a carry chain.
+    """
+    mask = Signal(10)
+    with m.Switch(size_log2):
+        for log2 in range(11):
+            with m.Case(log2):
+                m.d.comb += mask.eq((1 << log2) - 1)
+    return mask

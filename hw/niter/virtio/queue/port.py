@@ -7,16 +7,15 @@ from amaranth.lib.wiring import In, Out
 from niter.interface import HostWrite, PacketStream, ReadCommand, WriteKind
 from niter.stream import Ram
 
-from .geometry import Access, AccessKind, Geometry
+from .geometry import Access, AccessKind, AreaId, Context, Geometry
 
 __all__ = ["AddressWrite", "RingPort"]
 
 
 class AddressWrite(data.Struct):
-    """Half of an address for the book: ``place`` and ``area`` as in ``Access``."""
+    """Half an address for the book."""
 
-    place: 7
-    area: 2
+    of: AreaId
     high: 1
     word: 32
 
@@ -25,7 +24,7 @@ class RingPort(wiring.Component):
     """Adds an access' offset to its area's address and issues it.
 
     The addresses of all areas and of the indirect tables stand in one RAM, 32 bits wide,
-    and one adder serves reads and writes in two steps: an access takes four cycles. A read
+    and one adder serves reads and writes in two steps: an access takes three cycles. A read
     leaves only when all writes before it were accepted.
 
     Parameters
@@ -66,12 +65,11 @@ class RingPort(wiring.Component):
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
-        bits = self.geometry.row_bits
         m.submodules.addresses = addresses = Ram(shape=32, depth=8 * self.geometry.rows, init=[])
         store = addresses.write_port()
         load = addresses.read_port()
         m.d.comb += [
-            store.addr.eq(Cat(self.book.high, self.book.area, self.book.place[:bits])),
+            store.addr.eq(Cat(self.book.high, self.book.of)),
             store.data.eq(self.book.word),
             store.en.eq(self.book_valid),
         ]
@@ -89,9 +87,15 @@ class RingPort(wiring.Component):
         carry = Signal()
         address = Cat(low, (load.data + carry)[:32])
         idle = Signal()
+        context = Signal(Context)
+        m.d.comb += [
+            context.kind.eq(now.kind.as_value()[:2]),
+            context.row.eq(Cat(now.of.index, now.of.function)),
+            context.extra.eq(now.value),
+        ]
 
         # Bytes of a run pass, unless a value that was asked for earlier has to go first.
-        run_open = idle | (now.kind != AccessKind.WRITE) | now.run
+        run_open = idle | (now.kind != AccessKind.WRITE)
         with m.If(~write.data.valid | write.data.ready):
             m.d.comb += self.run.ready.eq(run_open)
             m.d.sync += [
@@ -108,7 +112,7 @@ class RingPort(wiring.Component):
         granted = Signal()
         chosen = self.i[-1].p
         for number, i in reversed(list(enumerate(self.i))):
-            is_read = i.p.kind == AccessKind.READ
+            is_read = AccessKind.is_read(i.p.kind)
             orderly = is_read | ~(self.run.valid | ahead) if number else C(1)
             before = allowed[:number].any()
             m.d.comb += [
@@ -119,41 +123,38 @@ class RingPort(wiring.Component):
 
         with m.FSM():
             with m.State("IDLE"):
-                m.d.comb += idle.eq(1)
+                m.d.comb += [idle.eq(1), load.addr.eq(Cat(C(0, 1), chosen.of))]
                 m.d.sync += now.eq(chosen)
                 with m.If(allowed.any()):
                     m.d.comb += granted.eq(1)
-                    with m.If(chosen.run):
+                    with m.If(chosen.kind == AccessKind.WRITE_RUN):
                         m.d.sync += ahead.eq(0)
                     m.next = "LOW"
             with m.State("LOW"):
-                m.d.comb += load.addr.eq(Cat(C(0, 1), now.area, now.place[:bits]))
-                m.next = "HIGH"
-            with m.State("HIGH"):
-                m.d.comb += load.addr.eq(Cat(C(1, 1), now.area, now.place[:bits]))
+                m.d.comb += load.addr.eq(Cat(C(1, 1), now.of))
                 m.d.sync += Cat(low, carry).eq(load.data + now.offset)
                 m.next = "ISSUE"
             with m.State("ISSUE"):
-                with m.If(now.kind == AccessKind.READ):
+                with m.If(AccessKind.is_read(now.kind)):
                     m.d.sync += [
                         read.valid.eq(1),
                         read.p.address.eq(address),
                         read.p.length.eq(now.length),
-                        read.p.function.eq(now.function),
-                        read.p.context.eq(now.value),
+                        read.p.function.eq(now.of.function),
+                        read.p.context.eq(context),
                     ]
                 with m.Else():
                     m.d.sync += [
                         write.command.valid.eq(1),
                         write.command.p.address.eq(address),
                         write.command.p.length.eq(now.length),
-                        write.command.p.function.eq(now.function),
+                        write.command.p.function.eq(now.of.function),
                         write.command.p.vector.eq(now.value),
                         write.command.p.kind.eq(WriteKind.MEMORY),
                     ]
                     with m.If(now.kind == AccessKind.INTERRUPT):
                         m.d.sync += write.command.p.kind.eq(WriteKind.INTERRUPT)
-                    with m.Elif(~now.run):
+                    with m.Elif(now.kind == AccessKind.WRITE):
                         m.d.sync += [
                             write.data.valid.eq(1),
                             write.data.p.data[:16].eq(now.value),

@@ -6,28 +6,34 @@ from amaranth.lib.wiring import In, Out
 
 from niter.stream import Ram
 
-from .geometry import Commit, Control, ControlKind, Geometry, Job, Release
+from .geometry import RING_WORDS, Commit, ControlKind, Geometry, Job, Release, Supervision
 from .layouts import Offer, Take, TakeOperation
 from .pusher import grain
 from .walker import SegmentAddress, SegmentWord
 
 __all__ = ["Puller"]
 
+#: Position in a ring of words.
+_POINTER_BITS = (RING_WORDS - 1).bit_length()
 
-class AddressHalf(data.Struct):
-    """Half an address, and four bits of the head that the spare bits of the RAM have room for."""
+
+class Row(data.Struct):
+    """Of a pulled queue: where its ring is filled, taken and committed up to."""
+
+    enabled: 1
+    flushing: 1
+    filled: _POINTER_BITS
+    taken: _POINTER_BITS
+    committed: _POINTER_BITS
+    chains: 6
+
+
+class Word(data.Struct):
+    """A third of a segment: address (low, high), length; and of what else is known of it, four
+    bits each: those of the head, then two of the head, ``last`` and ``writable``."""
 
     word: 32
-    head: 4
-
-
-class Rest(data.Struct):
-    """The rest of a segment."""
-
-    length: 32
-    writable: 1
-    last: 1
-    head: 2
+    extra: 4
 
 
 class Puller(wiring.Component):
@@ -35,7 +41,7 @@ class Puller(wiring.Component):
 
     Segments are taken in order; those taken and not committed stay in the ring, so that a
     roll-back forgets nothing. A chain for which there is no room goes back to be begun anew;
-    one that is longer than the ring is a fault. A segment takes six cycles on its way in
+    one for which the empty ring has none is a fault. A segment takes six cycles on its way in
     and four on its way out; what the device asks has precedence between chains.
 
     Parameters
@@ -45,10 +51,8 @@ class Puller(wiring.Component):
 
     Members
     -------
-    control : In(stream.Signature(Control))
-    idle : Out(1)
-        Of the row told last, when ``control`` was accepted: the device has no chain of it
-        that is neither committed nor rolled back.
+    supervision : In(Supervision)
+        ``idle``: the device has no chain of that row that is neither committed nor rolled back.
     job : In(stream.Signature(Job))
     address : Out(SegmentAddress), segment : In(SegmentWord)
         Look-up of stored segments, one cycle later.
@@ -58,17 +62,13 @@ class Puller(wiring.Component):
     offers : Out(stream.Signature(Offer))
     commit : Out(stream.Signature(Commit))
     release : Out(stream.Signature(Release))
-    stopped : In(8)
-        Functions that are faulty.
-    fault : Out(1), fault_function : Out(3)
     """
 
     def __init__(self, geometry: Geometry):
         self.geometry = geometry
         super().__init__(
             {
-                "control": In(stream.Signature(Control)),
-                "idle": Out(1),
+                "supervision": In(Supervision),
                 "job": In(stream.Signature(Job)),
                 "address": Out(SegmentAddress),
                 "segment": In(SegmentWord),
@@ -77,36 +77,17 @@ class Puller(wiring.Component):
                 "offers": Out(stream.Signature(Offer)),
                 "commit": Out(stream.Signature(Commit)),
                 "release": Out(stream.Signature(Release)),
-                "stopped": In(8),
-                "fault": Out(1),
-                "fault_function": Out(3),
             }
         )
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         g = self.geometry
-        place_bits = (g.depth - 1).bit_length()
-        pointer = place_bits + 1
-
-        class Row(data.Struct):
-            """Of a pulled queue: where its ring is filled, taken and committed up to."""
-
-            enabled: 1
-            flushing: 1
-            filled: pointer
-            taken: pointer
-            committed: pointer
-            chains: 6
-
         ring_bits = g.row_bits - 4 + g.pulled_bits
         m.submodules.rows = rows = memory.Memory(shape=Row, depth=1 << ring_bits, init=[])
         store, load = rows.write_port(), rows.read_port(domain="comb")
-        segments = g.depth << ring_bits
-        m.submodules.halves = halves = Ram(shape=AddressHalf, depth=2 * segments, init=[])
-        m.submodules.rests = rests = Ram(shape=Rest, depth=segments, init=[])
-        fill_half, offer_half = halves.write_port(), halves.read_port()
-        fill_rest, offer_rest = rests.write_port(), rests.read_port()
+        m.submodules.words = words = Ram(shape=Word, depth=RING_WORDS << ring_bits, init=[])
+        fill, shown = words.write_port(), words.read_port()
 
         q = Signal(7)
         ring = Signal(ring_bits)
@@ -119,19 +100,17 @@ class Puller(wiring.Component):
                         known.eq(1),
                     ]
         row = Signal(Row)
-        told = Signal(Control)
         operation = Signal(TakeOperation)
         job = Signal(Job)
         job_valid = Signal()
         count = Signal(7)
         part = Signal(2)
-        at = Signal(pointer)
+        at, following = Signal(_POINTER_BITS), Signal(_POINTER_BITS)
         out = self.offers.p.segment
-        first = Signal()
-        words = Signal(64)
-        length, writable, last = Signal(32), Signal(), Signal()
-        head = Signal(10)
-        active = row.enabled & ~self.stopped.bit_select(q[4:7], 1) & known
+        extra = Signal(8)
+        is_last = Signal()
+        control = self.supervision.control
+        active = row.enabled & ~self.supervision.stopped.bit_select(q[4:7], 1) & known
         m.d.comb += [
             load.addr.eq(ring),
             store.addr.eq(ring),
@@ -140,47 +119,37 @@ class Puller(wiring.Component):
             self.address.slot.eq(job.slot),
             self.address.index.eq(count),
             self.address.part.eq(part),
-            fill_half.addr.eq(Cat(part[0], at[:place_bits], ring)),
-            fill_half.data.word.eq(self.segment.word),
-            fill_half.data.head.eq(Mux(part[0], job.head[4:8], job.head[:4])),
-            fill_rest.addr.eq(Cat(at[:place_bits], ring)),
-            fill_rest.data.length.eq(self.segment.word),
-            fill_rest.data.writable.eq(self.segment.writable),
-            fill_rest.data.last.eq(count + 1 == job.count),
-            fill_rest.data.head.eq(job.head[8:]),
-            offer_half.addr.eq(Cat(part[0], at[:place_bits], ring)),
-            offer_rest.addr.eq(Cat(at[:place_bits], ring)),
-            self.offers.p.segment.queue.eq(q),
-            out.head.eq(head),
-            out.address.eq(words),
-            out.length.eq(length),
-            out.writable.eq(writable),
-            out.last.eq(last),
-            out.first.eq(first),
+            following.eq(at + 1),
+            is_last.eq(count + 1 == job.count),
+            fill.addr.eq(Cat(at, ring)),
+            fill.data.word.eq(self.segment.word),
+            fill.data.extra.eq(Cat(job.head, is_last, self.segment.writable).word_select(part, 4)),
+            shown.addr.eq(Cat(at, ring)),
+            shown.en.eq(0),
+            out.queue.eq(q),
+            out.head.eq(Cat(extra, shown.data.extra[:2])),
             self.commit.p.row.eq(q),
             self.commit.p.chains.eq(row.chains),
             self.release.p.slot.eq(job.slot),
             self.release.p.row.eq(job.row),
             self.release.p.grain.eq(grain(job.count)),
-            self.fault_function.eq(q >> 4),
+            self.supervision.fault_function.eq(q >> 4),
+            # The word read last stays on the port.
+            out.length.eq(shown.data.word),
+            out.writable.eq(shown.data.extra[3]),
+            out.last.eq(shown.data.extra[2]),
         ]
         with m.If(self.job.valid & self.job.ready):
             m.d.sync += [job.eq(self.job.p), job_valid.eq(1)]
 
-        held = Signal(pointer)
-        after = Signal(8)
-        delivered, misfit = Signal(), Signal()
-        m.d.comb += [
-            self.release.p.delivered.eq(delivered),
-            self.release.p.misfit.eq(misfit),
-        ]
-        taking, told_now = Signal(), Signal()
+        low, high, first = Signal(32), Signal(32), Signal()
+        m.d.comb += [out.address.eq(Cat(low, high)), out.first.eq(first)]
+        taking, told = Signal(), Signal()
         with m.FSM():
             with m.State("IDLE"):
-                m.d.sync += [taking.eq(0), told_now.eq(0), count.eq(0), part.eq(0)]
-                with m.If(self.control.valid):
-                    m.d.sync += [told.eq(self.control.p), q.eq(self.control.p.row)]
-                    m.d.sync += told_now.eq(1)
+                m.d.sync += [taking.eq(0), told.eq(0), count.eq(0), part.eq(0)]
+                with m.If(control.valid):
+                    m.d.sync += [q.eq(control.p.row), told.eq(1)]
                     m.next = "LOAD"
                 with m.Elif(self.take.valid):
                     m.d.comb += self.take.ready.eq(1)
@@ -196,17 +165,20 @@ class Puller(wiring.Component):
             with m.State("LOAD"):
                 m.d.sync += row.eq(load.data)
                 m.next = "JOB"
-                with m.If(told_now):
+                with m.If(told):
                     m.next = "CONTROL"
                 with m.Elif(taking):
                     m.next = "TAKE"
             with m.State("CONTROL"):
-                m.d.comb += self.control.ready.eq(1)
-                m.d.sync += [self.idle.eq(~known | (row.chains == 0)), row.enabled.eq(0)]
-                with m.If(told.kind != ControlKind.STOP):
+                m.d.comb += control.ready.eq(1)
+                m.d.sync += [
+                    self.supervision.idle.eq(~known | (row.chains == 0)),
+                    row.enabled.eq(0),
+                ]
+                with m.If(control.p.kind != ControlKind.STOP):
                     m.d.sync += row.eq(0)
-                with m.If(told.kind == ControlKind.START):
-                    m.d.sync += row.enabled.eq(told.pulled)
+                with m.If(control.p.kind == ControlKind.START):
+                    m.d.sync += row.enabled.eq(control.p.pulled)
                 m.next = "STORE"
 
             with m.State("TAKE"):
@@ -233,21 +205,14 @@ class Puller(wiring.Component):
                     m.next = "IDLE"
             with m.State("OFFER WORDS"):
                 # A word's address goes out here while the one before comes back.
-                m.d.sync += part.eq(part + 1)
+                m.d.comb += shown.en.eq(1)
+                m.d.sync += [part.eq(part + 1), at.eq(following)]
                 with m.If(part == 1):
-                    m.d.sync += [
-                        words[:32].eq(offer_half.data.word),
-                        head[:4].eq(offer_half.data.head),
-                    ]
+                    m.d.sync += [low.eq(shown.data.word), extra[:4].eq(shown.data.extra)]
                 with m.If(part == 2):
-                    rest = offer_rest.data
                     m.d.sync += [
-                        words[32:].eq(offer_half.data.word),
-                        head[4:].eq(Cat(offer_half.data.head, rest.head)),
-                        length.eq(rest.length),
-                        writable.eq(rest.writable),
-                        last.eq(rest.last),
-                        at.eq(at + 1),
+                        high.eq(shown.data.word),
+                        extra[4:].eq(shown.data.extra),
                         part.eq(0),
                     ]
                     m.next = "OFFER"
@@ -255,47 +220,43 @@ class Puller(wiring.Component):
                 m.d.comb += self.offers.valid.eq(1)
                 with m.If(self.offers.ready):
                     m.d.sync += first.eq(0)
-                    with m.If(last):
+                    m.next = "OFFER WORDS"
+                    with m.If(out.last):
                         m.d.sync += [row.taken.eq(at), row.chains.eq(row.chains + 1)]
                         m.next = "STORE"
-                    with m.Else():
-                        m.next = "OFFER WORDS"
 
             with m.State("JOB"):
                 m.d.sync += [
                     at.eq(row.filled),
-                    held.eq(row.filled - row.committed),
-                    delivered.eq(0),
-                    misfit.eq(0),
+                    self.release.p.delivered.eq(0),
+                    self.release.p.misfit.eq(0),
                 ]
                 with m.If(job.first):
                     m.d.sync += row.flushing.eq(0)
-                m.next = "ROOM"
-            with m.State("ROOM"):
-                m.d.sync += after.eq(held + job.count)
-                m.next = "CHECK"
-            with m.State("CHECK"):
-                with m.If(~active | row.flushing):
-                    m.next = "RELEASE"
-                with m.Elif(job.count > g.depth):
-                    m.d.comb += self.fault.eq(1)
-                    m.next = "RELEASE"
-                with m.Elif(after > g.depth):
-                    m.d.sync += [row.flushing.eq(1), misfit.eq(1)]
-                    m.next = "RELEASE"
-                with m.Else():
+                m.next = "RELEASE"
+                with m.If(active & (job.first | ~row.flushing)):
                     m.next = "COPY"
             with m.State("COPY"), m.If(~self.busy):
                 m.next = "COPIED"
             with m.State("COPIED"):
-                m.d.comb += [fill_half.en.eq(~part[1]), fill_rest.en.eq(part[1])]
-                m.d.sync += part.eq(part + 1)
+                m.d.comb += fill.en.eq(1)
+                m.d.sync += [part.eq(part + 1), at.eq(following)]
                 m.next = "COPY"
                 with m.If(part[1]):
-                    m.d.sync += [at.eq(at + 1), count.eq(count + 1), part.eq(0)]
-                    with m.If(fill_rest.data.last):
-                        m.d.sync += [row.filled.eq(at + 1), delivered.eq(1)]
+                    m.d.sync += [count.eq(count + 1), part.eq(0)]
+                    with m.If(is_last):
+                        m.d.sync += [row.filled.eq(following), self.release.p.delivered.eq(1)]
                         m.next = "RELEASE"
+                with m.If(following == row.committed):
+                    # No room: what was copied is in nobody's way.
+                    m.d.sync += [
+                        row.filled.eq(row.filled),
+                        row.flushing.eq(1),
+                        self.release.p.delivered.eq(0),
+                        self.release.p.misfit.eq(1),
+                    ]
+                    m.d.comb += self.supervision.fault.eq(row.filled == row.committed)
+                    m.next = "RELEASE"
             with m.State("RELEASE"):
                 m.d.comb += self.release.valid.eq(1)
                 with m.If(self.release.ready):

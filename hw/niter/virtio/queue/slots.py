@@ -8,19 +8,16 @@ from .geometry import (
     SLOTS,
     Access,
     AccessKind,
-    AnswerKind,
+    Area,
     Begin,
-    Context,
     Geometry,
     Job,
     Release,
+    SlotContext,
+    ring_mask,
 )
-from .layouts import RingArea
 
-__all__ = ["TABLE_AREA", "Outcome", "Progress", "Scanner"]
-
-#: ``Access.area`` of an indirect table.
-TABLE_AREA = 3
+__all__ = ["Outcome", "Progress", "Scanner"]
 
 #: Slots 0 to 3 are for pulled queues, 2 to 7 for pushed ones,
 #: so that neither kind can take all: a device may stop taking pushed chains, and pulled
@@ -197,8 +194,7 @@ class Scanner(wiring.Component):
         rest = Signal(10)
         ask = Signal(3)
         cap = Signal(3)
-        mask = Signal(10)
-        m.d.comb += mask.eq((1 << chain.size_log2) - 1)
+        mask = ring_mask(m, chain.size_log2)
 
         done = Signal()  # the scanner has dealt with this slot
         pass_on = Signal()  # and goes on to the next
@@ -294,15 +290,14 @@ class Scanner(wiring.Component):
                     after[n].eq(self.begin.p.after),
                 ]
 
-        context = Signal(Context)
+        context = Signal(SlotContext)
         m.d.comb += [
-            context.kind.eq(AnswerKind.DESCRIPTORS),
-            context.place.eq(here),
-            context.extra.eq(is_fresh),
-            self.access.p.kind.eq(AccessKind.READ),
-            self.access.p.place.eq(Mux(state.table, here, row)),
-            self.access.p.area.eq(Mux(state.table, TABLE_AREA, RingArea.DESCRIPTOR)),
-            self.access.p.function.eq(function),
+            context.slot.eq(here),
+            context.first.eq(is_fresh),
+            self.access.p.kind.eq(AccessKind.READ_DESCRIPTORS),
+            self.access.p.of.index.eq(Mux(state.table, here, row[:4])),
+            self.access.p.of.function.eq(function),
+            self.access.p.of.area.eq(Mux(state.table, Area.TABLE, Area.DESCRIPTOR)),
             self.access.p.offset.eq(index << 4),
             self.access.p.length.eq(Cat(0, 0, 0, 0, ask + 1)),
             self.access.p.value.eq(context),

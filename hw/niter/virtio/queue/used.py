@@ -11,13 +11,13 @@ from .geometry import (
     Access,
     AccessKind,
     Answer,
-    AnswerKind,
-    Context,
-    Control,
+    Area,
     ControlKind,
     Geometry,
+    Supervision,
+    ring_mask,
 )
-from .layouts import RingArea, Used
+from .layouts import Used
 
 __all__ = ["MAX_EVENTS", "MAX_RUN", "UsedWriter", "beyond", "moved"]
 
@@ -25,20 +25,19 @@ __all__ = ["MAX_EVENTS", "MAX_RUN", "UsedWriter", "beyond", "moved"]
 MAX_RUN = 16
 
 #: Reads of used event indices that may be on their way.
-MAX_EVENTS = 8
+MAX_EVENTS = 7
+
+#: Width of the RAM's words; each of ``Ring`` and ``Shown`` is one.
+_WORD_BITS = 36
 
 
-class Row(data.Struct):
-    """What is known of a queue.
+class Ring(data.Struct):
+    """What is known of a queue: the first word.
 
     Members
     -------
     index : 16 bits
         Entries written, ever.
-    visible : 16 bits
-        How far the driver may look: all but a group that is not complete.
-    told : 16 bits
-        The used index up to which the driver needs no further interrupt.
     reading : 1 bit
         The event index is being read.
     again : 1 bit
@@ -48,8 +47,6 @@ class Row(data.Struct):
     """
 
     index: 16
-    visible: 16
-    told: 16
     reading: 1
     again: 1
     enabled: 1
@@ -57,6 +54,21 @@ class Row(data.Struct):
     vector: 8
     event_idx: 1
     size_log2: 4
+
+
+class Shown(data.Struct):
+    """The second word: what the driver knows.
+
+    Members
+    -------
+    visible : 16 bits
+        How far it may look: all but a group that is not complete.
+    told : 16 bits
+        The used index up to which it needs no further interrupt.
+    """
+
+    visible: 16
+    told: 16
 
 
 def moved(told: Value, visible: Value) -> Value:
@@ -90,113 +102,114 @@ class UsedWriter(wiring.Component):
 
     Members
     -------
-    control : In(stream.Signature(Control))
-    idle : Out(1), returned : Out(10)
-        Of the row told last, when ``control`` was accepted: nothing of it is under way;
-        chains that the device has given back.
+    supervision : In(Supervision)
+    returned : Out(10)
+        Of the row told last, as ``idle``: chains that the device has given back.
     i : In(stream.Signature(Used))
     answer : In(stream.Signature(Answer))
         ``EVENT``.
     run : Out(PacketStream), access : Out(stream.Signature(Access))
         To ``RingPort``.
-    stopped : In(8)
-        Functions that are faulty.
-    fault : Out(1), fault_function : Out(3)
     """
 
     def __init__(self, geometry: Geometry):
         self.geometry = geometry
         super().__init__(
             {
-                "control": In(stream.Signature(Control)),
-                "idle": Out(1),
+                "supervision": In(Supervision),
                 "returned": Out(10),
                 "i": In(stream.Signature(Used)),
                 "answer": In(stream.Signature(Answer)),
                 "run": Out(PacketStream),
                 "access": Out(stream.Signature(Access)),
-                "stopped": In(8),
-                "fault": Out(1),
-                "fault_function": Out(3),
             }
         )
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
-        m.submodules.rows = rows = Ram(shape=Row, depth=self.geometry.rows, init=[])
+        m.submodules.rows = rows = Ram(shape=_WORD_BITS, depth=2 * self.geometry.rows, init=[])
         store, load = rows.write_port(), rows.read_port()
-        q = Signal(7)
-        row = Signal(Row)
-        told = Signal(Control)
+        control = self.supervision.control
+        q, next_q = Signal(7), Signal(7)
+        ring, shown = Signal(Ring), Signal(Shown)
+        storing_shown = Signal()
         answer = Signal(Answer)
         is_told, is_answer = Signal(), Signal()
         reads = Signal(range(MAX_EVENTS + 1))
         length = Signal(range(MAX_RUN + 1))
         more = Signal()
         start = Signal(10)
-        mask = Signal(10)
+        mask = ring_mask(m, ring.size_log2)
+        size = Signal(11)
         span, distance = Signal(16), Signal(16)
-        active = row.enabled & ~self.stopped.bit_select(q[4:7], 1)
+        active = ring.enabled & ~self.supervision.stopped.bit_select(q[4:7], 1)
         access = self.access.p
-        context = Signal(Context)
         entry = Signal(64)
         last = Signal()
         same = self.i.valid & (Cat(self.i.p.queue) == q)
         m.d.comb += [
-            load.addr.eq(q),
-            store.addr.eq(q),
-            store.data.eq(row),
-            mask.eq((1 << row.size_log2) - 1),
-            context.kind.eq(AnswerKind.EVENT),
-            context.place.eq(q),
-            access.place.eq(q),
-            access.function.eq(q >> 4),
-            self.fault_function.eq(q >> 4),
+            store.addr.eq(Cat(storing_shown, q)),
+            store.data.eq(Mux(storing_shown, shown.as_value(), ring.as_value())),
+            size.eq(1 << ring.size_log2),
+            access.of.area.eq(Area.DEVICE),
+            access.value.eq(ring.index),
+            Cat(access.of.index, access.of.function).eq(q),
+            self.supervision.fault_function.eq(q >> 4),
             self.run.p.data.eq(entry),
             self.run.p.last.eq(last),
         ]
         with m.FSM():
             with m.State("IDLE"):
-                m.d.sync += [is_told.eq(0), is_answer.eq(0), length.eq(0)]
-                with m.If(self.control.valid):
-                    m.d.sync += [is_told.eq(1), told.eq(self.control.p)]
-                    m.d.sync += q.eq(self.control.p.row)
-                    m.next = "LOAD"
+                m.d.comb += load.addr.eq(Cat(C(0, 1), next_q))
+                m.d.sync += [
+                    q.eq(next_q),
+                    is_told.eq(0),
+                    is_answer.eq(0),
+                    length.eq(0),
+                    answer.eq(self.answer.p),
+                ]
+                m.next = "RING"
+                with m.If(control.valid):
+                    m.d.comb += next_q.eq(control.p.row)
+                    m.d.sync += is_told.eq(1)
                 with m.Elif(self.answer.valid):
-                    m.d.comb += self.answer.ready.eq(1)
-                    m.d.sync += [is_answer.eq(1), answer.eq(self.answer.p)]
-                    m.d.sync += [q.eq(self.answer.p.row), reads.eq(reads - 1)]
-                    m.next = "LOAD"
+                    m.d.comb += [self.answer.ready.eq(1), next_q.eq(self.answer.p.row)]
+                    m.d.sync += [is_answer.eq(1), reads.eq(reads - 1)]
                 with m.Elif(self.i.valid & (reads != MAX_EVENTS)):
-                    m.d.sync += q.eq(self.i.p.queue)
-                    m.next = "LOAD"
-            with m.State("LOAD"):
-                m.next = "TAKE"
-            with m.State("TAKE"):
-                m.d.sync += row.eq(load.data)
+                    m.d.comb += next_q.eq(self.i.p.queue)
+                with m.Else():
+                    m.next = "IDLE"
+            with m.State("RING"):
+                m.d.comb += load.addr.eq(Cat(C(1, 1), q))
+                m.d.sync += ring.eq(load.data)
+                m.next = "SHOWN"
+            with m.State("SHOWN"):
+                m.d.sync += shown.eq(load.data)
                 m.next = "ENTRY"
                 with m.If(is_told):
                     m.next = "CONTROL"
                 with m.Elif(is_answer):
                     m.next = "DIFFERENCE"
             with m.State("CONTROL"):
-                m.d.comb += self.control.ready.eq(1)
+                m.d.comb += control.ready.eq(1)
                 m.d.sync += [
-                    self.idle.eq(~row.reading),
-                    self.returned.eq(row.index),
-                    row.enabled.eq(0),
+                    self.supervision.idle.eq(~ring.reading),
+                    self.returned.eq(ring.index),
+                    ring.enabled.eq(0),
                 ]
-                with m.If(told.kind != ControlKind.STOP):
-                    m.d.sync += row.eq(0)
-                with m.If(told.kind == ControlKind.START):
+                with m.If(control.p.kind != ControlKind.STOP):
                     m.d.sync += [
-                        row.enabled.eq(1),
-                        row.interrupt.eq(told.interrupt),
-                        row.vector.eq(told.vector),
-                        row.event_idx.eq(told.event_idx),
-                        row.size_log2.eq(told.size_log2),
+                        shown.eq(0),
+                        ring.index.eq(0),
+                        ring.reading.eq(0),
+                        ring.again.eq(0),
+                        ring.enabled.eq(control.p.kind == ControlKind.START),
+                        ring.interrupt.eq(control.p.interrupt),
+                        ring.vector.eq(control.p.vector),
+                        ring.event_idx.eq(control.p.event_idx),
+                        ring.size_log2.eq(control.p.size_log2),
                     ]
-                m.next = "STORE"
+                m.next = "STORE SHOWN"
 
             with m.State("ENTRY"):
                 # The first entry is in hand; later ones join if they are there in time.
@@ -204,16 +217,16 @@ class UsedWriter(wiring.Component):
                 m.d.sync += [
                     entry.eq(Cat(self.i.p.head, C(0, 16), self.i.p.length)),
                     more.eq(self.i.p.more),
-                    row.index.eq(row.index + 1),
+                    ring.index.eq(ring.index + 1),
                     length.eq(length + 1),
                 ]
                 with m.If(length == 0):
-                    m.d.sync += start.eq(row.index & mask)
+                    m.d.sync += start.eq(ring.index & mask)
                 m.next = "LOOK"
                 with m.If(~active):
                     m.next = "STORE"
             with m.State("LOOK"):
-                m.d.sync += last.eq(~same | ((row.index & mask) == 0) | (length == MAX_RUN))
+                m.d.sync += last.eq(~same | ((ring.index & mask) == 0) | (length == MAX_RUN))
                 m.next = "RUN"
             with m.State("RUN"):
                 m.d.comb += self.run.valid.eq(1)
@@ -224,11 +237,9 @@ class UsedWriter(wiring.Component):
             with m.State("WRITE"):
                 m.d.comb += [
                     self.access.valid.eq(1),
-                    access.kind.eq(AccessKind.WRITE),
-                    access.area.eq(RingArea.DEVICE),
+                    access.kind.eq(AccessKind.WRITE_RUN),
                     access.offset.eq(Cat(C(4, 3), start)),
                     access.length.eq(length << 3),
-                    access.run.eq(1),
                 ]
                 with m.If(self.access.ready):
                     m.next = "INDEX"
@@ -238,59 +249,64 @@ class UsedWriter(wiring.Component):
                 m.d.comb += [
                     self.access.valid.eq(1),
                     access.kind.eq(AccessKind.WRITE),
-                    access.area.eq(RingArea.DEVICE),
                     access.offset.eq(2),
                     access.length.eq(2),
-                    access.value.eq(row.index),
                 ]
                 with m.If(self.access.ready):
-                    m.d.sync += row.visible.eq(row.index)
-                    m.next = "STORE"
-                    with m.If(row.reading):
-                        m.d.sync += row.again.eq(1)
-                    with m.Elif(row.interrupt):
-                        m.next = "EVENT"
+                    m.d.sync += shown.visible.eq(ring.index)
+                    m.next = "STORE SHOWN"
             with m.State("EVENT"):
                 m.d.comb += [
                     self.access.valid.eq(1),
-                    access.kind.eq(AccessKind.READ),
-                    access.area.eq(RingArea.DRIVER),
-                    access.offset.eq(Mux(row.event_idx, 4 + ((mask + 1) << 1), 0)),
+                    access.kind.eq(AccessKind.READ_EVENT),
+                    access.of.area.eq(Area.DRIVER),
+                    # 4 + 2 * size: the sum has a carry for a ring of two only.
+                    access.offset.eq(Mux(size[1], 8, Cat(C(0, 1), size | 2))),
                     access.length.eq(2),
-                    access.value.eq(context),
                 ]
+                with m.If(~ring.event_idx):
+                    m.d.comb += access.offset.eq(0)
                 with m.If(self.access.ready):
-                    m.d.sync += [row.reading.eq(1), row.again.eq(0), reads.eq(reads + 1)]
+                    m.d.sync += [ring.reading.eq(1), ring.again.eq(0), reads.eq(reads + 1)]
                     m.next = "STORE"
 
             with m.State("DIFFERENCE"):
                 m.d.sync += [
-                    row.reading.eq(0),
-                    span.eq(moved(row.told, row.visible)),
-                    distance.eq(beyond(answer.value, row.visible)),
+                    ring.reading.eq(0),
+                    span.eq(moved(shown.told, shown.visible)),
+                    distance.eq(beyond(answer.value, shown.visible)),
                 ]
                 m.next = "JUDGE"
             with m.State("JUDGE"):
                 m.next = "STORE"
                 with m.If(active):
-                    wanted = Mux(row.event_idx, distance < span, ~answer.value[0] & (span != 0))
+                    wanted = Mux(ring.event_idx, distance < span, ~answer.value[0] & (span != 0))
                     with m.If(answer.error):
-                        m.d.comb += self.fault.eq(1)
+                        m.d.comb += self.supervision.fault.eq(1)
                     with m.Elif(wanted):
-                        m.d.sync += [row.told.eq(row.visible), row.again.eq(0)]
+                        m.d.sync += [shown.told.eq(shown.visible), ring.again.eq(0)]
                         m.next = "INTERRUPT"
-                    with m.Elif(row.again):
+                    with m.Elif(ring.again):
                         m.next = "EVENT"
                     with m.Else():
-                        m.d.sync += row.told.eq(row.visible)
+                        m.d.sync += shown.told.eq(shown.visible)
+                        m.next = "STORE SHOWN"
             with m.State("INTERRUPT"):
                 m.d.comb += [
                     self.access.valid.eq(1),
                     access.kind.eq(AccessKind.INTERRUPT),
-                    access.value.eq(row.vector),
+                    access.value.eq(ring.vector),
                 ]
                 with m.If(self.access.ready):
-                    m.next = "STORE"
+                    m.next = "STORE SHOWN"
+            with m.State("STORE SHOWN"):
+                m.d.comb += [storing_shown.eq(1), store.en.eq(1)]
+                m.next = "STORE"
+                # The used index has moved: what does the driver want?
+                with m.If(~is_told & ~is_answer & ring.reading):
+                    m.d.sync += ring.again.eq(1)
+                with m.Elif(~is_told & ~is_answer & ring.interrupt):
+                    m.next = "EVENT"
             with m.State("STORE"):
                 m.d.comb += store.en.eq(1)
                 m.next = "IDLE"

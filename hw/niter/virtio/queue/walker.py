@@ -7,9 +7,9 @@ from amaranth.lib.wiring import In, Out
 from niter.interface import ReadBeat
 from niter.stream import Ram
 
-from .geometry import SLOT_SEGMENTS, SLOTS, Begin, Context
+from .geometry import SLOT_SEGMENTS, SLOTS, Area, Begin, Context, SlotContext, ring_mask
 from .port import AddressWrite
-from .slots import TABLE_AREA, Outcome, Progress
+from .slots import Outcome, Progress
 
 __all__ = ["MAX_CHAIN", "SegmentAddress", "SegmentWord", "Walker"]
 
@@ -102,8 +102,9 @@ class Walker(wiring.Component):
         slot = Signal(3)
         now = Signal(Progress)
         indirect_allowed = Signal()
+        function = Signal(3)
         part = Signal(2)
-        context = Context(self.answer.p.context)
+        context = SlotContext(Context(self.answer.p.context).extra)
         beat = self.answer.p.packet
         high = Signal()
         word = Mux(high, beat.data[32:], beat.data[:32])
@@ -114,9 +115,10 @@ class Walker(wiring.Component):
             store.addr.eq(place(slot, now.count, part)),
             store.data.word.eq(word),
             store.data.writable.eq(descriptor.writable),
-            self.look.eq(context.place),
-            self.book.place.eq(slot),
-            self.book.area.eq(TABLE_AREA),
+            self.look.eq(context.slot),
+            self.book.of.index.eq(slot),
+            self.book.of.function.eq(function),
+            self.book.of.area.eq(Area.TABLE),
             self.book.high.eq(high),
             self.book.word.eq(word),
             self.answered.eq(now),
@@ -139,15 +141,16 @@ class Walker(wiring.Component):
         with m.FSM():
             with m.State("OPEN"):
                 m.d.sync += [
-                    slot.eq(context.place),
+                    slot.eq(context.slot),
                     now.eq(self.progress),
                     indirect_allowed.eq(self.begun.indirect),
+                    function.eq(self.begun.row[4:]),
                 ]
-                with m.If(context.extra[0]):
+                with m.If(context.first):
                     m.d.sync += [
                         now.eq(0),
                         now.index.eq(self.begun.head),
-                        now.limit.eq((1 << self.begun.size_log2) - 1),
+                        now.limit.eq(ring_mask(m, self.begun.size_log2)),
                     ]
                 with m.If(self.answer.valid):
                     m.d.comb += self.look_valid.eq(1)
