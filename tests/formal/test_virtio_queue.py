@@ -4,9 +4,10 @@ from amaranth import Module, Signal
 from amaranth.asserts import AnyConst, AnySeq
 from amaranth.hdl import Assert, Assume, Elaboratable
 
-from niter.virtio.queue.geometry import AccessKind, Geometry
+from niter.virtio.queue.geometry import Geometry
+from niter.virtio.queue.messages import AccessKind
 from niter.virtio.queue.port import RingPort
-from niter.virtio.queue.used import beyond, moved
+from niter.virtio.queue.usage import beyond, moved
 from tests.formal.harness import drive, follow_stream, prove
 
 

@@ -35,7 +35,7 @@ class Host:
 
     def post(self, function, index, lengths, *, readable=False):
         """Put a chain of segments of ``lengths`` on a queue."""
-        head = self.rng.getrandbits(16)
+        head = self.rng.getrandbits(10)
         segments = [(self.rng.getrandbits(63), length) for length in lengths]
         buffer = Buffer(head, segments, readable)
         self.queues.setdefault((function, index), deque()).append(buffer)

@@ -9,7 +9,8 @@ from niter.stream import Fifo
 from niter.virtio.queue.layouts import Fault, Offer, Take, Used
 
 from .layouts import Event, Negotiated, Record
-from .plan import Arrival, FrameWord, Planner, SegmentWord
+from .plan import Arrival, FrameWord, SegmentWord
+from .planner import Planner
 from .scatter import Scatter
 
 __all__ = ["Receive"]

@@ -5,6 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from niter.interface import MAX_FUNCTIONS
+from niter.virtio.compare import below
 from niter.virtio.features import RingFeature
 
 from .device import DeviceKind
@@ -19,7 +20,7 @@ from .layouts import (
     StatePort,
 )
 from .registers import Common, Status
-from .rules import WriteRules, below
+from .rules import WriteRules
 
 __all__ = ["CommonRegisters"]
 

@@ -57,8 +57,8 @@ class DeviceKind:
     Raises
     ------
     ValueError
-        For a number out of range, too much configuration, a set of features without VERSION_1 or not closed under
-        ``requires``, or a pair that spans both halves.
+        For a number out of range, too much configuration, a set of features without VERSION_1
+        or not closed under ``requires``, or a pair that spans both halves.
     """
 
     device: int
@@ -79,7 +79,9 @@ class DeviceKind:
         if RingFeature.VERSION_1 not in self.features:
             raise ValueError("A modern device offers VERSION_1")
         if len(self.config) > SLOT_WORDS:
-            raise ValueError(f"There are up to {SLOT_WORDS} words of configuration, not {len(self.config)!r}")
+            raise ValueError(
+                f"There are up to {SLOT_WORDS} words of configuration, not {len(self.config)!r}"
+            )
         for feature, needed in self.requires:
             if feature // 32 != needed // 32:
                 raise ValueError(f"Features {feature} and {needed} stand in different halves")

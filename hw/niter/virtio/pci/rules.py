@@ -4,17 +4,13 @@ from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from niter.virtio.compare import below
+
 from .device import DeviceKind
 from .layouts import LifecycleEvent
 from .registers import NO_VECTOR, Common, Status
 
-__all__ = ["WriteRules", "below"]
-
-
-def below(value: Value, limit: int) -> Value:
-    """``value < limit``, for a small limit: without a carry chain."""
-    width = limit.bit_length()
-    return ~value[width:].any() & (value[:width] < limit)
+__all__ = ["WriteRules"]
 
 
 class WriteRules(wiring.Component):

@@ -4,9 +4,10 @@ from amaranth import Module, Signal
 from amaranth.lib import enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .geometry import Answer, Commit, Geometry, Release
+from .geometry import Geometry
 from .layouts import Notification
 from .line import Line
+from .messages import Answer, Commit, Release
 
 __all__ = ["Agenda", "Event"]
 

@@ -8,8 +8,9 @@ from niter.interface import ReadBeat
 from niter.stream import Ram
 
 from .fetcher import MAX_READS
-from .geometry import Answer, AnswerKind, Context, Geometry
+from .geometry import Geometry
 from .line import Line
+from .messages import Answer, AnswerKind, Context
 from .standing import HEADS
 from .used import MAX_EVENTS
 

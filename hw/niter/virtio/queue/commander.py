@@ -4,8 +4,9 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .geometry import ControlKind, Geometry, Supervision
+from .geometry import Geometry
 from .layouts import Fault, QueueCommand, QueueId, QueueOperation
+from .messages import ControlKind, Supervision
 from .port import AddressWrite
 
 __all__ = ["Commander"]

@@ -14,7 +14,7 @@ from .layouts import Fault, Notification, Offer, QueueCommand, QueueId, Segment,
 from .port import RingPort
 from .puller import Puller
 from .pusher import Pusher
-from .slots import Scanner
+from .scanner import Scanner
 from .used import UsedWriter
 from .walker import Walker
 

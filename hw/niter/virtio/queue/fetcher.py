@@ -1,13 +1,15 @@
 """Reads the available rings ahead and begins chains, queue by queue."""
 
 from amaranth import C, Cat, Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from niter.stream import Ram
 
 from .agenda import Agenda, Event
-from .geometry import (
+from .geometry import Geometry
+from .layouts import Notification
+from .messages import (
     Access,
     AccessKind,
     Answer,
@@ -16,11 +18,9 @@ from .geometry import (
     Begin,
     Commit,
     ControlKind,
-    Geometry,
     Release,
     Supervision,
 )
-from .layouts import Notification
 from .standing import Course, Judgement, Standing
 
 __all__ = ["MAX_READS", "Fetcher"]
@@ -236,7 +236,9 @@ class Fetcher(wiring.Component):
             # Chains have left the slots, or have become the device's.
             with m.State("PASS ON"):
                 released = agenda.released
-                gain = Mux(event == Event.COMMIT, agenda.chains, released.delivered & ~course.pulled)
+                gain = Mux(
+                    event == Event.COMMIT, agenda.chains, released.delivered & ~course.pulled
+                )
                 m.d.sync += standing.given.eq(standing.given + gain)
                 with m.If(event == Event.RELEASE):
                     with m.If(released.delivered):
@@ -255,30 +257,28 @@ class Fetcher(wiring.Component):
                 m.d.sync += ahead.eq(latest.value - course.fetched)
                 m.next = "INDEX"
             with m.State("INDEX"):
-                goes_on = news & ~too_far
-                with m.If(event == Event.ANSWER):
+                by_read = event == Event.ANSWER
+                # A read that is under way may find less than the driver says.
+                moved = active & news & ~too_far & (by_read | ~standing.reading_index)
+                with m.If(by_read):
                     m.d.sync += standing.reading_index.eq(0)
                     m.next = "FINISH"
                     with m.If(active & (latest.error | too_far)):
                         m.d.comb += self.supervision.fault.eq(1)
-                    with m.Elif(active & news):
+                    with m.Elif(moved):
                         m.d.sync += standing.again.eq(0)
-                        m.next = "MOVED"
                     with m.Elif(active & standing.again):
                         m.next = "READ INDEX"
                     with m.Elif(active & ~standing.armed & may.caught_up):
                         m.next = "ARM"
-                # A read that is under way may find less than the driver says.
-                with m.Elif(active & goes_on & ~standing.reading_index):
-                    m.next = "MOVED"
                 with m.Else():
-                    m.d.sync += standing.again.eq(1)
+                    m.d.sync += standing.again.eq(standing.again | ~moved)
                     m.next = "ASK"
-            with m.State("MOVED"):
-                m.d.sync += [course.lag.eq(ahead), standing.armed.eq(0)]
-                m.next = "TURN"
-                with m.If(standing.armed & ~course.event_idx):
-                    m.next = "QUIET"
+                with m.If(moved & ~(by_read & latest.error)):
+                    m.d.sync += [course.lag.eq(ahead), standing.armed.eq(0)]
+                    m.next = "TURN"
+                    with m.If(standing.armed & ~course.event_idx):
+                        m.next = "QUIET"
             with m.State("QUIET"):
                 write_flags(NO_NOTIFY)
                 with m.If(self.access.ready):
@@ -365,9 +365,7 @@ class Fetcher(wiring.Component):
             with m.State("FINISH"):
                 # In the list is whoever can go on without another event.
                 due = standing.again | (~standing.armed & may.caught_up)
-                wanted = active & (
-                    may.may_begin | may.may_read | (~standing.reading_index & due)
-                )
+                wanted = active & (may.may_begin | may.may_read | (~standing.reading_index & due))
                 stored = Signal(Standing)
                 m.d.comb += [
                     stored.eq(standing),

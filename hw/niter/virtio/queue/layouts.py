@@ -9,6 +9,7 @@ queue (receive) is served as the device asks: the engine only keeps segments at 
 from amaranth.lib import data, enum
 
 __all__ = [
+    "HEAD_BITS",
     "Fault",
     "Notification",
     "Offer",
@@ -95,6 +96,10 @@ class Notification(data.Struct):
     index: 16
 
 
+#: A chain's name: its head's index in a ring of up to 1024 entries.
+HEAD_BITS = 10
+
+
 class Segment(data.Struct):
     """One contiguous piece of a chain, in the order of its descriptors.
 
@@ -105,7 +110,7 @@ class Segment(data.Struct):
     """
 
     queue: QueueId
-    head: 16
+    head: HEAD_BITS
     address: 64
     length: 32
     total: 17
@@ -152,7 +157,7 @@ class Used(data.Struct):
     """
 
     queue: QueueId
-    head: 16
+    head: HEAD_BITS
     length: 32
     more: 1
 

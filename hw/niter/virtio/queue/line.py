@@ -40,9 +40,7 @@ class Line(wiring.Component):
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
-        m.submodules.storage = storage = memory.Memory(
-            shape=self.shape, depth=self.depth, init=[]
-        )
+        m.submodules.storage = storage = memory.Memory(shape=self.shape, depth=self.depth, init=[])
         write, read = storage.write_port(), storage.read_port(domain="comb")
         head, tail = Signal(ceil_log2(self.depth)), Signal(ceil_log2(self.depth))
         m.d.comb += [

@@ -7,7 +7,8 @@ from amaranth.lib.wiring import In, Out
 from niter.interface import HostWrite, PacketStream, ReadCommand, WriteKind
 from niter.stream import Ram
 
-from .geometry import Access, AccessKind, AreaId, Context, Geometry
+from .geometry import Geometry
+from .messages import Access, AccessKind, AreaId, Context
 
 __all__ = ["AddressWrite", "RingPort"]
 

@@ -1,13 +1,14 @@
 """Keeps chains of pulled queues at hand and offers them when a device asks."""
 
-from amaranth import C, Cat, Module, Mux, Signal
+from amaranth import C, Cat, Module, Signal
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from niter.stream import Ram
 
-from .geometry import RING_WORDS, Commit, ControlKind, Geometry, Job, Release, Supervision
+from .geometry import RING_WORDS, Geometry
 from .layouts import Offer, Take, TakeOperation
+from .messages import Commit, ControlKind, Job, Release, Supervision
 from .pusher import grain
 from .walker import SegmentAddress, SegmentWord
 

@@ -4,8 +4,8 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .geometry import Job, Release
 from .layouts import Segment
+from .messages import Job, Release
 from .walker import SegmentAddress, SegmentWord
 
 __all__ = ["Pusher", "grain"]

@@ -130,9 +130,7 @@ class Judgement(wiring.Component):
             self.may_begin.eq((fetched[:5] != standing.begun[:5]) & ~self.flushing & fits),
             held.eq(fetched[:5] - standing.kept),
             self.caught_up.eq(lag == 0),
-            self.may_read.eq(
-                ~self.caught_up & ~standing.reading_heads & (held[3:] == 0)
-            ),
+            self.may_read.eq(~self.caught_up & ~standing.reading_heads & (held[3:] == 0)),
             self.size.eq(1 << course.size_log2),
             self.mask.eq(ring_mask(m, course.size_log2)),
         ]

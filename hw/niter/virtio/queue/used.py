@@ -1,25 +1,18 @@
 """Gives chains back: the used rings and the interrupts."""
 
-from amaranth import C, Cat, Module, Mux, Signal, Value
-from amaranth.lib import data, stream, wiring
+from amaranth import C, Cat, Module, Mux, Signal
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from niter.interface import PacketStream
 from niter.stream import Ram
 
-from .geometry import (
-    Access,
-    AccessKind,
-    Answer,
-    Area,
-    ControlKind,
-    Geometry,
-    Supervision,
-    ring_mask,
-)
-from .layouts import Used
+from .geometry import Geometry, ring_mask
+from .layouts import HEAD_BITS, Used
+from .messages import Access, AccessKind, Answer, Area, ControlKind, Supervision
+from .usage import Ring, Shown, beyond, moved
 
-__all__ = ["MAX_EVENTS", "MAX_RUN", "UsedWriter", "beyond", "moved"]
+__all__ = ["MAX_EVENTS", "MAX_RUN", "UsedWriter"]
 
 #: Most used entries that are written at once.
 MAX_RUN = 16
@@ -29,60 +22,6 @@ MAX_EVENTS = 7
 
 #: Width of the RAM's words; each of ``Ring`` and ``Shown`` is one.
 _WORD_BITS = 36
-
-
-class Ring(data.Struct):
-    """What is known of a queue: the first word.
-
-    Members
-    -------
-    index : 16 bits
-        Entries written, ever.
-    reading : 1 bit
-        The event index is being read.
-    again : 1 bit
-        The used index has moved meanwhile.
-    enabled, interrupt, vector, event_idx, size_log2
-        As configured.
-    """
-
-    index: 16
-    reading: 1
-    again: 1
-    enabled: 1
-    interrupt: 1
-    vector: 8
-    event_idx: 1
-    size_log2: 4
-
-
-class Shown(data.Struct):
-    """The second word: what the driver knows.
-
-    Members
-    -------
-    visible : 16 bits
-        How far it may look: all but a group that is not complete.
-    told : 16 bits
-        The used index up to which it needs no further interrupt.
-    """
-
-    visible: 16
-    told: 16
-
-
-def moved(told: Value, visible: Value) -> Value:
-    """How far the used index has moved since it was last considered."""
-    return (visible - told)[:16]
-
-
-def beyond(event: Value, visible: Value) -> Value:
-    """How many entries stand behind the one that the driver waits for.
-
-    An interrupt is due when that is less than what ``moved`` says (virtio 1.2, 2.7.7.2): the
-    driver waits for one of the entries since.
-    """
-    return (visible + ~event)[:16]
 
 
 class UsedWriter(wiring.Component):
@@ -215,7 +154,7 @@ class UsedWriter(wiring.Component):
                 # The first entry is in hand; later ones join if they are there in time.
                 m.d.comb += self.i.ready.eq(same)
                 m.d.sync += [
-                    entry.eq(Cat(self.i.p.head, C(0, 16), self.i.p.length)),
+                    entry.eq(Cat(self.i.p.head, C(0, 32 - HEAD_BITS), self.i.p.length)),
                     more.eq(self.i.p.more),
                     ring.index.eq(ring.index + 1),
                     length.eq(length + 1),

@@ -7,7 +7,8 @@ from amaranth.lib.wiring import In, Out
 from niter.interface import ReadBeat
 from niter.stream import Ram
 
-from .geometry import SLOT_SEGMENTS, SLOTS, Area, Begin, Context, SlotContext, ring_mask
+from .geometry import SLOT_SEGMENTS, SLOTS, ring_mask
+from .messages import Area, Begin, Context, SlotContext
 from .port import AddressWrite
 from .slots import Outcome, Progress
 

@@ -1,0 +1,24 @@
+"""Comparison with a constant."""
+
+from amaranth import Const, Value
+
+__all__ = ["below"]
+
+
+def below(value: Value, limit: int) -> Value:
+    """``value < limit``, bit by bit: a few LUTs, where synthesis makes a carry chain of ``<``.
+
+    Parameters
+    ----------
+    value
+        Unsigned.
+    limit
+        Not negative.
+    """
+    width = limit.bit_length()
+    less: Value = Const(0)
+    for bit in range(min(width, len(value))):
+        less = (~value[bit] | less) if limit >> bit & 1 else (~value[bit] & less)
+    if width > len(value):
+        return Const(1)
+    return less & ~value[width:].any() if width < len(value) else less
