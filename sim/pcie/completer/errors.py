@@ -7,10 +7,10 @@ from cocotb.triggers import ClockCycles
 from cocotbext.pcie.core.tlp import CplStatus, Tlp, TlpType
 
 from niter.pcie.tl.header import MessageCode
-from niter.pcie.tl.layouts import TlpError
+from niter.pcie.tl.layouts import ErrorReport
 from sim.harness import rng, seed
 from sim.models.root import Message
-from sim.models.streams import Packet, PacketSink, StreamSource, stalls
+from sim.models.streams import Packet, PacketSink, stalls
 
 from .setup import EXPRESS, Setup
 
@@ -268,7 +268,12 @@ async def errors_from_the_other_half(dut):
     """Errors of requests that the card has sent are logged and reported."""
     setup = await Setup.make(dut)
     await report_everything(setup)
-    source = StreamSource(dut, "i_error", TlpError)
+
+    async def report(**fields) -> None:
+        dut.i_error.value = ErrorReport.const(fields).as_value().value
+        await ClockCycles(dut.clk, 1)
+        dut.i_error.value = 0
+
     await setup.write_configuration(1, 4, 0x0046, 0b0011)
     for error, device_status, status, code in (
         ({"unexpected_completion": 1}, CORRECTABLE, 0, None),
@@ -278,7 +283,7 @@ async def errors_from_the_other_half(dut):
         ({"received_target_abort": 1}, 0, 0x1000, None),
         ({"malformed": 1}, FATAL, 0, MessageCode.ERR_FATAL),
     ):
-        source.put({"function": 1, **error})
+        await report(function=1, errors=error)
         await setup.settle(150)
         assert await setup.device_status(1) == device_status, error
         assert await setup.device_status(0) == 0
@@ -288,9 +293,16 @@ async def errors_from_the_other_half(dut):
         assert await setup.read_configuration(1, 4) >> 16 == 0x0010
         expected = [] if code is None else [Message(setup.identifier(1), code)]
         assert take_messages(setup) == expected, error
-    source.put({"all": 1, "malformed": 1})
+    await report(all=1, errors={"malformed": 1})
     await setup.settle(300)
     assert [await setup.device_status(n) for n in range(3)] == [FATAL] * 3
+    assert len(take_messages(setup)) == 1, "what is all functions' is reported once"
+    # However fast they come, every function's errors are logged.
+    for number in (0, 1, 2, 1, 0):
+        await report(function=number, errors={"unexpected_completion": 1})
+        await report(function=number, errors={"poisoned": 1})
+    await setup.settle(300)
+    assert [await setup.device_status(n) for n in range(3)] == [CORRECTABLE | NONFATAL] * 3
 
 
 def mutate(random, tlp: bytes) -> bytes:

@@ -6,6 +6,7 @@ from cocotbext.pcie.core.utils import PcieId
 
 from niter.interface import Bar, Capability, Function, Msix, WindowCapability
 from niter.pcie.tl.completer import Completer
+from niter.pcie.tl.layouts import FunctionStates
 from sim.harness import Bench, rng
 from sim.models.engine import RegisterEngine
 from sim.models.root import Root
@@ -83,6 +84,10 @@ class Setup:
                 await device.enable_device()
                 await device.set_master()
         return setup
+
+    def state(self, function: int):
+        """What configuration space says of a function to the other half."""
+        return FunctionStates.from_bits(int(self.dut.states.value))[function]
 
     def engine(self, function: int) -> RegisterEngine:
         """The engine of a function."""

@@ -9,7 +9,8 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from niter.interface import MAX_FUNCTIONS, Function, FunctionPort, PacketStream
 
 from .configuration import ConfigurationSpace
-from .layouts import Credits, FunctionStates, Interrupt, LinkState, TlpError
+from .errors import ErrorLog
+from .layouts import Credits, ErrorReport, FunctionStates, Interrupt, LinkState
 from .msix import MsixTable
 from .nonposted import NonpostedExecutor
 from .notices import NoticeSender
@@ -18,6 +19,7 @@ from .receiver import Receiver
 from .requests import NONPOSTED_HEADERS, POSTED_DATA, POSTED_HEADERS, RequestQueues
 from .resets import FunctionResets
 from .routing import RegisterRouter
+from .shadow import ConfigurationShadow
 from .windows import BarWindows
 
 __all__ = ["Completer"]
@@ -67,8 +69,8 @@ class Completer(wiring.Component):
     i_interrupt : In(stream of Interrupt)
         Interrupts of the functions. Those of a function without MSI-X enabled, without
         Bus Master Enable, or with a vector it does not have, are dropped.
-    i_error : In(stream of TlpError)
-        Errors found by the requesting half. Always accepted within a few hundred cycles.
+    i_error : In(ErrorReport)
+        Errors found by the requesting half.
     pending : In(MAX_FUNCTIONS)
         Function has requests outstanding (Transactions Pending).
     released : In(MAX_FUNCTIONS)
@@ -116,7 +118,7 @@ class Completer(wiring.Component):
                 "o": Out(PacketStream),
                 "o_posted": Out(PacketStream),
                 "i_interrupt": In(stream.Signature(Interrupt)),
-                "i_error": In(stream.Signature(TlpError)),
+                "i_error": In(ErrorReport),
                 "pending": In(MAX_FUNCTIONS),
                 "released": In(MAX_FUNCTIONS),
                 "states": Out(FunctionStates),
@@ -134,6 +136,7 @@ class Completer(wiring.Component):
         m.submodules.configuration = configuration = ConfigurationSpace(
             self._functions, generation=self._generation, max_payload=self._max_payload
         )
+        m.submodules.shadow = shadow = ConfigurationShadow(len(self._functions))
         m.submodules.nonposted = nonposted = NonpostedExecutor(configuration.images)
         m.submodules.router = router = RegisterRouter(self._functions, self._engines)
         m.submodules.msix = msix = MsixTable(self._functions)
@@ -144,10 +147,11 @@ class Completer(wiring.Component):
         connect(m, flipped(self.i), receiver.i)
         connect(m, receiver.o, flipped(self.o_completions))
         m.d.comb += [
-            receiver.large_payload.eq(configuration.states[0].payload[0]),
+            receiver.large_payload.eq(shadow.states[0].payload),
             windows.address.eq(receiver.address),
             windows.step.eq(receiver.step),
             windows.written.eq(configuration.written),
+            shadow.written.eq(configuration.written),
             receiver.target.eq(windows.target),
             queues.i.eq(receiver.entry),
             queues.i_write.eq(receiver.entry_write),
@@ -169,7 +173,6 @@ class Completer(wiring.Component):
         connect(m, nonposted.access, configuration.i)
         m.d.comb += [
             nonposted.access_data.eq(configuration.o_data),
-            nonposted.access_done.eq(configuration.o_done),
             configuration.pending.eq(self.pending),
         ]
 
@@ -185,13 +188,13 @@ class Completer(wiring.Component):
         m.d.comb += [
             notices.nonfatal.eq(configuration.nonfatal),
             notices.fatal.eq(configuration.fatal),
-            notices.function.eq(configuration.written.function),
+            notices.function.eq(configuration.i_errors.payload.function),
             notices.acknowledge.eq(posted.turn_off),
             notices.link.eq(self.link),
             notices.silent.eq(resets.active),
             notices.clear.eq(~self.up),
         ]
-        self._reset(m, resets, configuration, msix, nonposted, windows)
+        self._reset(m, resets, configuration, shadow, msix, nonposted, windows)
         self._collect_errors(m, receiver, posted, nonposted, configuration)
         return m
 
@@ -232,7 +235,7 @@ class Completer(wiring.Component):
         with m.If(~self.up):
             m.d.sync += granted.eq(self._initial)
 
-    def _reset(self, m, resets, configuration, msix, nonposted, windows) -> None:
+    def _reset(self, m, resets, configuration, shadow, msix, nonposted, windows) -> None:
         """Join the resets, and make what a function may do depend on them."""
         engines_done = Cat(
             self.engine[engine].reset_done[number] for number, engine in enumerate(self._engines)
@@ -251,15 +254,15 @@ class Completer(wiring.Component):
             alive.eq(self.released & ~resets.active),
             nonposted.ready.eq(alive),
             windows.enable.eq(decode),
-            msix.enable.eq(configuration.msix_enable & alive),
-            msix.mask.eq(configuration.msix_mask | ~master),
-            self.states.eq(configuration.states),
+            msix.enable.eq(shadow.msix_enable & alive),
+            msix.mask.eq(shadow.msix_mask | ~master),
+            self.states.eq(shadow.states),
             self.link.bus.eq(nonposted.link.bus),
             self.link.device.eq(nonposted.link.device),
-            self.link.boundary.eq(configuration.boundary),
+            self.link.boundary.eq(shadow.boundary),
         ]
         for number, engine in enumerate(self._engines):
-            state = configuration.states[number]
+            state = shadow.states[number]
             m.d.comb += [
                 master[number].eq(state.master & alive[number]),
                 decode[number].eq(state.memory & alive[number]),
@@ -269,26 +272,15 @@ class Completer(wiring.Component):
             ]
 
     def _collect_errors(self, m, receiver, posted, nonposted, configuration) -> None:
-        """One error at a time goes to configuration space."""
-        malformed, unexpected = Signal(), Signal()
-        report = configuration.i_error
-        chosen = Signal(TlpError)
-        with m.If(report.ready):
-            m.d.sync += report.valid.eq(0)
-        with m.If(~report.valid):
-            m.d.sync += report.payload.eq(chosen)
-            with m.If(malformed | unexpected):
-                m.d.comb += [
-                    chosen.all.eq(1),
-                    chosen.malformed.eq(malformed),
-                    chosen.unexpected_completion.eq(unexpected),
-                ]
-                m.d.sync += [report.valid.eq(1), malformed.eq(0), unexpected.eq(0)]
-            for source in (posted.error, nonposted.error, self.i_error):
-                with m.Elif(source.valid):
-                    m.d.comb += [chosen.eq(source.payload), source.ready.eq(1)]
-                    m.d.sync += report.valid.eq(1)
-        with m.If(receiver.malformed):
-            m.d.sync += malformed.eq(1)
-        with m.If(receiver.unexpected):
-            m.d.sync += unexpected.eq(1)
+        """All errors go to configuration space."""
+        m.submodules.log = log = ErrorLog(len(self._functions), 4)
+        received = log.i[0]
+        m.d.comb += [
+            received.all.eq(1),
+            received.errors.malformed.eq(receiver.malformed),
+            received.errors.unexpected_completion.eq(receiver.unexpected),
+            log.told.eq(configuration.nonfatal | configuration.fatal),
+        ]
+        for index, source in enumerate((posted.error, nonposted.error, self.i_error), 1):
+            m.d.comb += log.i[index].eq(source)
+        connect(m, log.o, configuration.i_errors)

@@ -1,9 +1,9 @@
 """What configuration space contains: the registers of a function, from its declaration.
 
-A function's 256 bytes are 64 doublewords, each with a value after reset and a mask of the
-bits that software may write. Registers that the hardware looks at are named here, by the
-number of their doubleword; the standard capabilities stand at the same place in all
-functions. There are no extended capabilities: what lies above reads as zero.
+A function has 256 bytes, each with a value after reset and a mask of the bits that software
+may write. Registers that the hardware looks at are named here, by the offset of their first
+byte; the standard capabilities stand at the same place in all functions. There are no
+extended capabilities: what lies above reads as zero.
 """
 
 from collections.abc import Sequence
@@ -13,24 +13,26 @@ from amaranth.lib import enum
 
 from niter.interface import Function, WindowCapability
 
-__all__ = ["REGISTERS", "Image", "Register", "Window", "kinds"]
+__all__ = ["SPACE_BYTES", "Image", "Register", "Window", "kinds"]
 
-#: Doublewords of a function's configuration space that are not always zero.
-REGISTERS = 64
+#: Bytes of a function's configuration space that are not always zero.
+SPACE_BYTES = 256
 
 _POWER_MANAGEMENT, _EXPRESS, _MSIX, _VENDOR = 0x40, 0x48, 0x84, 0x90
 
 
 class Register(enum.IntEnum):
-    """Doublewords that the hardware looks at (7.5.1, 7.5.2, 7.5.3, 7.7.2)."""
+    """Registers that the hardware looks at (7.5.1, 7.5.2, 7.5.3, 7.7.2)."""
 
-    COMMAND = 0x04 // 4
-    BAR = 0x10 // 4
-    POWER = (_POWER_MANAGEMENT + 4) // 4
-    DEVICE_CONTROL = (_EXPRESS + 0x08) // 4
-    LINK_CONTROL = (_EXPRESS + 0x10) // 4
-    DEVICE_CONTROL_2 = (_EXPRESS + 0x28) // 4
-    MSIX = _MSIX // 4
+    COMMAND = 0x04
+    STATUS = 0x06
+    BAR = 0x10
+    POWER = _POWER_MANAGEMENT + 4
+    DEVICE_CONTROL = _EXPRESS + 0x08
+    DEVICE_STATUS = _EXPRESS + 0x0A
+    LINK_CONTROL = _EXPRESS + 0x10
+    DEVICE_CONTROL_2 = _EXPRESS + 0x28
+    MSIX_CONTROL = _MSIX + 2
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,8 @@ class Image:
 
     Attributes
     ----------
-    defaults, masks : list of int
-        For each doubleword; bits to be cleared by writing one are not in the mask.
+    defaults, masks : bytes
+        Bits to be cleared by writing one are not in the mask.
     window : Window or None
 
     Raises
@@ -74,8 +76,8 @@ class Image:
     ):
         self.function = function
         self.window: Window | None = None
-        self._bytes = bytearray(4 * REGISTERS)
-        self._masks = bytearray(4 * REGISTERS)
+        self._bytes = bytearray(SPACE_BYTES)
+        self._masks = bytearray(SPACE_BYTES)
         self._header(multifunction)
         capabilities = [(_POWER_MANAGEMENT, self._power_management())]
         capabilities.append((_EXPRESS, self._express(generation, max_payload)))
@@ -87,17 +89,14 @@ class Image:
             if isinstance(capability, WindowCapability):
                 self._window(capability, at)
             at += (2 + len(capability.body) + 3) & ~3
-        if at > 4 * REGISTERS:
-            raise ValueError(f"The capabilities take {at - 4 * REGISTERS} bytes too many")
+        if at > SPACE_BYTES:
+            raise ValueError(f"The capabilities take {at - SPACE_BYTES} bytes too many")
         for (at, body), (following, _) in zip(
             capabilities, [*capabilities[1:], (0, b"")], strict=True
         ):
             self._bytes[at : at + len(body)] = body
             self._bytes[at + 1] = following
-        self.defaults, self.masks = (
-            [int.from_bytes(content[at : at + 4], "little") for at in range(0, len(content), 4)]
-            for content in (self._bytes, self._masks)
-        )
+        self.defaults, self.masks = bytes(self._bytes), bytes(self._masks)
 
     def _put(self, at: int, value: int, mask: int = 0, size: int = 4) -> None:
         self._bytes[at : at + size] = value.to_bytes(size, "little")

@@ -23,6 +23,8 @@ class LaneShifter(wiring.Component):
     #: A word, and how far its run is to be moved.
     i: In(64)
     rotate: In(3)
+    #: The word's halves are to be exchanged before.
+    swapped: In(1)
     #: The moved word.
     o: Out(64)
 
@@ -33,9 +35,10 @@ class LaneShifter(wiring.Component):
         for bit in (2, 1, 0):
             turned = Signal(64, name=f"turned_{bit}")
             turned_rotate = Signal(3, name=f"rotate_{bit}")
+            turn = rotate[bit] ^ self.swapped if bit == 2 else rotate[bit]
             with m.If(self.enable):
                 m.d.sync += [
-                    turned.eq(Mux(rotate[bit], word.rotate_left(8 << bit), word)),
+                    turned.eq(Mux(turn, word.rotate_left(8 << bit), word)),
                     turned_rotate.eq(rotate),
                 ]
             word, rotate = turned, turned_rotate

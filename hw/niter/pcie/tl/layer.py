@@ -109,7 +109,6 @@ class TransactionLayer(wiring.Component):
         for index, port in enumerate(self.write):
             connect(m, flipped(port), writes.write[index])
         connect(m, completer.i_interrupt, writes.interrupt)
-        connect(m, completer.i_error, reads.error)
         connect(m, reads.completions, completer.o_completions)
         connect(m, transmit.i_message, completer.o_posted)
         connect(m, transmit.i_completion, completer.o)
@@ -135,6 +134,7 @@ class TransactionLayer(wiring.Component):
             completer.up.eq(self.link.up),
             completer.released.eq(self.released),
             completer.pending.eq(reads.busy),
+            completer.i_error.eq(reads.error),
             self.link.allocated.eq(completer.allocated),
             transmit.up.eq(self.link.up),
             transmit.limit.eq(self.link.limit),

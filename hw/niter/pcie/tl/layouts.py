@@ -13,12 +13,13 @@ from niter.interface import MAX_FUNCTIONS, PacketStream
 
 __all__ = [
     "Credits",
+    "ErrorReport",
     "FunctionState",
     "FunctionStates",
     "Interrupt",
     "LinkPort",
     "LinkState",
-    "TlpError",
+    "TlpErrors",
 ]
 
 
@@ -64,22 +65,15 @@ class FunctionState(data.Struct):
     master : 1 bit
         Bus Master Enable, and the function is released, in D0 and not in reset: it may
         send memory requests.
-    payload : 3 bits
-        Max_Payload_Size, encoded: 128 << payload bytes.
-    request : 3 bits
-        Max_Read_Request_Size, encoded likewise.
-    relaxed, no_snoop : 1 bit
-        Enable Relaxed Ordering, Enable No Snoop.
+    payload : 1 bit
+        Max_Payload_Size: 256 bytes, not 128.
     no_timeout : 1 bit
         Completion Timeout Disable.
     """
 
     memory: 1
     master: 1
-    payload: 3
-    request: 3
-    relaxed: 1
-    no_snoop: 1
+    payload: 1
     no_timeout: 1
 
 
@@ -96,43 +90,48 @@ class LinkState(data.Struct):
     boundary: 1
 
 
-class TlpError(data.Struct):
-    """An error to be logged for ``function`` (6.2); one strobe bit each.
+class TlpErrors(data.Struct):
+    """Errors to be logged (6.2), one bit for each kind.
 
     They set the error bits of Device Status and Status, and go up as ERR_NONFATAL or
-    ERR_FATAL messages where enabled. An error that names no function is all functions'.
+    ERR_FATAL messages where enabled. Those that are *advisory* the requester learns of from
+    a completion: they are logged as correctable and no message is sent (6.2.3.2.4).
 
     Members
     -------
-    function, all
-        Whose error it is.
-    unsupported_request, completer_abort
-        We refused a request.
-    poisoned
-        A TLP came with EP set.
+    unsupported_request
+        We refused a posted request.
+    advisory_unsupported, advisory_abort
+        We answered with Unsupported Request, or with Completer Abort.
+    poisoned, advisory_poisoned
+        A TLP came with EP set; it was a configuration request, and has been answered.
+    data_parity
+        With ``poisoned``: it was a completion for us, so Master Data Parity Error counts.
     unexpected_completion, completion_timeout, malformed
         As section 6.2 has them.
-    advisory : 1 bit
-        With ``unsupported_request`` or ``completer_abort``: the requester learns of it from a
-        completion, so it is logged as correctable and no message is sent (6.2.3.2.4).
     received_master_abort, received_target_abort
         A completion for us said Unsupported Request, or Completer Abort.
-    data_parity : 1 bit
-        With ``poisoned``: it was a completion for us, so Master Data Parity Error counts.
     """
 
-    function: 3
-    all: 1
     unsupported_request: 1
-    completer_abort: 1
+    advisory_unsupported: 1
+    advisory_abort: 1
     poisoned: 1
+    advisory_poisoned: 1
+    data_parity: 1
     unexpected_completion: 1
     completion_timeout: 1
     malformed: 1
-    advisory: 1
     received_master_abort: 1
     received_target_abort: 1
-    data_parity: 1
+
+
+class ErrorReport(data.Struct):
+    """A strobe: errors of ``function``, or, with ``all``, such as name no function (6.2.4)."""
+
+    errors: TlpErrors
+    function: 3
+    all: 1
 
 
 class Interrupt(data.Struct):

@@ -12,7 +12,7 @@ from .answer import AnswerSender
 from .configuration import ConfigurationAccess
 from .header import CompletionStatus, ConfigurationTail, RequestHead, TlpType, swap_dwords
 from .image import Image
-from .layouts import LinkState, TlpError
+from .layouts import ErrorReport, LinkState
 from .requests import Entry, Target
 from .window import WindowResolver
 
@@ -57,9 +57,9 @@ class NonpostedExecutor(wiring.Component):
         Functions whose configuration space may be accessed.
     request : Out(stream of RegisterRequest), reply : In(stream of RegisterReply)
         Register accesses.
-    access : Out(stream of ConfigurationAccess), access_data : In(32), access_done : In(1)
-        Accesses to configuration space.
-    error : Out(stream of TlpError)
+    access : Out(stream of ConfigurationAccess), access_data : In(32)
+        Accesses to configuration space; ``access_data`` is what was read, with the transfer.
+    error : Out(ErrorReport)
         What was refused.
     link : Out(LinkState)
         Bus and device number, from configuration writes; ``boundary`` is not driven.
@@ -89,8 +89,7 @@ class NonpostedExecutor(wiring.Component):
                 "reply": In(stream.Signature(RegisterReply)),
                 "access": Out(stream.Signature(ConfigurationAccess)),
                 "access_data": In(32),
-                "access_done": In(1),
-                "error": Out(stream.Signature(TlpError)),
+                "error": Out(ErrorReport),
                 "link": Out(LinkState),
                 "o": Out(PacketStream),
             }
@@ -128,6 +127,7 @@ class NonpostedExecutor(wiring.Component):
         refused = status == CompletionStatus.UNSUPPORTED_REQUEST
         aborted = status == CompletionStatus.COMPLETER_ABORT
         bytes_wanted, lower = self._extent(head, address)
+        poisoned = head.common.poisoned & has_data
         data = Signal(sender.i.payload.data.shape())
         m.d.comb += [
             sender.i.payload.request.eq(head),
@@ -138,12 +138,8 @@ class NonpostedExecutor(wiring.Component):
             sender.i.payload.lower_address.eq(Mux(is_memory, lower, 0)),
             sender.i.payload.data.eq(data),
             sender.link.eq(self.link),
-            self.error.payload.function.eq(function),
-            self.error.payload.all.eq(~known),
-            self.error.payload.unsupported_request.eq(refused),
-            self.error.payload.completer_abort.eq(aborted),
-            self.error.payload.poisoned.eq(head.common.poisoned & has_data),
-            self.error.payload.advisory.eq(1),
+            self.error.function.eq(function),
+            self.error.all.eq(~known),
         ]
         connect(m, sender.o, flipped(self.o))
 
@@ -211,7 +207,6 @@ class NonpostedExecutor(wiring.Component):
                             ]
                             m.next = "READ"
                     with m.Elif(is_configuration & known):
-                        poisoned = head.common.poisoned & has_data
                         with m.If(~self.ready.bit_select(function, 1)):
                             m.d.sync += status.eq(CompletionStatus.CONFIGURATION_RETRY)
                         with m.Elif(~poisoned):
@@ -270,11 +265,8 @@ class NonpostedExecutor(wiring.Component):
                     m.next = "READ"
             with m.State("ACCESS"):
                 m.d.comb += self.access.valid.eq(1)
+                m.d.comb += [push.eq(self.access.ready), pushed.eq(self.access_data)]
                 with m.If(self.access.ready):
-                    m.next = "RESULT"
-            with m.State("RESULT"):
-                m.d.comb += [push.eq(self.access_done), pushed.eq(self.access_data)]
-                with m.If(self.access_done):
                     m.next = "PAD"
             with m.State("WINDOW"):
                 m.d.comb += self.access.valid.eq(window.access.valid)
@@ -296,9 +288,12 @@ class NonpostedExecutor(wiring.Component):
                 with m.Else():
                     m.d.sync += data[0].eq(data[0] >> 8)
             with m.State("REPORT"):
-                m.d.comb += self.error.valid.eq(refused | aborted)
-                with m.If(~self.error.valid | self.error.ready):
-                    m.next = "ANSWER"
+                m.d.comb += [
+                    self.error.errors.advisory_unsupported.eq(refused),
+                    self.error.errors.advisory_abort.eq(aborted),
+                    self.error.errors.advisory_poisoned.eq(refused & poisoned),
+                ]
+                m.next = "ANSWER"
             with m.State("ANSWER"):
                 m.d.comb += sender.i.valid.eq(1)
                 with m.If(sender.i.ready):
@@ -320,7 +315,6 @@ class NonpostedExecutor(wiring.Component):
             access.enables.eq(head.first_enables),
             window.function.eq(function),
             window.access_data.eq(self.access_data),
-            window.access_done.eq(self.access_done),
             window.access.ready.eq(self.access.ready),
         ]
         with m.If(windowed):

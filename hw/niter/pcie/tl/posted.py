@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from niter.interface import RegisterRequest
 
-from .layouts import TlpError
+from .layouts import ErrorReport
 from .requests import Entry, PostedEntry
 
 __all__ = ["PostedExecutor"]
@@ -17,7 +17,7 @@ class PostedExecutor(wiring.Component):
 
     A doubleword takes 3 cycles, and each aligned eight-byte word after the first takes one more;
     a word without enabled bytes is skipped. Within a request the address runs on inside its
-    4 KiB page. It waits for the register port and for the error logger alone.
+    4 KiB page. It waits for the register port alone.
 
     Members
     -------
@@ -31,7 +31,7 @@ class PostedExecutor(wiring.Component):
         From the queue.
     request : Out(stream of RegisterRequest)
         The writes.
-    error : Out(stream of TlpError)
+    error : Out(ErrorReport)
         Poisoned and unsupported requests.
     turn_off : Out(1)
         Strobe: a PME_Turn_Off message.
@@ -45,7 +45,7 @@ class PostedExecutor(wiring.Component):
     read: Out(1)
     entry: In(Entry)
     request: Out(stream.Signature(RegisterRequest))
-    error: Out(stream.Signature(TlpError))
+    error: Out(ErrorReport)
     turn_off: Out(1)
     done: Out(1)
     data_credits: Out(7)
@@ -63,10 +63,8 @@ class PostedExecutor(wiring.Component):
             self.request.payload.write.eq(1),
             self.request.payload.data.eq(self.entry.data),
             self.request.payload.mask.eq(self.entry.note),
-            self.error.payload.function.eq(held.target.function),
-            self.error.payload.all.eq(~held.target.hit),
-            self.error.payload.unsupported_request.eq(held.unsupported),
-            self.error.payload.poisoned.eq(held.poisoned),
+            self.error.function.eq(held.target.function),
+            self.error.all.eq(~held.target.hit),
         ]
         with m.FSM():
             with m.State("IDLE"):
@@ -89,8 +87,11 @@ class PostedExecutor(wiring.Component):
                     with m.Else():
                         m.d.comb += self.read.eq(1)
             with m.State("REPORT"):
-                m.d.comb += self.error.valid.eq(held.unsupported | held.poisoned)
-                with m.If(~self.error.valid | self.error.ready):
-                    m.d.comb += [self.done.eq(1), self.turn_off.eq(held.turn_off)]
-                    m.next = "IDLE"
+                m.d.comb += [
+                    self.error.errors.unsupported_request.eq(held.unsupported),
+                    self.error.errors.poisoned.eq(held.poisoned),
+                    self.done.eq(1),
+                    self.turn_off.eq(held.turn_off),
+                ]
+                m.next = "IDLE"
         return m

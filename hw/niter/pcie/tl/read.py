@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 from amaranth.hdl import Cat, Module
-from amaranth.lib import stream, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from niter.interface import MAX_FUNCTIONS, HostRead, PacketStream
-from niter.stream import Fifo, Ram
+from niter.stream import Ram
 
-from .layouts import FunctionStates, LinkState, TlpError
+from .layouts import ErrorReport, FunctionStates, LinkState
 from .order import WriteOrder
 from .read_answer import AnswerMover
 from .read_request import ReadRequester
@@ -45,9 +45,8 @@ class ReadDma(wiring.Component):
         Completions; never stalled. One that ends with ``error`` is ignored.
     o : Out(PacketStream)
         Memory read requests.
-    error : Out(stream of TlpError)
-        Poisoned, unexpected and unsuccessful completions, and time-outs. What does not find
-        room, when more than 16 wait, is not reported.
+    error : Out(ErrorReport)
+        Poisoned, unexpected and unsuccessful completions, and time-outs.
     busy : Out(MAX_FUNCTIONS)
         Function has requests outstanding.
     order : In(WriteOrder), states : In(FunctionStates), link : In(LinkState)
@@ -65,7 +64,7 @@ class ReadDma(wiring.Component):
                 "read": In(HostRead).array(len(self._slots.sizes)),
                 "completions": In(PacketStream),
                 "o": Out(PacketStream),
-                "error": Out(stream.Signature(TlpError)),
+                "error": Out(ErrorReport),
                 "busy": Out(MAX_FUNCTIONS),
                 "order": In(WriteOrder),
                 "states": In(FunctionStates),
@@ -82,9 +81,10 @@ class ReadDma(wiring.Component):
         m.submodules.mover = mover = AnswerMover(self._slots)
 
         words = SLOTS * SLOT_BYTES // 8
+        stores = ((32, tracker.lower_store), (33, tracker.upper_store))
         halves = []
-        for half, store in enumerate(tracker.store):
-            m.submodules[f"half_{half}"] = buffer = Ram(shape=32, depth=words, init=[])
+        for name, (width, store) in zip(("lower", "upper"), stores, strict=True):
+            m.submodules[name] = buffer = Ram(shape=width, depth=words, init=[])
             connect(m, store, buffer.write_port())
             read = buffer.read_port()
             m.d.comb += [read.addr.eq(mover.word_addr), read.en.eq(mover.word_en)]
@@ -100,10 +100,6 @@ class ReadDma(wiring.Component):
             connect(m, flipped(port.answer), answer)
         connect(m, flipped(self.completions), tracker.i)
         connect(m, flipped(self.o), requester.o)
-        # Errors may come in every other cycle, and reporting one takes its time.
-        m.submodules.errors = errors = Fifo(TlpError, 16)
-        connect(m, tracker.error, errors.i)
-        connect(m, errors.o, flipped(self.error))
         connect(m, requester.open, tracker.open)
         m.d.comb += [
             requester.order.eq(self.order),
@@ -115,7 +111,8 @@ class ReadDma(wiring.Component):
             self.busy.eq(tracker.busy),
             tracker.done_tag.eq(mover.done_tag),
             mover.done.eq(tracker.done),
-            mover.word.eq(Cat(halves)),
+            Cat(mover.word, mover.swapped).eq(Cat(halves)),
+            self.error.eq(tracker.error),
             info_write.addr.eq(requester.open.payload.tag),
             info_write.data.eq(requester.info),
             info_write.en.eq(requester.open.valid & requester.open.ready),

@@ -9,8 +9,7 @@ from amaranth.lib.wiring import In, Out
 from niter.interface import ReadBeat
 
 from .lanes import LaneShifter
-from .read_track import Done
-from .slots import SlotInfo, SlotMap
+from .slots import Done, SlotInfo, SlotMap
 
 __all__ = ["AnswerMover"]
 
@@ -50,8 +49,8 @@ class AnswerMover(wiring.Component):
         Whether a slot is answered; combinational.
     info_tag : Out(5), info : In(SlotInfo)
         How it is to be delivered; one cycle later.
-    word_addr : Out(9), word_en : Out(1), word : In(64)
-        The buffer; one cycle later.
+    word_addr : Out(9), word_en : Out(1), word : In(64), swapped : In(1)
+        The buffer, and whether the halves of the word are the wrong way round; one cycle later.
     freed : Out, array
         Pointer of each port's ring: slots before it are free again.
     answer : array of Out(stream of ReadBeat)
@@ -70,6 +69,7 @@ class AnswerMover(wiring.Component):
                 "word_addr": Out(9),
                 "word_en": Out(1),
                 "word": In(64),
+                "swapped": In(1),
                 "freed": Out(6).array(ports),
                 "answer": Out(stream.Signature(ReadBeat)).array(ports),
             }
@@ -171,6 +171,7 @@ class AnswerMover(wiring.Component):
             steps[0].beat.packet.last.eq(final),
             shifter.enable.eq(ready),
             shifter.i.eq(self.word),
+            shifter.swapped.eq(self.swapped),
             shifter.rotate.eq(steps[1].rotate),
         ]
         with m.If(final):

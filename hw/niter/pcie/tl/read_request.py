@@ -1,5 +1,8 @@
 """Read commands become memory read requests."""
 
+from functools import reduce
+from operator import or_
+
 from amaranth.hdl import Array, Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -89,9 +92,18 @@ class ReadRequester(wiring.Component):
 
         # The command in work, and which of its pieces.
         port = Signal(range(ports))
-        command = Signal(ReadCommand)
         piece = Signal(6)
-        commands = Array(command.payload for command in self.command)
+        picking = Signal()
+        # It comes through registers, one a port, all of which but one are zero: that is smaller
+        # than multiplexers.
+        command = Signal(ReadCommand)
+        commands = [Signal(ReadCommand, name=f"command_{p}") for p in range(ports)]
+        m.d.comb += command.eq(reduce(or_, (each.as_value() for each in commands)))
+        with m.If(picking):
+            for p, source in enumerate(self.command):
+                m.d.sync += commands[p].eq(source.payload)
+                with m.If(turn.grant != p):
+                    m.d.sync += commands[p].eq(0)
         slot = Array(self._slots.tag(p, tail) for p, tail in enumerate(tails))
         phase = Array(self._slots.phase(p, tail) for p, tail in enumerate(tails))
 
@@ -131,11 +143,8 @@ class ReadRequester(wiring.Component):
         ]
         with m.FSM():
             with m.State("PICK"):
-                m.d.sync += [
-                    port.eq(turn.grant),
-                    command.eq(commands[turn.grant]),
-                    piece.eq(pieces[turn.grant]),
-                ]
+                m.d.comb += picking.eq(1)
+                m.d.sync += [port.eq(turn.grant), piece.eq(pieces[turn.grant])]
                 with m.If(turn.valid):
                     m.d.comb += turn.take.eq(1)
                     m.next = "ADD"

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from amaranth.hdl import Cat, Const, Value
 from amaranth.lib import data
 
-__all__ = ["SLOTS", "SLOT_BYTES", "Opening", "SlotInfo", "SlotMap"]
+__all__ = ["SLOTS", "SLOT_BYTES", "Done", "Opening", "SlotInfo", "SlotMap"]
 
 #: Number of slots: tags that a requester may use without Extended Tag Field Enable.
 SLOTS = 32
@@ -52,6 +52,13 @@ class Opening(data.Struct):
     spare: 2
     lower: 7
     void: 1
+
+
+class Done(data.Struct):
+    """A slot is answered when ``phase`` is that of its present use."""
+
+    phase: 1
+    error: 1
 
 
 class SlotInfo(data.Struct):

@@ -1,6 +1,9 @@
 """The way to the link: which TLP goes next, and whether the partner has room for it."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from functools import reduce
+from operator import or_
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -66,44 +69,41 @@ class TransmitArbiter(wiring.Component):
 
         names = list(_SOURCES)
         sources = [getattr(self, name) for name in names]
+        heads = [TlpCommon(swap_dwords(source.payload.data[:32])) for source in sources]
 
-        # Credits left, one cycle old: a TLP's consumption shows before the next is weighed.
+        # Whether there are credits, one cycle old: what a TLP takes shows before the next is
+        # weighed. No more is used than was granted, so equal counters mean that nothing is left.
         used = Signal(Credits)
-        left = Signal(Credits)
-        endless = Signal(6)
-        m.d.sync += endless.eq(self.infinite)
-        for name in _COUNTERS:
-            m.d.sync += left[name].eq(self.limit[name] - used[name])
+        some = Signal(len(_COUNTERS))
+        left = Signal.like(used.posted_data)
+        for index, name in enumerate(_COUNTERS):
+            m.d.sync += some[index].eq((self.limit[name] != used[name]) | self.infinite[index])
+        m.d.sync += left.eq(self.limit.posted_data - used.posted_data)
+
+        def has(name: str) -> Value:
+            return some[_COUNTERS.index(name)]
 
         # Between TLPs those that wait are weighed; in the next cycle one of them begins.
         inside = Signal()
         begin = Signal()
         advance = Signal()
         fit = Signal(len(sources))
-        chosen = Signal(range(len(sources)))
-        active = Signal.like(chosen)
-        turn = Signal.like(chosen)
+        turn = Signal(len(sources))
+        active = Signal(len(sources))
         m.submodules.fence = fence = Fence()
         for index, (name, source) in enumerate(zip(names, sources, strict=True)):
-            kind = _SOURCES[name]
-            common = TlpCommon(swap_dwords(source.payload.data[:32]))
-            header_fits = (left[f"{kind}_header"] != 0) | endless[_COUNTERS.index(f"{kind}_header")]
-            room = left[f"{kind}_data"]
-            data_fits = (
-                ~common.fmt[1]
-                | (common.length <= (room << 2) if name == "i_posted" else room != 0)
-                | endless[_COUNTERS.index(f"{kind}_data")]
-            )
+            kind, head = _SOURCES[name], heads[index]
+            data_fits = ~head.fmt[1] | has(f"{kind}_data")
+            if name == "i_posted":
+                infinite = self.infinite[_COUNTERS.index("posted_data")]
+                data_fits = (head.length <= (left << 2)) | infinite
             may = fence.open if kind == "completion" else 1
             m.d.sync += fit[index].eq(
-                source.valid & header_fits & data_fits & may & ~inside & ~begin
+                source.valid & has(f"{kind}_header") & data_fits & may & ~inside & ~begin
             )
-        for index in reversed(range(len(sources))):
-            with m.If(fit[index]):
-                m.d.comb += chosen.eq(index)
         m.d.comb += [
             begin.eq(fit.any() & advance & self.up),
-            turn.eq(Mux(inside, active, chosen)),
+            turn.eq(Mux(inside, active, fit & -fit)),
             fence.request.eq(self.i_completion.valid),
             fence.waiting.eq(self.order.accepted != self.order.retired),
             fence.mark.eq(self.order.accepted),
@@ -113,42 +113,57 @@ class TransmitArbiter(wiring.Component):
             ),
         ]
 
-        # One source at a time reaches the output register. What a dropped link cut in two
-        # is discarded to its end.
-        beat = Signal(Beat)
-        valid = Signal()
+        # Each source has an output register, which is zero when another's is not: that is
+        # smaller than a multiplexer. What a dropped link cut in two is discarded to its end.
+        out = [Signal(Beat, name=f"out_{name}") for name in names]
+        valid, last = Signal(), Signal()
+        m.d.comb += [
+            advance.eq(~self.o.valid | self.o.ready),
+            self.o.payload.eq(reduce(or_, (beat.as_value() for beat in out))),
+        ]
+        mine = Signal(len(sources))
+        severed = Signal(len(sources))
+        m.d.comb += mine.eq(turn & (begin | inside).replicate(len(sources)) & ~severed)
         for index, source in enumerate(sources):
-            severed = Signal(name=f"severed_{index}")
-            mine = Signal(name=f"mine_{index}")
-            m.d.comb += [
-                mine.eq((turn == index) & (begin | inside)),
-                source.ready.eq(Mux(self.up, severed | (mine & advance), 1)),
-            ]
+            m.d.comb += source.ready.eq(Mux(self.up, severed[index] | (mine[index] & advance), 1))
             with m.If(source.valid & source.ready & source.payload.last):
-                m.d.sync += severed.eq(0)
-            with m.Elif(~self.up & source.valid):
-                m.d.sync += severed.eq(1)
-            with m.Elif(~self.up & inside & (active == index)):
-                m.d.sync += severed.eq(1)
-            with m.If(mine):
-                m.d.comb += [beat.eq(source.payload), valid.eq(source.valid & ~severed)]
-        m.d.comb += advance.eq(~self.o.valid | self.o.ready)
+                m.d.sync += severed[index].eq(0)
+            with m.Elif(~self.up & (source.valid | (inside & active[index]))):
+                m.d.sync += severed[index].eq(1)
+            with m.If(mine[index]):
+                m.d.comb += [last.eq(source.payload.last), valid.eq(source.valid)]
+            with m.If(advance):
+                m.d.sync += out[index].eq(source.payload)
+                with m.If(~mine[index]):
+                    m.d.sync += out[index].eq(0)
         with m.If(advance):
-            m.d.sync += [self.o.valid.eq(valid), self.o.payload.eq(beat)]
+            m.d.sync += self.o.valid.eq(valid)
             with m.If(valid):
-                m.d.sync += [inside.eq(~beat.last), active.eq(turn)]
+                m.d.sync += [inside.eq(~last), active.eq(turn)]
 
         with m.If(begin):
-            common = TlpCommon(swap_dwords(beat.data[:32]))
             for kind in ("posted", "nonposted", "completion"):
-                mine = [index for index, name in enumerate(names) if _SOURCES[name] == kind]
-                with m.If(Cat(turn == index for index in mine).any()):
+                own = [index for index, name in enumerate(names) if _SOURCES[name] == kind]
+                with m.If(Cat(turn[index] for index in own).any()):
                     m.d.sync += used[f"{kind}_header"].eq(used[f"{kind}_header"] + 1)
-                    if kind != "nonposted":
-                        blocks = common.length[2:] + common.length[:2].any()
-                        blocks = blocks if kind == "posted" else 1
-                        with m.If(common.fmt[1]):
-                            m.d.sync += used[f"{kind}_data"].eq(used[f"{kind}_data"] + blocks)
+            # Read requests carry no data.
+            m.d.sync += [
+                used.posted_data.eq(used.posted_data + self._posted_credits(m, heads, turn)),
+                used.completion_data.eq(used.completion_data + (turn[0] & heads[0].fmt[1])),
+            ]
         with m.If(~self.up):
             m.d.sync += [self.o.valid.eq(0), inside.eq(0), fit.eq(0), used.eq(0)]
         return m
+
+    @staticmethod
+    def _posted_credits(m, heads, turn) -> Value:
+        """Data credits that a posted TLP takes: a memory write's, or a message's."""
+        names = list(_SOURCES)
+        writes, messages = names.index("i_posted"), names.index("i_message")
+        length = heads[writes].length
+        credits = Signal(8)
+        with m.If(turn[writes]):
+            m.d.comb += credits.eq(length[2:] + length[:2].any())
+        with m.Elif(turn[messages]):
+            m.d.comb += credits.eq(heads[messages].fmt[1])
+        return credits

@@ -13,7 +13,7 @@ __all__ = ["WindowResolver"]
 
 
 class WindowResolver(wiring.Component):
-    """Looks up BAR, offset and length of a function's window, in about 12 cycles.
+    """Looks up BAR, offset and length of a function's window, in about 45 cycles.
 
     Parameters
     ----------
@@ -33,8 +33,8 @@ class WindowResolver(wiring.Component):
     sensible : Out(1)
         There is such a BAR, the offset is in it and a multiple of the length, and that is 1, 2
         or 4.
-    access : Out(stream of ConfigurationAccess), access_data : In(32), access_done : In(1)
-        To configuration space.
+    access : Out(stream of ConfigurationAccess), access_data : In(32)
+        To configuration space; ``access_data`` is what was read, with the transfer.
     """
 
     function: In(3)
@@ -47,7 +47,6 @@ class WindowResolver(wiring.Component):
     sensible: Out(1)
     access: Out(stream.Signature(ConfigurationAccess))
     access_data: In(32)
-    access_done: In(1)
 
     def __init__(self, images: Sequence[Image]):
         self._images = tuple(images)
@@ -92,23 +91,20 @@ class WindowResolver(wiring.Component):
             with m.State("ASK"):
                 m.d.comb += self.access.valid.eq(1)
                 with m.If(self.access.ready):
-                    m.next = "TAKE"
-            with m.State("TAKE"), m.If(self.access_done):
-                m.d.sync += step.eq(step + 1)
-                m.next = "ASK"
-                with m.Switch(step):
-                    with m.Case(0):
-                        m.d.sync += [
-                            self.bar.eq(self.access_data),
-                            bar_exists.eq(self.access_data[3:8] == 0),
-                        ]
-                    with m.Case(1):
-                        m.d.sync += self.offset.eq(self.access_data)
-                    with m.Default():
-                        value = self.access_data
-                        known = (value == 1) | (value == 2) | (value == 4)
-                        m.d.sync += [length.eq(value), length_exists.eq(known)]
-                        m.next = "DONE"
+                    m.d.sync += step.eq(step + 1)
+                    with m.Switch(step):
+                        with m.Case(0):
+                            m.d.sync += [
+                                self.bar.eq(self.access_data),
+                                bar_exists.eq(self.access_data[3:8] == 0),
+                            ]
+                        with m.Case(1):
+                            m.d.sync += self.offset.eq(self.access_data)
+                        with m.Default():
+                            value = self.access_data
+                            known = (value == 1) | (value == 2) | (value == 4)
+                            m.d.sync += [length.eq(value), length_exists.eq(known)]
+                            m.next = "DONE"
             with m.State("DONE"):
                 m.d.comb += self.done.eq(1)
                 m.next = "IDLE"

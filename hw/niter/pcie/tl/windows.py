@@ -15,12 +15,12 @@ __all__ = ["BarWindows", "RegisterWritten"]
 
 
 class RegisterWritten(data.Struct):
-    """A doubleword of configuration space has a new value (``strobe``)."""
+    """A byte of configuration space has a new value (``strobe``)."""
 
     strobe: 1
     function: 3
-    register: 6
-    data: 32
+    register: 8
+    data: 8
 
 
 class BarWindows(wiring.Component):
@@ -76,12 +76,14 @@ class BarWindows(wiring.Component):
                 base = Signal(64 - width, name=f"base_{number}_{bar.index}")
                 hit = Signal(name=f"hit_{number}_{bar.index}")
                 mine = self.written.strobe & (self.written.function == number)
-                register = Register.BAR + bar.index
-                low = max(0, 32 - width)
-                with m.If(mine & (self.written.register == register)):
-                    m.d.sync += base[:low].eq(self.written.data[width:])
-                with m.If(mine & (self.written.register == register + 1)):
-                    m.d.sync += base[low:].eq(self.written.data[max(0, width - 32) :])
+                with m.If(mine), m.Switch(self.written.register):
+                    for byte in range(width // 8, 8):
+                        with m.Case(Register.BAR + 4 * bar.index + byte):
+                            # Of the lowest byte only some bits are there.
+                            hidden = max(0, width - 8 * byte)
+                            at = 8 * byte + hidden - width
+                            bits = base[at : at + 8 - hidden]
+                            m.d.sync += bits.eq(self.written.data[hidden:])
                 with m.If(self.step):
                     m.d.sync += hit.eq(self.enable[number] & (self.address[width:] == base))
                 hits.append((hit, number, bar.index // 2))

@@ -165,7 +165,7 @@ class WriteSender(wiring.Component):
             with m.State("CUT"):
                 m.d.sync += [
                     page.eq(command.address[12:] + block[5]),
-                    following.eq(piece + 1 + ((state.payload != 0) & ~block[0])),
+                    following.eq(piece + 1 + (state.payload & ~block[0])),
                 ]
                 m.next = "PLAN"
             with m.State("PLAN"):

@@ -1,8 +1,10 @@
 """Write commands and their payload come together in one queue."""
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import or_
 
-from amaranth.hdl import Array, Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -92,11 +94,29 @@ class WriteStore(wiring.Component):
             with m.If(done[p]):
                 m.d.sync += full[p].eq(0)
 
-        port = Signal(range(ports))
+        # Command and data of the port in work come through registers; those of all others are
+        # zero: that is smaller than multiplexers.
+        port = Signal(ports)
+        next_port = Signal(ports)
         command = Signal(WriteCommand)
-        beats = Array(port.data.payload for port in self.write)
-        valids = Array(port.data.valid for port in self.write)
-        m.d.comb += command.eq(Array(kept)[port])
+        loaded = Signal()
+        commands = [Signal(WriteCommand, name=f"command_{p}") for p in range(ports)]
+        words = [Signal(64, name=f"word_{p}") for p in range(ports)]
+        m.d.sync += [port.eq(next_port), loaded.eq((full & next_port & ~done).any())]
+        m.d.comb += command.eq(reduce(or_, (each.as_value() for each in commands)))
+        valid, last, error = Signal(), Signal(), Signal()
+        for p, source in enumerate(self.write):
+            m.d.sync += [commands[p].eq(kept[p]), words[p].eq(source.data.payload.data)]
+            with m.If(~next_port[p]):
+                m.d.sync += commands[p].eq(0)
+            with m.If(~port[p]):
+                m.d.sync += words[p].eq(0)
+            with m.If(port[p]):
+                m.d.comb += [
+                    valid.eq(source.data.valid),
+                    last.eq(source.data.payload.last),
+                    error.eq(source.data.payload.error),
+                ]
 
         # The ring: ``begin`` is where the packet in work starts.
         begin = Signal(10)
@@ -107,12 +127,14 @@ class WriteStore(wiring.Component):
         filling = Signal()
         m.d.comb += [
             room.eq((place[:9] != self.freed[:9]) | (place[9] == self.freed[9])),
+            self.ring.data.eq(reduce(or_, words)),
+        ]
+        m.d.sync += [
             self.ring.addr.eq(place),
-            self.ring.data.eq(beats[port].data),
-            self.ring.en.eq(filling & room),
+            self.ring.en.eq(filling & room & valid),
         ]
         for p, source in enumerate(self.write):
-            m.d.comb += source.data.ready.eq(filling & room & (port == p))
+            m.d.comb += source.data.ready.eq(filling & room & port[p])
 
         allowed = Signal()
         memory_write = Signal()
@@ -130,9 +152,11 @@ class WriteStore(wiring.Component):
         with m.If(self.retired):
             m.d.sync += self.order.retired.eq(self.order.retired + 1)
 
+        m.d.comb += next_port.eq(port)
         with m.FSM():
             with m.State("PICK"):
-                m.d.sync += [port.eq(turn.grant), place.eq(begin), filled.eq(0)]
+                m.d.sync += [place.eq(begin), filled.eq(0)]
+                m.d.comb += next_port.eq(1 << turn.grant)
                 with m.If(turn.valid):
                     m.d.comb += turn.take.eq(1)
                     m.next = "FILL"
@@ -140,15 +164,15 @@ class WriteStore(wiring.Component):
                         m.next = "JUDGE"
             with m.State("FILL"):
                 m.d.comb += filling.eq(1)
-                with m.If(valids[port] & room):
+                with m.If(valid & room):
                     m.d.sync += place.eq(place + 1)
-                    with m.If(beats[port].last):
-                        m.d.sync += [filled.eq(1), spoiled.eq(beats[port].error)]
+                    with m.If(last):
+                        m.d.sync += [filled.eq(1), spoiled.eq(error)]
                         m.next = "JUDGE"
-            with m.State("JUDGE"), m.If(full.bit_select(port, 1)):
+            with m.State("JUDGE"), m.If(loaded):
                 m.next = "QUEUE"
                 with m.If(~allowed | (memory_write & spoiled)):
-                    m.d.comb += done.eq(1 << port)
+                    m.d.comb += done.eq(port)
                     m.next = "PICK"
                     with m.If(filled & ~memory_write):
                         m.next = "JUDGE"
@@ -157,13 +181,17 @@ class WriteStore(wiring.Component):
                     m.d.sync += [
                         begin.eq(place),
                         self.order.accepted.eq(number),
-                        self.order.last[port].eq(number),
-                        self.order.waiting.bit_select(port, 1).eq(1),
                     ]
+                    for p in range(ports):
+                        with m.If(port[p]):
+                            m.d.sync += [
+                                self.order.last[p].eq(number),
+                                self.order.waiting[p].eq(1),
+                            ]
             with m.State("QUEUE"):
                 m.d.comb += self.o.valid.eq(1)
                 with m.If(self.o.ready):
-                    m.d.comb += done.eq(1 << port)
+                    m.d.comb += done.eq(port)
                     m.next = "PICK"
                     # The payload ran ahead of the interrupt: its own command is still to come.
                     with m.If(filled & ~memory_write):
