@@ -99,11 +99,11 @@ class ReadRequester(wiring.Component):
         command = Signal(ReadCommand)
         commands = [Signal(ReadCommand, name=f"command_{p}") for p in range(ports)]
         m.d.comb += command.eq(reduce(or_, (each.as_value() for each in commands)))
-        with m.If(picking):
-            for p, source in enumerate(self.command):
+        for p, source in enumerate(self.command):
+            with m.If(picking):
                 m.d.sync += commands[p].eq(source.payload)
-                with m.If(turn.grant != p):
-                    m.d.sync += commands[p].eq(0)
+            with m.If(picking & (turn.grant != p)):
+                m.d.sync += commands[p].eq(0)
         slot = Array(self._slots.tag(p, tail) for p, tail in enumerate(tails))
         phase = Array(self._slots.phase(p, tail) for p, tail in enumerate(tails))
 

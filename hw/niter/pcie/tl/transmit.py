@@ -134,8 +134,8 @@ class TransmitArbiter(wiring.Component):
                 m.d.comb += [last.eq(source.payload.last), valid.eq(source.valid)]
             with m.If(advance):
                 m.d.sync += out[index].eq(source.payload)
-                with m.If(~mine[index]):
-                    m.d.sync += out[index].eq(0)
+            with m.If(advance & ~mine[index]):
+                m.d.sync += out[index].eq(0)
         with m.If(advance):
             m.d.sync += self.o.valid.eq(valid)
             with m.If(valid):

@@ -11,6 +11,7 @@ from niter.stream import Ram
 
 from .layouts import FunctionStates, Interrupt, LinkState
 from .order import WriteOrder
+from .write_cut import WriteCutter
 from .write_send import WriteSender
 from .write_store import RING_WORDS, WriteStore
 
@@ -21,8 +22,8 @@ class WriteDma(wiring.Component):
     """The write ports of the transaction layer.
 
     ``WriteStore`` gathers whole packets from the ports in a ring of 4 KiB, where a bad one
-    can still be forgotten; ``WriteSender`` makes TLPs of them, whose payload is therefore
-    complete before they begin.
+    can still be forgotten; ``WriteCutter`` and ``WriteSender`` make TLPs of them, whose payload
+    is therefore complete before they begin.
 
     Parameters
     ----------
@@ -63,6 +64,7 @@ class WriteDma(wiring.Component):
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         m.submodules.store = store = WriteStore(self._weights)
+        m.submodules.cutter = cutter = WriteCutter()
         m.submodules.sender = sender = WriteSender()
         m.submodules.ring = ring = Ram(shape=64, depth=RING_WORDS, init=[])
         read = ring.read_port()
@@ -70,21 +72,25 @@ class WriteDma(wiring.Component):
         for outer, inner in zip(self.write, store.write, strict=True):
             connect(m, flipped(outer), inner)
         connect(m, store.ring, ring.write_port())
-        connect(m, store.o, sender.i)
+        connect(m, store.o, cutter.i)
+        connect(m, cutter.o, sender.i)
         connect(m, flipped(self.o), sender.o)
-        connect(m, flipped(self.interrupt), sender.interrupt)
+        connect(m, flipped(self.interrupt), cutter.interrupt)
         m.d.comb += [
             read.addr.eq(sender.word_addr),
             read.en.eq(sender.word_en),
             sender.word.eq(read.data),
             store.freed.eq(sender.freed),
-            store.retired.eq(sender.retired),
+            store.retired.eq(sender.retired | cutter.dropped),
+            cutter.drained.eq(sender.drained),
+            sender.base.eq(cutter.base),
             store.asked.eq(self.asked),
+            cutter.asked.eq(self.asked),
             sender.asked.eq(self.asked),
-            self.holds.eq(store.holds | sender.holds),
+            self.holds.eq(store.holds | cutter.holds | sender.holds),
             self.order.eq(store.order),
             store.states.eq(self.states),
-            sender.states.eq(self.states),
+            cutter.states.eq(self.states),
             sender.link.eq(self.link),
         ]
         return m
