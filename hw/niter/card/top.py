@@ -54,7 +54,8 @@ class Card(wiring.Component):
     transmit : array of Out(GmiiTransmit), receive : array of Out(GmiiReceive)
         The ports.
     csr : In(csr.Signature)
-        Control bus: ``card``, ``net``, ``overlay``, ``mac_<n>``, and ``soc`` where there is one.
+        Control bus: ``card``, ``pcie``, ``net``, ``overlay``, ``mac_<n>``, and ``soc`` where there is
+        one.
         With a processor it is for benches that look on: a board ties it to zero.
     flash : Out(SpiBus), uart_tx : Out(1)
         With a processor: its flash and its serial line.
@@ -79,6 +80,13 @@ class Card(wiring.Component):
     def __init__(self, config: CardConfig):
         self.config = config
         self._net = VirtioNet(config.functions, config.pairs, config.queue_size)
+        self._pcie = TransactionLayer(
+            functions=[self._net.kind.function()] * config.functions,
+            engines=[0] * config.functions,
+            read_ports=len(self._net.read) + bool(config.soc),
+            write_ports=len(self._net.write),
+            timeout=config.completion_timeout,
+        )
         self._overlay = Overlay(config.overlay)
         self._macs = [
             Mac(
@@ -101,6 +109,7 @@ class Card(wiring.Component):
                 **({"soc": self._soc.registers} if self._soc else {}),
                 "overlay": self._overlay.csr,
                 "net": self._net.csr,
+                "pcie": self._pcie.csr,
                 **{f"mac_{n}": mac.csr for n, mac in enumerate(self._macs)},
                 "card": self._bridge.bus,
             }
@@ -122,13 +131,7 @@ class Card(wiring.Component):
         m.submodules.bridge = self._bridge
         m.submodules.net = net = self._net
         m.submodules.overlay = overlay = self._overlay
-        m.submodules.pcie = pcie = TransactionLayer(
-            functions=[net.kind.function()] * self.config.functions,
-            engines=[0] * self.config.functions,
-            read_ports=len(net.read) + bool(self._soc),
-            write_ports=len(net.write),
-            timeout=self.config.completion_timeout,
-        )
+        m.submodules.pcie = pcie = self._pcie
         fields = self._identity.f
         m.d.comb += [
             fields.functions.r_data.eq(self.config.functions),

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from niter.interface import PacketStream
 
+from .choice import register_one_of
 from .header import (
     CompletionHead,
     CompletionStatus,
@@ -49,12 +50,12 @@ class Answer(data.Struct):
 
 
 class AnswerSender(wiring.Component):
-    """A completion of up to three doublewords, in 2 or 3 cycles without latency.
+    """A completion of up to three doublewords, in 2 or 3 cycles; latency 1 cycle.
 
     Members
     -------
     i : In(stream of Answer)
-        Accepted with the completion's last beat.
+        Accepted when the completion's last beat goes into the output register.
     link : In(LinkState)
         Our completer ID.
     o : Out(PacketStream)
@@ -96,27 +97,32 @@ class AnswerSender(wiring.Component):
             tail.tag.eq(answer.request.tag),
             tail.requester.eq(answer.request.requester),
         ]
-        position = Signal(2)
-        payload = self.o.payload
-        with m.Switch(position):
-            with m.Case(0):
-                m.d.comb += payload.data.eq(swap_dwords(head))
-            with m.Case(1):
-                m.d.comb += [
-                    payload.data.eq(Cat(swap_dwords(tail), answer.data[0])),
-                    payload.last.eq(answer.count <= 1),
-                    payload.empty[2].eq(answer.count == 0),
-                ]
-            with m.Default():
-                m.d.comb += [
-                    payload.data.eq(Cat(answer.data[1], answer.data[2])),
-                    payload.last.eq(1),
-                    payload.empty[2].eq(answer.count == 2),
-                ]
+        # The beat to come, and the one in the register.
+        position, final = Signal(2), Signal()
+        free = Signal()
         m.d.comb += [
-            self.o.valid.eq(self.i.valid),
-            self.i.ready.eq(self.o.ready & payload.last),
+            free.eq(~self.o.valid | self.o.ready),
+            final.eq((position == 2) | ((position == 1) & (answer.count <= 1))),
+            self.i.ready.eq(free & final),
+            self.o.payload.data.eq(
+                register_one_of(
+                    m,
+                    "beat",
+                    free,
+                    (
+                        (position == 0, swap_dwords(head)),
+                        (position == 1, Cat(swap_dwords(tail), answer.data[0])),
+                        (position == 2, Cat(answer.data[1], answer.data[2])),
+                    ),
+                )
+            ),
         ]
-        with m.If(self.o.valid & self.o.ready):
-            m.d.sync += position.eq(Mux(payload.last, 0, position + 1))
+        with m.If(free):
+            m.d.sync += [
+                self.o.valid.eq(self.i.valid),
+                self.o.payload.last.eq(final),
+                self.o.payload.empty[2].eq(final & ~answer.count[0]),
+            ]
+            with m.If(self.i.valid):
+                m.d.sync += position.eq(Mux(final, 0, position + 1))
         return m

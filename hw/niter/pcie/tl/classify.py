@@ -49,11 +49,12 @@ class TlpClassifier(wiring.Component):
         beyond = Signal()
         single = Signal()
         length = common.length
-        # Zero is 1024: both ends of the range are beyond.
-        wraps = (length - 1)[:10]
+        # Zero is 1024.
+        small = length[6:].any() | (length[5] & length[:5].any())
+        large = length[7:].any() | (length[6] & length[:6].any())
         m.d.comb += [
-            beyond.eq(has_data & (wraps[6:].any() | (wraps[5] & ~self.large_payload))),
-            single.eq(common.length == 1),
+            beyond.eq(has_data & (Mux(self.large_payload, large, small) | ~length.any())),
+            single.eq(length == 1),
         ]
         with m.If(exists & ~beyond), m.Switch(common.type):
             with m.Case(TlpType.MEMORY):

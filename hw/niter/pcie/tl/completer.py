@@ -1,6 +1,8 @@
 """The receiving and answering half of the transaction layer."""
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import or_
 
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import stream, wiring
@@ -10,7 +12,16 @@ from niter.interface import MAX_FUNCTIONS, Function, FunctionPort, PacketStream
 
 from .configuration import ConfigurationSpace
 from .errors import ErrorLog
-from .layouts import Credits, ErrorReport, FunctionStates, Interrupt, LinkState
+from .fetch import RequestFetcher
+from .layouts import (
+    Credits,
+    ErrorReport,
+    FunctionStates,
+    Interrupt,
+    LinkState,
+    Refused,
+    TlpErrors,
+)
 from .msix import MsixTable
 from .nonposted import NonpostedExecutor
 from .notices import NoticeSender
@@ -78,6 +89,10 @@ class Completer(wiring.Component):
         with Configuration Request Retry Status.
     states : Out(FunctionStates), link : Out(LinkState)
         What configuration space says.
+    o_errors : Out(TlpErrors)
+        All errors that are found, those of ``i_error`` included; strobes.
+    refuse : Out(1), refused : Out(Refused)
+        See ``Receiver``.
     engine : array of Out(FunctionPort)
         One for each engine.
     """
@@ -123,6 +138,9 @@ class Completer(wiring.Component):
                 "released": In(MAX_FUNCTIONS),
                 "states": Out(FunctionStates),
                 "link": Out(LinkState),
+                "o_errors": Out(TlpErrors),
+                "refuse": Out(1),
+                "refused": Out(Refused),
                 "engine": Out(FunctionPort).array(max(engines) + 1),
             }
         )
@@ -137,6 +155,7 @@ class Completer(wiring.Component):
             self._functions, generation=self._generation, max_payload=self._max_payload
         )
         m.submodules.shadow = shadow = ConfigurationShadow(len(self._functions))
+        m.submodules.fetcher = fetcher = RequestFetcher()
         m.submodules.nonposted = nonposted = NonpostedExecutor(configuration.images)
         m.submodules.router = router = RegisterRouter(self._functions, self._engines)
         m.submodules.msix = msix = MsixTable(self._functions)
@@ -159,7 +178,7 @@ class Completer(wiring.Component):
             queues.i_commit.eq(receiver.entry_commit),
             queues.i_discard.eq(receiver.entry_discard),
         ]
-        self._execute(m, queues, posted, nonposted)
+        self._execute(m, queues, posted, fetcher, nonposted)
 
         # Registers.
         connect(m, posted.request, router.i_posted)
@@ -198,26 +217,27 @@ class Completer(wiring.Component):
         self._collect_errors(m, receiver, posted, nonposted, configuration)
         return m
 
-    def _execute(self, m, queues, posted, nonposted) -> None:
+    def _execute(self, m, queues, posted, fetcher, nonposted) -> None:
         """Share the queues' read port, and give back the credits of what has left them.
 
         A non-posted request is taken from its queue between two posted ones, in two cycles.
         """
+        connect(m, fetcher.o, nonposted.i)
         second, turn = Signal(), Signal()
         executed = Signal(6)
         m.d.comb += [
-            nonposted.grant.eq(nonposted.want & posted.idle & (~queues.posted | turn)),
-            posted.hold.eq(nonposted.grant | second),
+            fetcher.grant.eq(fetcher.want & posted.idle & (~queues.posted | turn)),
+            posted.hold.eq(fetcher.grant | second),
             posted.available.eq(queues.posted),
-            nonposted.available.eq(queues.nonposted),
-            queues.o_read.eq(posted.read | nonposted.read),
-            queues.o_nonposted.eq(nonposted.read),
+            fetcher.available.eq(queues.nonposted),
+            queues.o_read.eq(posted.read | fetcher.read),
+            queues.o_nonposted.eq(fetcher.read),
             posted.entry.eq(queues.o),
-            nonposted.entry.eq(queues.o),
+            fetcher.entry.eq(queues.o),
             nonposted.executed.eq(executed),
         ]
-        m.d.sync += second.eq(nonposted.grant)
-        with m.If(nonposted.grant):
+        m.d.sync += second.eq(fetcher.grant)
+        with m.If(fetcher.grant):
             m.d.sync += turn.eq(0)
         granted = self.allocated
         with m.If(posted.done):
@@ -227,10 +247,10 @@ class Completer(wiring.Component):
                 granted.posted_header.eq(granted.posted_header + 1),
                 granted.posted_data.eq(granted.posted_data + posted.data_credits),
             ]
-        with m.If(nonposted.done):
+        with m.If(fetcher.done):
             m.d.sync += [
                 granted.nonposted_header.eq(granted.nonposted_header + 1),
-                granted.nonposted_data.eq(granted.nonposted_data + nonposted.data_credits),
+                granted.nonposted_data.eq(granted.nonposted_data + fetcher.data_credits),
             ]
         with m.If(~self.up):
             m.d.sync += granted.eq(self._initial)
@@ -284,3 +304,8 @@ class Completer(wiring.Component):
         for index, source in enumerate((posted.error, nonposted.error, self.i_error), 1):
             m.d.comb += log.i[index].eq(source)
         connect(m, log.o, configuration.i_errors)
+        m.d.comb += [
+            self.o_errors.eq(reduce(or_, (report.errors.as_value() for report in log.i))),
+            self.refuse.eq(receiver.refuse),
+            self.refused.eq(receiver.refused),
+        ]

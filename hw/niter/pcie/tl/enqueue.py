@@ -6,8 +6,10 @@ from amaranth.lib.wiring import In, Out
 
 from niter.interface import Beat
 
+from .choice import register_one_of
 from .classify import Stage, TlpKind
-from .header import MessageCode, MessageHead, RequestHead, swap_dwords
+from .header import MessageCode, MessageHead, RequestHead, TlpType, swap_dwords
+from .layouts import Refused
 from .requests import Entry, PostedEntry, Target
 
 __all__ = ["RequestWriter"]
@@ -15,6 +17,8 @@ __all__ = ["RequestWriter"]
 
 class RequestWriter(wiring.Component):
     """Writes the header's entry when its second beat is in the third stage, words later.
+
+    All outputs come one cycle after what they belong to is in its stage.
 
     Members
     -------
@@ -32,6 +36,8 @@ class RequestWriter(wiring.Component):
         To ``RequestQueues``.
     malformed, unexpected : Out(1)
         Strobes: a malformed TLP, a locked completion was dropped.
+    refuse : Out(1), refused : Out(Refused)
+        Strobe: a TLP was malformed or poisoned, or is a request that nothing here supports.
     """
 
     go: In(1)
@@ -49,6 +55,8 @@ class RequestWriter(wiring.Component):
     discard: Out(1)
     malformed: Out(1)
     unexpected: Out(1)
+    refuse: Out(1)
+    refused: Out(Refused)
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
@@ -56,6 +64,9 @@ class RequestWriter(wiring.Component):
         message = MessageHead(swap_dwords(self.beat_4.data))
         four = head.common.fmt[0]
         address = self.address
+        self._address_4 = Signal(32)
+        with m.If(self.go):
+            m.d.sync += self._address_4.eq(address)
         second = Signal()
         m.d.comb += second.eq(self.stage_3.valid & self.stage_3.second)
         write_hit = (self.stage_4.kind == TlpKind.WRITE) & self.target.hit
@@ -120,32 +131,81 @@ class RequestWriter(wiring.Component):
         posted_kind = is_message | (self.stage_4.kind == TlpKind.WRITE)
         nonposted_kind = self.stage_4.kind == TlpKind.NONPOSTED
         number = Signal(6)  # posted requests so far
-        with m.If(second & posted_kind):
-            m.d.comb += self.entry.data.eq(posted.as_value())
-        with m.Elif(shift & posted_kind):
-            m.d.comb += self.entry.data.eq(Cat(self.beat_4.data[32:], self.beat_3.data[:32]))
-        with m.Else():
-            m.d.comb += self.entry.data.eq(self.beat_4.data)
-        with m.If(posted_kind):
-            m.d.comb += self.entry.note.eq(Cat(lower, Mux(left == 1, 0, upper)))
-        with m.Elif(self.stage_4.first):
-            m.d.comb += self.entry.note.eq(self.target.as_value())
-        with m.Else():
-            m.d.comb += self.entry.note.eq(number)
-        nonposted_beat = (
-            self.stage_4.valid & nonposted_kind & (self.stage_4.first | self.stage_4.second)
+        # A non-posted request's second entry has its third doubleword, or its low address, below
+        # the doubleword that may be its data.
+        later = ~second & posted_kind
+        m.d.comb += self.entry.data.eq(
+            register_one_of(
+                m,
+                "data",
+                1,
+                (
+                    (second & posted_kind, posted),
+                    (later & shift, Cat(self.beat_4.data[32:], self.beat_3.data[:32])),
+                    ((later & ~shift) | (nonposted_kind & self.stage_4.first), self.beat_4.data),
+                    (
+                        nonposted_kind & ~self.stage_4.first,
+                        Cat(self._address_4, self.beat_4.data[32:]),
+                    ),
+                ),
+            )
         )
+        with m.If(posted_kind):
+            m.d.sync += self.entry.note.eq(Cat(lower, Mux(left == 1, 0, upper)))
+        with m.Elif(self.stage_4.first):
+            m.d.sync += self.entry.note.eq(self.target.as_value())
+        with m.Else():
+            m.d.sync += self.entry.note.eq(number)
+        header = self.stage_4.first | self.stage_4.second
+        nonposted_beat = self.stage_4.valid & nonposted_kind & header
         end = self.go & self.stage_4.valid & self.stage_4.last
-        good = Signal()
+        good, commit = Signal(), Signal()
+        queued = posted_kind | nonposted_kind
         m.d.comb += [
             good.eq(~self.damaged & (self.stage_4.kind != TlpKind.MALFORMED)),
+            commit.eq(end & good & queued),
+        ]
+        m.d.sync += [
             self.write.eq(self.go & (posted_kind & (second | word) | nonposted_beat)),
             self.nonposted.eq(nonposted_kind),
-            self.commit.eq(end & good & (posted_kind | nonposted_kind)),
-            self.discard.eq(end & ~good & (posted_kind | nonposted_kind)),
+            self.commit.eq(commit),
+            self.discard.eq(end & ~good & queued),
             self.malformed.eq(end & ~good & ~self.beat_4.error),
             self.unexpected.eq(end & good & (self.stage_4.kind == TlpKind.LOCKED_COMPLETION)),
         ]
-        with m.If(self.commit & posted_kind):
+        with m.If(commit & posted_kind):
             m.d.sync += number.eq(number + 1)
+        self._keep_header(m, head, second, end, good, posted, posted_kind)
         return m
+
+    def _keep_header(self, m, head, second, end, good, posted, posted_kind) -> None:
+        """Keep the header at hand until it is known whether the TLP is refused."""
+        unsupported, poisoned = Signal(), Signal()
+        here = (head.common.type == TlpType.MEMORY) & self.target.hit
+        with m.If(self.go & second):
+            m.d.sync += [
+                unsupported.eq(
+                    Mux(
+                        posted_kind,
+                        posted.unsupported,
+                        (self.stage_4.kind == TlpKind.NONPOSTED)
+                        & ~here
+                        & (head.common.type != TlpType.CONFIGURATION_0),
+                    )
+                ),
+                poisoned.eq(head.common.poisoned & head.common.fmt[1]),
+            ]
+        with m.If(self.go & self.stage_4.first):
+            m.d.sync += self.refused.first.eq(self.beat_4.data)
+        with m.If(self.go & self.stage_4.second):
+            m.d.sync += self.refused.second.eq(self.beat_4.data)
+        # The strobes of a TLP that ends come in the cycle in which its header is all here.
+        refused = Signal()
+        m.d.sync += [
+            refused.eq(end & good & (unsupported | poisoned)),
+            self.refused.poisoned.eq(poisoned),
+        ]
+        m.d.comb += [
+            self.refuse.eq(self.malformed | self.unexpected | refused),
+            self.refused.malformed.eq(self.malformed),
+        ]

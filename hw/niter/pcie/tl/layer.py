@@ -2,15 +2,17 @@
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from niter import csr
 from niter.interface import MAX_FUNCTIONS, Function, FunctionPort, HostRead, HostWrite
 
 from .completer import Completer
 from .layouts import LinkPort
 from .read import ReadDma
+from .statistics import TransactionStatistics
 from .transmit import TransmitArbiter
 from .write import WriteDma
 
@@ -60,6 +62,8 @@ class TransactionLayer(wiring.Component):
     released : In(MAX_FUNCTIONS)
         Firmware has released the function; until then configuration requests are answered
         with Configuration Request Retry Status.
+    csr : In(csr.Signature)
+        Counters and errors; see ``TransactionStatistics``.
     """
 
     def __init__(
@@ -80,6 +84,7 @@ class TransactionLayer(wiring.Component):
         self._shares = [1] * read_ports if isinstance(read_ports, int) else list(read_ports)
         self._weights = [1] * write_ports if isinstance(write_ports, int) else list(write_ports)
         self._timeout = timeout
+        self._statistics = TransactionStatistics()
         super().__init__(
             {
                 "link": Out(LinkPort),
@@ -87,8 +92,10 @@ class TransactionLayer(wiring.Component):
                 "write": In(HostWrite).array(len(self._weights)),
                 "engine": Out(FunctionPort).array(max(engines) + 1),
                 "released": In(MAX_FUNCTIONS),
+                "csr": In(csr.Signature(addr_width=self._statistics.csr.addr_width)),
             }
         )
+        self.csr.memory_map = self._statistics.csr.memory_map
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
@@ -116,20 +123,34 @@ class TransactionLayer(wiring.Component):
         connect(m, transmit.i_nonposted, reads.o)
         connect(m, flipped(self.link.tx), transmit.o)
         connect(m, completer.i, flipped(self.link.rx))
+        m.submodules.statistics = statistics = self._statistics
+        connect(m, flipped(self.csr), statistics.csr)
+        for watched, port in ((statistics.sent, self.link.tx), (statistics.received, self.link.rx)):
+            m.d.comb += [
+                watched.payload.eq(port.payload),
+                watched.valid.eq(port.valid & port.ready),
+            ]
+        m.d.comb += [
+            statistics.starved.eq(transmit.starved),
+            statistics.errors.eq(completer.o_errors),
+            statistics.refuse.eq(completer.refuse),
+            statistics.refused.eq(completer.refused),
+        ]
 
         # A reset ends when its engine says so and nothing of the function is left here.
+        count = len(self._engines)
         asked = Signal(range(MAX_FUNCTIONS))
-        m.d.sync += asked.eq(asked + 1)
+        m.d.sync += asked.eq(Mux(asked == count - 1, 0, asked + 1))
         m.d.comb += writes.asked.eq(asked)
-        acknowledged = Signal(MAX_FUNCTIONS)
-        settled = Signal(MAX_FUNCTIONS)
+        acknowledged = Signal(count)
+        settled = Signal(count)
         for function, engine in enumerate(self._engines):
             m.d.comb += acknowledged[function].eq(self.engine[engine].reset_done[function])
-        m.d.sync += settled.eq(settled & acknowledged)
-        with m.If(writes.holds | (reads.busy | ~acknowledged).bit_select(asked, 1)):
-            m.d.sync += settled.bit_select(asked, 1).eq(0)
-        with m.Else():
-            m.d.sync += settled.bit_select(asked, 1).eq(1)
+            clear = ~(writes.holds | reads.busy[function])
+            with m.If(~acknowledged[function]):
+                m.d.sync += settled[function].eq(0)
+            with m.Elif(asked == function):
+                m.d.sync += settled[function].eq(clear)
         m.d.comb += [
             completer.up.eq(self.link.up),
             completer.released.eq(self.released),

@@ -19,6 +19,7 @@ __all__ = [
     "Interrupt",
     "LinkPort",
     "LinkState",
+    "Refused",
     "TlpErrors",
 ]
 
@@ -132,6 +133,15 @@ class ErrorReport(data.Struct):
     errors: TlpErrors
     function: 3
     all: 1
+
+
+class Refused(data.Struct):
+    """Header of a received TLP, in the order of bytes on the link, and what was wrong with it."""
+
+    first: 64
+    second: 64
+    malformed: 1
+    poisoned: 1
 
 
 class Interrupt(data.Struct):

@@ -2,18 +2,20 @@
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from niter.interface import MAX_FUNCTIONS, PacketStream, RegisterReply, RegisterRequest
 
 from .answer import AnswerSender
+from .choice import register_one_of
 from .configuration import ConfigurationAccess
-from .header import CompletionStatus, ConfigurationTail, RequestHead, TlpType, swap_dwords
+from .extent import ReadExtent
+from .fetch import NonpostedRequest
+from .header import CompletionStatus, ConfigurationTail, TlpType
 from .image import Image
 from .layouts import ErrorReport, LinkState
-from .requests import Entry, Target
 from .window import WindowResolver
 
 __all__ = ["NonpostedExecutor"]
@@ -42,17 +44,10 @@ class NonpostedExecutor(wiring.Component):
 
     Members
     -------
-    available : In(1)
-        The queue has an entry.
-    want : Out(1), grant : In(1)
-        The two beats of a request are to be read, and may be: in the cycle of ``grant`` and
-        the next one.
-    read : Out(1), entry : In(Entry)
-        From the queue.
+    i : In(stream of NonpostedRequest)
+        Requests; accepted when they have been answered.
     executed : In(6)
         Posted requests executed so far.
-    done : Out(1), data_credits : Out(2)
-        Strobe: a request has left the queue, and its data credits.
     ready : In(MAX_FUNCTIONS)
         Functions whose configuration space may be accessed.
     request : Out(stream of RegisterRequest), reply : In(stream of RegisterReply)
@@ -76,14 +71,8 @@ class NonpostedExecutor(wiring.Component):
         self._images = tuple(images)
         super().__init__(
             {
-                "available": In(1),
-                "want": Out(1),
-                "grant": In(1),
-                "read": Out(1),
-                "entry": In(Entry),
+                "i": In(stream.Signature(NonpostedRequest)),
                 "executed": In(6),
-                "done": Out(1),
-                "data_credits": Out(2),
                 "ready": In(MAX_FUNCTIONS),
                 "request": Out(stream.Signature(RegisterRequest)),
                 "reply": In(stream.Signature(RegisterReply)),
@@ -98,10 +87,10 @@ class NonpostedExecutor(wiring.Component):
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         m.submodules.sender = sender = AnswerSender()
+        m.submodules.extent = extent = ReadExtent()
         m.submodules.window = window = WindowResolver(self._images)
-        head, payload = Signal(RequestHead), Signal(32)
-        address, number = Signal(32), Signal(6)
-        target = Signal(Target)
+        request = self.i.payload
+        head, target, address = request.head, request.target, request.address
         has_data = head.common.fmt[1]
         length, high = head.common.length, address[2]
         configuration = ConfigurationTail(address)
@@ -126,7 +115,6 @@ class NonpostedExecutor(wiring.Component):
         status, count, byte_count = Signal(CompletionStatus), Signal(2), Signal(12)
         refused = status == CompletionStatus.UNSUPPORTED_REQUEST
         aborted = status == CompletionStatus.COMPLETER_ABORT
-        bytes_wanted, lower = self._extent(head, address)
         poisoned = head.common.poisoned & has_data
         data = Signal(sender.i.payload.data.shape())
         m.d.comb += [
@@ -135,7 +123,7 @@ class NonpostedExecutor(wiring.Component):
             sender.i.payload.status.eq(status),
             sender.i.payload.count.eq(count),
             sender.i.payload.byte_count.eq(byte_count),
-            sender.i.payload.lower_address.eq(Mux(is_memory, lower, 0)),
+            sender.i.payload.lower_address.eq(Mux(is_memory, extent.lower_address, 0)),
             sender.i.payload.data.eq(data),
             sender.link.eq(self.link),
             self.error.function.eq(function),
@@ -144,59 +132,46 @@ class NonpostedExecutor(wiring.Component):
         connect(m, sender.o, flipped(self.o))
 
         # Doublewords enter at the top, and have moved down when all places are filled.
-        push, pushed = Signal(), Signal(32)
+        push, clear = Signal(), Signal()
+        take_low, take_high, take_access = (
+            Signal(name=name) for name in ("take_low", "take_high", "take_access")
+        )
         filled = Signal(2)
+        reply = self.reply.payload.data
+        newest = register_one_of(
+            m,
+            "newest",
+            push | clear,
+            (
+                (take_low, reply[:32]),
+                (take_high, reply[32:]),
+                (take_access, self.access_data),
+            ),
+        )
+        m.d.comb += data[2].eq(newest)
         with m.If(push):
-            m.d.sync += [
-                data[0].eq(data[1]),
-                data[1].eq(data[2]),
-                data[2].eq(pushed),
-                filled.eq(filled + 1),
-            ]
+            m.d.sync += [data[0].eq(data[1]), data[1].eq(data[2]), filled.eq(filled + 1)]
         complete = Signal()
         m.d.comb += complete.eq(filled + 1 == count)
 
         word = Signal()  # the second word is at hand
-        enables, second_word = self._span(m, head, high)
-        self._drive_accesses(
-            m, window, head, function, configuration, windowed, target, address, word, enables,
-            payload,
-        )  # fmt: skip
+        m.d.comb += [extent.head.eq(head), extent.address.eq(address)]
+        self._drive_accesses(m, window, head, function, windowed, target, address, word, extent)
+        m.d.comb += [self.access.payload.data.eq(request.payload), window.value.eq(request.payload)]
         shift = Signal(2)
         abort = [status.eq(CompletionStatus.COMPLETER_ABORT), count.eq(0)]
         with m.FSM():
-            with m.State("EMPTY"):
-                m.d.comb += [self.want.eq(self.available), self.read.eq(self.grant)]
-                with m.If(self.grant):
-                    m.next = "FIRST"
-            with m.State("FIRST"):
-                m.d.comb += self.read.eq(1)
-                m.d.sync += [head.eq(swap_dwords(self.entry.data)), target.eq(self.entry.note)]
-                m.next = "SECOND"
-            with m.State("SECOND"):
-                four = head.common.fmt[0]
-                tail = swap_dwords(self.entry.data)
-                m.d.comb += [
-                    self.done.eq(1),
-                    self.data_credits.eq(Mux(has_data, (length[:4] + 3) >> 2, 0)),
-                ]
-                m.d.sync += [
-                    address.eq(Mux(four, tail[32:], tail[:32])),
-                    payload.eq(self.entry.data[32:]),
-                    number.eq(self.entry.note),
-                ]
-                m.next = "DISPATCH"
             with m.State("DISPATCH"):
-                behind = (self.executed - number)[:6]
+                behind = (self.executed - request.number)[:6]
                 m.d.sync += [
                     status.eq(CompletionStatus.UNSUPPORTED_REQUEST),
                     count.eq(0),
-                    byte_count.eq(Mux(is_memory, bytes_wanted, 4)),
+                    byte_count.eq(Mux(is_memory, extent.byte_count, 4)),
                     word.eq(0),
-                    data.eq(0),
                     filled.eq(0),
                 ]
-                with m.If(~behind[5]):
+                m.d.comb += clear.eq(1)
+                with m.If(self.i.valid & ~behind[5]):
                     m.next = "REPORT"
                     with m.If(is_memory & known):
                         m.d.sync += status.eq(CompletionStatus.COMPLETER_ABORT)
@@ -237,9 +212,8 @@ class NonpostedExecutor(wiring.Component):
                 above = Mux(windowed, window.offset[2], high & ~word)
                 m.d.comb += [
                     push.eq(self.reply.valid),
-                    pushed.eq(
-                        Mux(above, self.reply.payload.data[32:], self.reply.payload.data[:32])
-                    ),
+                    take_high.eq(above),
+                    take_low.eq(~above),
                     self.reply.ready.eq(complete | above | self.reply.payload.error),
                 ]
                 with m.If(self.reply.valid):
@@ -256,16 +230,16 @@ class NonpostedExecutor(wiring.Component):
             with m.State("HIGH"):
                 m.d.comb += [
                     push.eq(1),
-                    pushed.eq(self.reply.payload.data[32:]),
+                    take_high.eq(1),
                     self.reply.ready.eq(1),
                 ]
                 m.d.sync += word.eq(1)
                 m.next = "PAD"
-                with m.If(second_word & ~word):
+                with m.If(extent.second & ~word):
                     m.next = "READ"
             with m.State("ACCESS"):
                 m.d.comb += self.access.valid.eq(1)
-                m.d.comb += [push.eq(self.access.ready), pushed.eq(self.access_data)]
+                m.d.comb += [push.eq(self.access.ready), take_access.eq(1)]
                 with m.If(self.access.ready):
                     m.next = "PAD"
             with m.State("WINDOW"):
@@ -297,72 +271,39 @@ class NonpostedExecutor(wiring.Component):
             with m.State("ANSWER"):
                 m.d.comb += sender.i.valid.eq(1)
                 with m.If(sender.i.ready):
-                    m.next = "EMPTY"
+                    m.d.comb += self.i.ready.eq(1)
+                    m.next = "DISPATCH"
         return m
 
     def _drive_accesses(
-        self, m, window, head, function, configuration, windowed, target, address, word, enables,
-        payload,
-    ) -> None:  # fmt: skip
+        self, m, window, head, function, windowed, target, address, word, extent
+    ) -> None:
         """Say what is accessed, in configuration space and in the registers."""
         has_data = head.common.fmt[1]
         request, access = self.request.payload, self.access.payload
         m.d.comb += [
             request.function.eq(function),
             request.write.eq(has_data),
+            request.data.eq(window.lanes),
             access.function.eq(function),
-            access.data.eq(payload),
             access.enables.eq(head.first_enables),
             window.function.eq(function),
             window.access_data.eq(self.access_data),
             window.access.ready.eq(self.access.ready),
         ]
         with m.If(windowed):
-            byte, half = payload[:8], payload[:16]
             m.d.comb += [
                 access.register.eq(window.access.payload.register),
                 request.bar.eq(window.bar),
                 request.address.eq(window.offset),
                 request.mask.eq(window.mask),
-                request.data.eq(
-                    Cat(
-                        byte,
-                        Mux(window.wide[0], half[8:], byte),
-                        Mux(window.wide[1], payload[16:24], byte),
-                        Mux(window.wide[1], payload[24:], Mux(window.wide[0], half[8:], byte)),
-                    ).replicate(2)
-                ),
             ]
         with m.Else():
             # A request stays within its page, so that no more than 9 bits need to count.
             m.d.comb += [
-                access.register.eq(configuration.register),
+                access.register.eq(ConfigurationTail(address).register),
                 access.write.eq(has_data),
                 request.bar.eq(target.bar << 1),
                 request.address.eq(Cat(Const(0, 3), (address[3:12] + word)[:9], address[12:])),
-                request.mask.eq(Mux(word, enables[8:], enables[:8])),
+                request.mask.eq(Mux(word, extent.enables[8:], extent.enables[:8])),
             ]
-
-    @staticmethod
-    def _span(m, head, high) -> tuple[Value, Value]:
-        """Byte enables of the two aligned words that a short read covers; is there a second?"""
-        left = Signal(3)  # doublewords, counting the hole before the first
-        m.d.comb += left.eq(head.common.length[:2] + high)
-        first, last = head.first_enables, head.last_enables
-        enables = Cat(
-            Mux(high, 0, first),
-            Mux(high, first, Mux(left == 1, 0, Mux(left == 2, last, 0b1111))),
-            Mux(left == 3, last, 0b1111),
-            Mux(left == 3, 0, last),
-        )
-        return enables, left > 2
-
-    @staticmethod
-    def _extent(head, address) -> tuple[Value, Value]:
-        """Byte Count and Lower Address of the first completion (2.3.1.1, table 2-39)."""
-        first, last = head.first_enables, head.last_enables
-        last = Mux(head.common.length == 1, first, last)
-        before = Mux(first[0], 0, Mux(first[1], 1, Mux(first[2], 2, Mux(first[3], 3, 0))))
-        after = Mux(last[3], 0, Mux(last[2], 1, Mux(last[1], 2, 3)))
-        unused = (before + after)[:3]
-        return ((head.common.length << 2) - unused)[:12], Cat(before[:2], address[2:7])

@@ -1,14 +1,12 @@
 """Builds the posted TLPs that are not DMA: interrupts' writes, and messages."""
 
-from functools import reduce
-from operator import or_
-
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from niter.interface import MAX_FUNCTIONS, PacketStream
 
+from .choice import register_one_of
 from .header import MessageCode, MessageHead, TlpFormat, TlpType, swap_dwords
 from .layouts import LinkState
 from .msix import Notice
@@ -52,91 +50,107 @@ class NoticeSender(wiring.Component):
         m = Module()
         waiting = {name: Signal(name=name) for name in ("acknowledge", "fatal", "nonfatal")}
         codes = (MessageCode.PME_TO_ACK, MessageCode.ERR_FATAL, MessageCode.ERR_NONFATAL)
-        is_message, acknowledges = Signal(), Signal()
-        code, function = Signal(MessageCode), Signal(3)
         error_function = Signal(3)  # of the latest error
-        four = Signal()
         interrupt = self.i.payload
-        low, high = interrupt.address[:32], interrupt.address[32:]
+        low, high = swap_dwords(interrupt.address[:32]), swap_dwords(interrupt.address[32:])
         head = Signal(MessageHead)
+
+        # What is to be sent: in the cycle in which it is begun, and after it.
+        begins, is_message, was_message = Signal(), Signal(), Signal()
+        four = Signal()
         m.d.comb += [
-            four.eq(is_message | high.any()),
-            head.requester.function.eq(function),
+            is_message.eq(Cat(waiting.values()).any()),
+            four.eq(interrupt.address[32:].any()),
             head.requester.device.eq(self.link.device),
             head.requester.bus.eq(self.link.bus),
         ]
         with m.If(is_message):
             m.d.comb += [
+                head.requester.function.eq(error_function),
                 head.common.fmt.eq(TlpFormat.FOUR),
                 head.common.type.eq(
-                    Mux(acknowledges, TlpType.MESSAGE_GATHERED, TlpType.MESSAGE_TO_ROOT)
+                    Mux(
+                        waiting["acknowledge"],
+                        TlpType.MESSAGE_GATHERED,
+                        TlpType.MESSAGE_TO_ROOT,
+                    )
                 ),
-                head.code.eq(code),
             ]
         with m.Else():
             # First byte enables of a request stand where a message has its code.
             m.d.comb += [
+                head.requester.function.eq(interrupt.function),
                 head.common.fmt.eq(Mux(four, TlpFormat.FOUR_DATA, TlpFormat.THREE_DATA)),
                 head.common.type.eq(TlpType.MEMORY),
                 head.common.length.eq(1),
                 head.code.eq(0x0F),
             ]
-        # What the beat is, one bit each: that is smaller than a multiplexer.
-        at_head, at_long, at_short, at_data = (
-            Signal(name=f"at_{name}") for name in ("head", "long", "short", "data")
-        )
-        choices = (
-            (at_head, swap_dwords(head)),
-            (at_long, swap_dwords(Cat(high, low))),
-            (at_short, Cat(swap_dwords(low), interrupt.data)),
-            (at_data, interrupt.data),
+        for signal, value in reversed(list(zip(waiting.values(), codes, strict=True))):
+            with m.If(signal):
+                m.d.comb += head.code.eq(value)
+
+        # The two low doublewords of a message are zero.
+        moves, at_short, at_long, at_data = (
+            Signal(name=name) for name in ("moves", "at_short", "at_long", "at_data")
         )
         m.d.comb += self.o.payload.data.eq(
-            reduce(or_, (gate.replicate(64) & value for gate, value in choices))
+            register_one_of(
+                m,
+                "beat",
+                moves,
+                (
+                    (begins, swap_dwords(head)),
+                    (at_long, Cat(high, low)),
+                    (at_short, Cat(low, interrupt.data)),
+                    (at_data, interrupt.data),
+                ),
+            )
         )
         with m.FSM():
             with m.State("IDLE"):
                 silent = self.silent.bit_select(interrupt.function, 1)
-                m.d.sync += [is_message.eq(1), acknowledges.eq(waiting["acknowledge"])]
-                for position, (signal, value) in enumerate(
-                    zip(waiting.values(), codes, strict=True)
-                ):
+                m.d.comb += [
+                    begins.eq(is_message | (self.i.valid & ~silent)),
+                    moves.eq(1),
+                    self.i.ready.eq(~is_message & silent),
+                ]
+                m.d.sync += was_message.eq(is_message)
+                for position, signal in enumerate(waiting.values()):
                     with m.If(signal) if position == 0 else m.Elif(signal):
-                        m.d.sync += [code.eq(value), signal.eq(0), function.eq(error_function)]
-                        m.d.sync += at_head.eq(1)
-                        m.next = "HEAD"
-                with m.Elif(self.i.valid):
-                    m.d.comb += self.i.ready.eq(silent)
-                    m.d.sync += [is_message.eq(0), function.eq(interrupt.function)]
-                    with m.If(~silent):
-                        m.d.sync += at_head.eq(1)
-                        m.next = "HEAD"
+                        m.d.sync += signal.eq(0)
+                with m.If(begins):
+                    m.next = "HEAD"
             with m.State("HEAD"):
-                m.d.comb += self.o.valid.eq(1)
+                m.d.comb += [
+                    self.o.valid.eq(1),
+                    moves.eq(self.o.ready),
+                    at_long.eq(~was_message & four),
+                    at_short.eq(~was_message & ~four),
+                ]
                 with m.If(self.o.ready):
-                    m.d.sync += [
-                        at_head.eq(0),
-                        at_long.eq(~is_message & four),
-                        at_short.eq(~four),
-                    ]
                     m.next = "ADDRESS"
             with m.State("ADDRESS"):
-                m.d.comb += [self.o.valid.eq(1), self.o.payload.last.eq(~at_long)]
+                more = Signal()
+                m.d.comb += [
+                    more.eq(~was_message & four),
+                    self.o.valid.eq(1),
+                    self.o.payload.last.eq(~more),
+                    moves.eq(self.o.ready),
+                    at_data.eq(more),
+                ]
                 with m.If(self.o.ready):
-                    m.d.comb += self.i.ready.eq(at_short)
-                    m.d.sync += [at_long.eq(0), at_short.eq(0), at_data.eq(at_long)]
+                    m.d.comb += self.i.ready.eq(~was_message & ~four)
                     m.next = "IDLE"
-                    with m.If(at_long):
+                    with m.If(more):
                         m.next = "DATA"
             with m.State("DATA"):
                 m.d.comb += [
                     self.o.valid.eq(1),
                     self.o.payload.last.eq(1),
                     self.o.payload.empty.eq(4),
+                    self.i.ready.eq(self.o.ready),
                 ]
                 with m.If(self.o.ready):
-                    m.d.comb += self.i.ready.eq(1)
-                    m.d.sync += at_data.eq(0)
                     m.next = "IDLE"
         for name, signal in waiting.items():
             with m.If(getattr(self, name)):

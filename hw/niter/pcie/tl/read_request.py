@@ -1,14 +1,12 @@
 """Read commands become memory read requests."""
 
-from functools import reduce
-from operator import or_
-
 from amaranth.hdl import Array, Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from niter.interface import PacketStream, ReadCommand
 
+from .choice import register_one_of
 from .header import Identifier, RequestHead, TlpFormat, TlpType, swap_dwords
 from .layouts import FunctionStates, LinkState
 from .order import Fence, WriteOrder
@@ -94,16 +92,15 @@ class ReadRequester(wiring.Component):
         port = Signal(range(ports))
         piece = Signal(6)
         picking = Signal()
-        # It comes through registers, one a port, all of which but one are zero: that is smaller
-        # than multiplexers.
         command = Signal(ReadCommand)
-        commands = [Signal(ReadCommand, name=f"command_{p}") for p in range(ports)]
-        m.d.comb += command.eq(reduce(or_, (each.as_value() for each in commands)))
-        for p, source in enumerate(self.command):
-            with m.If(picking):
-                m.d.sync += commands[p].eq(source.payload)
-            with m.If(picking & (turn.grant != p)):
-                m.d.sync += commands[p].eq(0)
+        m.d.comb += command.eq(
+            register_one_of(
+                m,
+                "command",
+                picking,
+                ((turn.grant == p, source.payload) for p, source in enumerate(self.command)),
+            )
+        )
         slot = Array(self._slots.tag(p, tail) for p, tail in enumerate(tails))
         phase = Array(self._slots.phase(p, tail) for p, tail in enumerate(tails))
 
@@ -192,11 +189,9 @@ class ReadRequester(wiring.Component):
                 # The free slots and the commands waiting are being counted anew.
                 m.next = "PICK"
 
-        # Two beats: their fields stay in place until the next piece is cut.
+        # Two beats, made of fields that stay in place until both are in the register.
         head = Signal(RequestHead)
-        four = Signal()
-        single = Signal()
-        beat = self.o.payload
+        four, single, free = Signal(), Signal(), Signal()
         m.d.comb += [
             four.eq(page[20:].any()),
             single.eq(opening.dwords == 1),
@@ -209,15 +204,29 @@ class ReadRequester(wiring.Component):
             Identifier(head.requester).function.eq(opening.function),
             Identifier(head.requester).device.eq(self.link.device),
             Identifier(head.requester).bus.eq(self.link.bus),
-            self.o.valid.eq(sending),
-            beat.last.eq(second),
-            beat.empty.eq(Mux(second & ~four, 4, 0)),
+            free.eq(~self.o.valid | self.o.ready),
         ]
-        low = Cat(0, 0, place, page[:20])
-        tail_dwords = Mux(four, Cat(page[20:], low), low)
-        m.d.comb += beat.data.eq(swap_dwords(Mux(second, tail_dwords, head.as_value())))
-        with m.If(sending & self.o.ready):
-            m.d.sync += second.eq(~second)
+        low = swap_dwords(Cat(0, 0, place, page[:20]))
+        high = swap_dwords(page[20:])
+        m.d.comb += self.o.payload.data.eq(
+            register_one_of(
+                m,
+                "beat",
+                free,
+                (
+                    (~second, swap_dwords(head)),
+                    (second & ~four, low),
+                    (second & four, Cat(high, low)),
+                ),
+            )
+        )
+        with m.If(free):
+            m.d.sync += [
+                self.o.valid.eq(sending),
+                self.o.payload.last.eq(second),
+                self.o.payload.empty.eq(Mux(second & ~four, 4, 0)),
+                second.eq(sending & ~second),
+            ]
             with m.If(second):
                 m.d.sync += sending.eq(0)
         return m

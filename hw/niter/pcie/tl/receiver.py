@@ -9,6 +9,7 @@ from niter.interface import PacketStream
 from .classify import Stage, TlpClassifier, TlpKind
 from .enqueue import RequestWriter
 from .header import TlpCommon, swap_dwords
+from .layouts import Refused
 from .length import LengthFollower
 from .requests import Entry, Target
 
@@ -43,6 +44,8 @@ class Receiver(wiring.Component):
         To ``RequestQueues``.
     malformed, unexpected : Out(1)
         Strobes: a malformed TLP, a locked completion was dropped.
+    refuse : Out(1), refused : Out(Refused)
+        Strobe: a TLP was malformed or poisoned, or is a request that nothing here supports.
     """
 
     i: In(PacketStream)
@@ -58,6 +61,8 @@ class Receiver(wiring.Component):
     entry_discard: Out(1)
     malformed: Out(1)
     unexpected: Out(1)
+    refuse: Out(1)
+    refused: Out(Refused)
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
@@ -145,5 +150,7 @@ class Receiver(wiring.Component):
             self.entry_discard.eq(writer.discard),
             self.malformed.eq(writer.malformed),
             self.unexpected.eq(writer.unexpected),
+            self.refuse.eq(writer.refuse),
+            self.refused.eq(writer.refused),
         ]
         return m

@@ -1,8 +1,9 @@
 """Where received requests wait: one memory with a queue for each class.
 
 A posted request is an entry that says what it is, followed by its payload as eight-byte
-words with their byte enables. A non-posted request is its first two beats as they came;
-none that is supported is longer. Entries become visible when their TLP has proved whole,
+words with their byte enables. A non-posted request is its first beat as it came, and then its
+third doubleword, or its low address, below the first doubleword of data; none that is supported
+has more. Entries become visible when their TLP has proved whole,
 and vanish when it has not.
 
 The credits that are granted are as many as the queues can take in the worst case, so the

@@ -55,18 +55,25 @@ class FunctionResets(wiring.Component):
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
-        everyone = (1 << self._count) - 1
-        start = Signal(self._count)
+        count = self._count
+        start = Signal(count)
+        reset, registers, table, fundamental = (
+            Signal(count, name=name) for name in ("asked", "registers", "table", "whole")
+        )
         m.d.comb += [
-            start.eq(self.flr | (~self.up).replicate(self._count)),
-            self.active.eq(self.reset | self.reset_done | self.clear_registers | self.clear_table),
+            start.eq(self.flr | (~self.up).replicate(count)),
+            self.active.eq(reset | self.reset_done[:count] | registers | table),
+            self.reset.eq(reset),
+            self.clear_registers.eq(registers),
+            self.clear_table.eq(table),
+            self.fundamental.eq(fundamental),
         ]
         m.d.sync += [
-            self.reset.eq(start | (self.reset & ~self.reset_done)),
-            self.clear_registers.eq(start | (self.clear_registers & ~self.registers_cleared)),
-            self.clear_table.eq(start | (self.clear_table & ~self.table_cleared)),
-            self.fundamental.eq(self.fundamental & self.active),
+            reset.eq(start | (reset & ~self.reset_done)),
+            registers.eq(start | (registers & ~self.registers_cleared)),
+            table.eq(start | (table & ~self.table_cleared)),
+            fundamental.eq(fundamental & self.active),
         ]
         with m.If(~self.up):
-            m.d.sync += self.fundamental.eq(everyone)
+            m.d.sync += fundamental.eq(~0)
         return m

@@ -1,14 +1,12 @@
 """The way to the link: which TLP goes next, and whether the partner has room for it."""
 
-from functools import reduce
-from operator import or_
-
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from niter.interface import Beat, PacketStream
+from niter.interface import PacketStream
 
+from .choice import register_one_of
 from .header import TlpCommon, swap_dwords
 from .layouts import Credits
 from .order import Fence, WriteOrder
@@ -23,6 +21,8 @@ _SOURCES = {
     "i_posted": "posted",
 }
 
+
+_CLASSES = ("posted", "nonposted", "completion")
 
 #: Counters of the credits, in the order of the bits of ``infinite``.
 _COUNTERS = list(Credits.as_shape().members)
@@ -63,6 +63,8 @@ class TransmitArbiter(wiring.Component):
     infinite: In(6)
     #: How far the writes have come.
     order: In(WriteOrder)
+    #: A posted, a non-posted, a completion TLP waits for credits, and no other is being sent.
+    starved: Out(3)
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
@@ -91,16 +93,20 @@ class TransmitArbiter(wiring.Component):
         turn = Signal(len(sources))
         active = Signal(len(sources))
         m.submodules.fence = fence = Fence()
+        starving: list[list[Value]] = [[] for _ in _CLASSES]
         for index, (name, source) in enumerate(zip(names, sources, strict=True)):
             kind, head = _SOURCES[name], heads[index]
             data_fits = ~head.fmt[1] | has(f"{kind}_data")
             if name == "i_posted":
                 infinite = self.infinite[_COUNTERS.index("posted_data")]
                 data_fits = (head.length <= (left << 2)) | infinite
+            lacks = source.valid & ~inside & ~begin & ~(has(f"{kind}_header") & data_fits)
+            starving[_CLASSES.index(kind)].append(lacks)
             may = fence.open if kind == "completion" else 1
             m.d.sync += fit[index].eq(
                 source.valid & has(f"{kind}_header") & data_fits & may & ~inside & ~begin
             )
+        m.d.sync += self.starved.eq(Cat(Cat(each).any() for each in starving))
         m.d.comb += [
             begin.eq(fit.any() & advance & self.up),
             turn.eq(Mux(inside, active, fit & -fit)),
@@ -113,14 +119,9 @@ class TransmitArbiter(wiring.Component):
             ),
         ]
 
-        # Each source has an output register, which is zero when another's is not: that is
-        # smaller than a multiplexer. What a dropped link cut in two is discarded to its end.
-        out = [Signal(Beat, name=f"out_{name}") for name in names]
+        # What a dropped link cut in two is discarded to its end.
         valid, last = Signal(), Signal()
-        m.d.comb += [
-            advance.eq(~self.o.valid | self.o.ready),
-            self.o.payload.eq(reduce(or_, (beat.as_value() for beat in out))),
-        ]
+        m.d.comb += advance.eq(~self.o.valid | self.o.ready)
         mine = Signal(len(sources))
         severed = Signal(len(sources))
         m.d.comb += mine.eq(turn & (begin | inside).replicate(len(sources)) & ~severed)
@@ -132,17 +133,17 @@ class TransmitArbiter(wiring.Component):
                 m.d.sync += severed[index].eq(1)
             with m.If(mine[index]):
                 m.d.comb += [last.eq(source.payload.last), valid.eq(source.valid)]
-            with m.If(advance):
-                m.d.sync += out[index].eq(source.payload)
-            with m.If(advance & ~mine[index]):
-                m.d.sync += out[index].eq(0)
+        beat = register_one_of(
+            m, "out", advance, ((mine[n], source.payload) for n, source in enumerate(sources))
+        )
+        m.d.comb += self.o.payload.eq(beat)
         with m.If(advance):
             m.d.sync += self.o.valid.eq(valid)
             with m.If(valid):
                 m.d.sync += [inside.eq(~last), active.eq(turn)]
 
         with m.If(begin):
-            for kind in ("posted", "nonposted", "completion"):
+            for kind in _CLASSES:
                 own = [index for index, name in enumerate(names) if _SOURCES[name] == kind]
                 with m.If(Cat(turn[index] for index in own).any()):
                     m.d.sync += used[f"{kind}_header"].eq(used[f"{kind}_header"] + 1)

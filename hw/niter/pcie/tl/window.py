@@ -28,8 +28,8 @@ class WindowResolver(wiring.Component):
         Strobes; the results hold from ``done`` on.
     bar : Out(3), offset : Out(32), mask : Out(8)
         The access: ``mask`` are the lanes in the aligned word.
-    wide : Out(2)
-        The length is more than one byte, is four bytes.
+    value : In(32), lanes : Out(64)
+        What is written, and the same in the lanes of the word, whichever they are.
     sensible : Out(1)
         There is such a BAR, the offset is in it and a multiple of the length, and that is 1, 2
         or 4.
@@ -43,7 +43,8 @@ class WindowResolver(wiring.Component):
     bar: Out(3)
     offset: Out(32)
     mask: Out(8)
-    wide: Out(2)
+    value: In(32)
+    lanes: Out(64)
     sensible: Out(1)
     access: Out(stream.Signature(ConfigurationAccess))
     access_data: In(32)
@@ -65,11 +66,15 @@ class WindowResolver(wiring.Component):
         m.d.comb += [
             self.access.payload.function.eq(self.function),
             self.access.payload.register.eq(registers[self.function][step]),
-            self.wide.eq(Cat(~length[0], length[2])),
         ]
-        one, low = Signal(4), self.offset[:2]
+        # The length is more than one byte, is four bytes.
+        wide = Cat(~length[0], length[2])
+        low, half, high = self.value[:8], self.value[8:16], self.value[16:]
+        upper = Mux(wide[0], half, low)
+        m.d.comb += self.lanes.eq(Cat(low, upper, Mux(wide[1], high, Cat(low, upper))).replicate(2))
+        one, place = Signal(4), self.offset[:2]
         m.d.comb += [
-            one.eq(Mux(length[2], 0b1111, Mux(length[1], 0b11 << low, 1 << low))),
+            one.eq(Mux(length[2], 0b1111, Mux(length[1], 0b11 << place, 1 << place))),
             self.mask.eq(Mux(self.offset[2], one << 4, one)),
         ]
         inside = Signal()
@@ -81,7 +86,7 @@ class WindowResolver(wiring.Component):
             mine = Cat(self.function == number for number in numbers).any()
             with m.If((self.bar == index) & mine):
                 m.d.comb += inside.eq(self.offset[size.bit_length() - 1 :] == 0)
-        aligned = ~(self.offset[0] & self.wide[0]) & ~(self.offset[1] & self.wide[1])
+        aligned = ~(self.offset[0] & wide[0]) & ~(self.offset[1] & wide[1])
         m.d.comb += self.sensible.eq(bar_exists & length_exists & inside & aligned)
         with m.FSM():
             with m.State("IDLE"):

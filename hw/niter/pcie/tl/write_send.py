@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from niter.interface import MAX_FUNCTIONS, PacketStream
 
+from .choice import register_one_of
 from .header import Identifier, RequestHead, TlpFormat, TlpType, swap_dwords
 from .lanes import LaneShifter
 from .layouts import LinkState
@@ -151,28 +152,39 @@ class WriteSender(wiring.Component):
             Identifier(head.requester).device.eq(self.link.device),
             Identifier(head.requester).bus.eq(self.link.bus),
         ]
-        low = Cat(0, 0, header.place[:30])
-        high = header.place[30:]
-        moved = Signal(64)
-        leaving = steps[4]
-        m.d.comb += moved.eq(shifter.o)
-        with m.If(leaving.head):
-            m.d.comb += moved.eq(swap_dwords(head))
-        with m.Elif(leaving.tail):
-            m.d.comb += moved[:32].eq(swap_dwords(Mux(header.short, low, high)))
-            with m.If(~header.short):
-                m.d.comb += moved[32:].eq(swap_dwords(low))
-
-        out = steps[5]
-        moved_data = Signal(64)
+        low = swap_dwords(Cat(0, 0, header.place[:30]))
+        high = swap_dwords(header.place[30:])
+        leaving, out = steps[4], steps[5]
+        short_tail = leaving.tail & header.short
+        long_tail = leaving.tail & ~header.short
+        lower = register_one_of(
+            m,
+            "lower",
+            ready,
+            (
+                (leaving.head, swap_dwords(head)[:32]),
+                (short_tail, low),
+                (long_tail, high),
+                (~leaving.head & ~leaving.tail, shifter.o[:32]),
+            ),
+        )
+        upper = register_one_of(
+            m,
+            "upper",
+            ready,
+            (
+                (leaving.head, swap_dwords(head)[32:]),
+                (long_tail, low),
+                (~leaving.head & ~long_tail, shifter.o[32:]),
+            ),
+        )
         with m.If(ready):
             for stage, after in pairwise(steps):
                 m.d.sync += after.eq(stage)
-            m.d.sync += moved_data.eq(moved)
         m.d.comb += [
             ready.eq(~out.valid | self.o.ready),
             self.o.valid.eq(out.valid),
-            self.o.payload.data.eq(moved_data),
+            self.o.payload.data.eq(Cat(lower, upper)),
             self.o.payload.last.eq(out.last),
             self.o.payload.empty.eq(Cat(0, 0, out.empty)),
             self.drained.eq(~Cat(self.i.valid, (stage.valid for stage in steps)).any()),

@@ -1,8 +1,6 @@
 """Write commands and their payload come together in one queue."""
 
 from collections.abc import Sequence
-from functools import reduce
-from operator import or_
 
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import memory, stream, wiring
@@ -10,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from niter.interface import MAX_FUNCTIONS, HostWrite, WriteCommand, WriteKind
 
+from .choice import register_one_of
 from .layouts import FunctionStates
 from .order import MAX_WRITE_PORTS, WriteOrder
 from .turn import Turn
@@ -94,23 +93,25 @@ class WriteStore(wiring.Component):
             with m.If(done[p]):
                 m.d.sync += full[p].eq(0)
 
-        # Command and data of the port in work come through registers; those of all others are
-        # zero: that is smaller than multiplexers.
+        # Command and data of the port in work.
         port = Signal(ports)
         next_port = Signal(ports)
         command = Signal(WriteCommand)
         loaded = Signal()
-        commands = [Signal(WriteCommand, name=f"command_{p}") for p in range(ports)]
-        words = [Signal(64, name=f"word_{p}") for p in range(ports)]
         m.d.sync += [port.eq(next_port), loaded.eq((full & next_port & ~done).any())]
-        m.d.comb += command.eq(reduce(or_, (each.as_value() for each in commands)))
+        m.d.comb += [
+            command.eq(register_one_of(m, "command", 1, zip(next_port, kept, strict=True))),
+            self.ring.data.eq(
+                register_one_of(
+                    m,
+                    "word",
+                    1,
+                    ((port[p], each.data.payload.data) for p, each in enumerate(self.write)),
+                )
+            ),
+        ]
         valid, last, error = Signal(), Signal(), Signal()
         for p, source in enumerate(self.write):
-            m.d.sync += [commands[p].eq(kept[p]), words[p].eq(source.data.payload.data)]
-            with m.If(~next_port[p]):
-                m.d.sync += commands[p].eq(0)
-            with m.If(~port[p]):
-                m.d.sync += words[p].eq(0)
             with m.If(port[p]):
                 m.d.comb += [
                     valid.eq(source.data.valid),
@@ -125,10 +126,7 @@ class WriteStore(wiring.Component):
         filled = Signal()
         spoiled = Signal()
         filling = Signal()
-        m.d.comb += [
-            room.eq((place[:9] != self.freed[:9]) | (place[9] == self.freed[9])),
-            self.ring.data.eq(reduce(or_, words)),
-        ]
+        m.d.comb += room.eq((place[:9] != self.freed[:9]) | (place[9] == self.freed[9]))
         m.d.sync += [
             self.ring.addr.eq(place),
             self.ring.en.eq(filling & room & valid),
