@@ -32,7 +32,7 @@ from niter.pcie.tl.header import TlpType as HeaderType
 from niter.pcie.tl.layouts import Credits
 from sim.models.streams import Packet, PacketSink, PacketSource, Stalls
 
-__all__ = ["CardLink", "Message", "Perturbation", "Root"]
+__all__ = ["CardLink", "Grants", "Message", "Perturbation", "Root"]
 
 _COMPLETIONS = {TlpType.CPL, TlpType.CPL_DATA}
 _READS = {TlpType.MEM_READ, TlpType.MEM_READ_64}
@@ -77,6 +77,27 @@ class Perturbation:
     stray: float = 0.0
 
 
+class Grants:
+    """Credits that a bench gives to the card. The root port has more than these.
+
+    Attributes
+    ----------
+    limits
+        Granted in total: headers and data of posted, non-posted and completion TLPs.
+    show
+        Called when they have changed; set by the link.
+    """
+
+    def __init__(self, limits: Sequence[int]) -> None:
+        self.limits = list(limits)
+        self.show: Callable[[], None] = lambda: None
+
+    def add(self, index: int, amount: int) -> None:
+        """Grant more."""
+        self.limits[index] += amount
+        self.show()
+
+
 @dataclass(order=True)
 class _Held:
     """A TLP on its way to the card."""
@@ -117,6 +138,8 @@ class CardLink(SimPort):
         Added to each completion: the host's memory takes its time.
     perturbation
         Or None.
+    grants
+        Credits that the card sees, if not those that the root port grants.
     """
 
     def __init__(
@@ -135,6 +158,7 @@ class CardLink(SimPort):
         tx_stalls: Callable[[], Stalls] | None = None,
         latency_ns: float = 0.0,
         perturbation: Perturbation | None = None,
+        grants: Grants | None = None,
     ) -> None:
         self._allocated = getattr(dut, allocated or f"{link}__allocated")
         self._limit = getattr(dut, limit or f"{link}__limit", None)
@@ -156,6 +180,9 @@ class CardLink(SimPort):
         self.observer: Callable[[Tlp], None] | None = None
         self.latency_ns = latency_ns
         self.perturbation = perturbation
+        self._grants = grants
+        if grants is not None:
+            grants.show = self._show_limits
         self._source = PacketSource(dut, rx or f"{link}__rx", stalls=rx_stalls)
         self._held: list[_Held] = []
         self._wake = Event()
@@ -192,15 +219,18 @@ class CardLink(SimPort):
             return
         state = self.fc_state[0]
         channels = [getattr(state, name) for name in _CLASSES]
-        widths = [8, 12] * 3
+        limits = [channel.tx_credit_limit for channel in channels]
+        infinite = sum(c.tx_is_infinite() << i for i, c in enumerate(channels))
+        if self._grants is not None:
+            limits, infinite = self._grants.limits, 0
         value = at = 0
-        for channel, width in zip(channels, widths, strict=True):
-            value |= (channel.tx_credit_limit & ((1 << width) - 1)) << at
+        for limit, width in zip(limits, [8, 12] * 3, strict=True):
+            value |= (limit & ((1 << width) - 1)) << at
             at += width
         if value != self._shown:
             self._shown = value
             self._limit.value = value
-            self._infinite.value = sum(c.tx_is_infinite() << i for i, c in enumerate(channels))
+            self._infinite.value = infinite
 
     async def _announce(self) -> None:
         await self.fc_state[0].initialized.wait()

@@ -3,6 +3,7 @@
 from .configuration import *  # noqa: F403
 from .errors import *  # noqa: F403
 from .interrupts import *  # noqa: F403
+from .linux import *  # noqa: F403
 from .registers import *  # noqa: F403
 from .setup import BENCH
 

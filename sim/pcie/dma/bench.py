@@ -1,61 +1,17 @@
 """The whole transaction layer behind cocotbext-pcie's root complex."""
 
-import random
-
 import cocotb
 from cocotb.triggers import ClockCycles, Combine, Timer
 from cocotbext.pcie.core.caps import PciCapId
 from cocotbext.pcie.core.tlp import TlpType
 
-from sim.harness import Bench, rng
+from sim.harness import rng
 from sim.models.root import Perturbation
-from sim.pcie.dma.rig import CLOCK_NS, FUNCTIONS, PORTS, READS, TIMEOUT, WRITES, Setup, layer
+from sim.pcie.dma.credits import *  # noqa: F403
+from sim.pcie.dma.rig import CLOCK_NS, PORTS, READS, TIMEOUT, WRITES, Setup
+from sim.pcie.dma.traffic import BENCH, everything, span
 
-BENCH = Bench(dut=layer, clock_ns=CLOCK_NS, fuzz=True)
-
-
-def _length(rng: random.Random, longest: int) -> int:
-    return rng.choice((rng.randint(1, 16), rng.randint(1, 160), rng.randint(1, longest)))
-
-
-async def _reads(setup: Setup, port: int, count: int, longest: int) -> None:
-    """Read random spans through a port and compare them with memory."""
-    reader, expected = setup.readers[port], []
-    for _ in range(count):
-        function = setup.rng.randrange(len(FUNCTIONS))
-        address, content = setup.memory.filled(_length(setup.rng, longest))
-        reader.issue(address, len(content), function)
-        expected.append(content)
-    for content in expected:
-        answer = await reader.answer()
-        assert not answer.error
-        assert answer.data == content, f"{len(answer.data)} bytes for {len(content)}"
-
-
-async def _writes(setup: Setup, port: int, count: int, longest: int) -> list[tuple[int, bytes]]:
-    """Write random spans through a port, some of them spoiled; returns what must arrive."""
-    writer, expected = setup.writers[port], []
-    for _ in range(count):
-        content = setup.rng.randbytes(_length(setup.rng, longest))
-        address = setup.memory.buffer(len(content))
-        error = setup.rng.random() < 0.1
-        writer.write(address, content, setup.rng.randrange(len(FUNCTIONS)), error)
-        expected.append((address, b"\xee" * len(content) if error else content))
-    await writer.idle()
-    return expected
-
-
-async def _everything(setup: Setup, count: int = 12) -> None:
-    """All ports at once."""
-    longest = (64, 512, 4096)
-    readers = [cocotb.start_soon(_reads(setup, n, count, longest[n])) for n in range(PORTS)]
-    writers = [cocotb.start_soon(_writes(setup, n, count, longest[n])) for n in range(PORTS)]
-    await Combine(*readers, *writers)
-    await setup.settle()
-    for task in writers:
-        for address, content in task.result():
-            assert setup.memory.get(address, len(content)) == content
-            setup.memory.check_guards(address, len(content))
+__all__ = ["BENCH"]
 
 
 @cocotb.test()
@@ -72,7 +28,7 @@ async def any_span_any_port(dut, payload, request, delay, stalled):
         BENCH, dut, max_payload=payload, request=request, perturbation=perturbation, stalled=stalled
     )
     setup.rc.split_on_all_rcb = setup.rng.random() < 0.5
-    await _everything(setup)
+    await everything(setup)
 
 
 @cocotb.test()
@@ -104,7 +60,7 @@ async def failing_completions(dut, kind):
     for n, reader in enumerate(setup.readers):
         expected = []
         for _ in range(20):
-            address, content = setup.memory.filled(_length(setup.rng, 600))
+            address, content = setup.memory.filled(span(setup.rng, 600))
             reader.issue(address, len(content), n)
             expected.append(content)
         for content in expected:
@@ -115,7 +71,7 @@ async def failing_completions(dut, kind):
     assert failures
     setup.root.link.perturbation = None
     await Timer(2 * TIMEOUT * CLOCK_NS, "ns")
-    await _everything(setup, 4)
+    await everything(setup, 4)
 
 
 @cocotb.test()
@@ -152,7 +108,7 @@ async def writes_then_interrupt(dut):
     done = 0
     for number in range(24):
         writers = setup.rng.sample(setup.writers, 2)
-        length = _length(setup.rng, 700)
+        length = span(setup.rng, 700)
         address = setup.memory.buffer(length)
         writers[0].write(address, setup.rng.randbytes(length))
         await writers[0].idle()
@@ -186,7 +142,7 @@ async def writes_then_register_read(dut):
 
     async def load(writer):
         while not stop:
-            length = _length(setup.rng, 1500)
+            length = span(setup.rng, 1500)
             writer.write(setup.memory.buffer(length), setup.rng.randbytes(length))
             await writer.idle()
 

@@ -1,6 +1,7 @@
 """What stands around the transaction layer in its bench: engines' ports and host memory."""
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
@@ -25,7 +26,7 @@ from niter.interface import (
 from niter.pcie.tl.layer import TransactionLayer
 from sim.harness import Bench, rng
 from sim.models.engine import RegisterEngine
-from sim.models.root import Root
+from sim.models.root import Grants, Root
 from sim.models.streams import (
     Packet,
     PacketMonitor,
@@ -313,11 +314,15 @@ class Setup:
         The design.
     stalled
         Streams pause at random.
+    grants
+        Makes the credits that the card sees, when it is out of reset.
     options
         Of ``Root``.
     """
 
-    def __init__(self, dut, *, stalled: bool = False, **options) -> None:
+    def __init__(
+        self, dut, *, stalled: bool = False, grants: Callable[[], Grants] | None = None, **options
+    ) -> None:
         def pauses(*names):
             return stalls(rng(*names), 0.2) if stalled else None
 
@@ -328,6 +333,7 @@ class Setup:
             dut,
             tx_stalls=(lambda: stalls(rng("tx"), 0.2)) if stalled else None,
             rx_stalls=pauses("rx"),
+            grants=None if grants is None else grants(),
             **{"generation": 2, "latency_ns": 300, **options},
         )
         self.rc = self.root.rc
