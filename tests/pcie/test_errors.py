@@ -23,10 +23,10 @@ def test_every_kind_reaches_its_function(seed):
 
     async def process(ctx):
         nonlocal cycle
-        for cycle in range(3000):
+        for cycle in range(1400):
             for source in dut.i:
                 report = {"errors": {}, "function": 0, "all": 0}
-                if cycle < 2500 and rng.random() < 0.1:
+                if cycle < 1200 and rng.random() < 0.1:
                     kind = rng.choice(KINDS)
                     report = {
                         "errors": {kind: 1},

@@ -87,6 +87,7 @@ async def functions_released_late(dut):
     await ClockCycles(dut.clk, 4000)
     ours = FUNCTIONS[0].vendor | FUNCTIONS[0].device << 16
     assert await vendor(setup, 0) == ours
+    await write(setup, 0, 0x3C, 0, 1)  # the first write tells the card its bus number
     assert await read(setup, 0, 0x0E, 1) == 0x80, "there are more functions"
     assert [await vendor(setup, n) for n in range(1, MAX_FUNCTIONS)] == [RETRIED] * 2 + [ABSENT] * 5
     # The host goes on with what it has found.
@@ -182,6 +183,7 @@ async def sleep_and_wake_up(dut):
     assert await read(setup, 1, POWER + 2, 2) & 0x3F == 0x03, "no D1, no D2, no reset on the way"
     state = await read(setup, 1, POWER + 4, 2)
     assert state & 0b1000, "No_Soft_Reset"
+    await setup.device_status(1)
     before = [await setup.read_configuration(1, at) for at in range(0, 0x100, 4)]
     setup.engine(1).memory[(1, 0, 0x60)] = 0x99
     await write(setup, 1, POWER + 4, state | 3, 2)

@@ -86,6 +86,7 @@ async def starve(dut) -> tuple[Setup, Miser]:
         return made[0].grants
 
     setup = await Setup.make(BENCH, dut, grants=grants)
+    setup.quiet_us = 20
     return setup, made[0]
 
 

@@ -344,6 +344,8 @@ class Setup:
         ]
         #: When registers were answered.
         self.replies = Moments(dut, "engine__0__reply", RegisterReply)
+        #: Microseconds without a TLP after which the card has nothing left to send.
+        self.quiet_us = 4
         #: TLPs that the card has sent, in order.
         self.sent: list[Tlp] = []
         self._tags = Tags(dut)
@@ -374,8 +376,11 @@ class Setup:
             self._tags.open(tlp.tag)
 
     async def settle(self) -> None:
-        """Wait until all that the card has sent has arrived."""
-        await Timer(4, "us")
+        """Wait until the card has sent nothing for a while, and all of it has arrived."""
+        before = -1
+        while before != len(self.sent):
+            before = len(self.sent)
+            await Timer(self.quiet_us, "us")
 
     def tlps(self, types: set[TlpType], function: int | None = None) -> list[Tlp]:
         """What the card has sent, of some types and a function."""

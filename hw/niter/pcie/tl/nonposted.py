@@ -251,7 +251,7 @@ class NonpostedExecutor(wiring.Component):
             with m.State("PAD"):
                 m.d.comb += push.eq(filled != 3)
                 m.d.sync += shift.eq(window.offset)
-                with m.If(filled == 3):
+                with m.If(filled[1]):  # and the last place is being filled, if it was not
                     m.next = "ANSWER"
                     with m.If(windowed):
                         m.next = "SHIFT"

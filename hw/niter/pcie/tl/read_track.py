@@ -10,7 +10,7 @@ from .header import CompletionHead, CompletionStatus, CompletionTail, swap_dword
 from .layouts import ErrorReport, FunctionStates, LinkState
 from .read_store import PayloadWriter
 from .read_table import OutstandingReads
-from .slots import Done, Opening
+from .slots import SLOTS, Done, Opening
 
 __all__ = ["CompletionTracker"]
 
@@ -31,7 +31,7 @@ class CompletionTracker(wiring.Component):
 
     Parameters
     ----------
-    timeout, functions
+    timeout, functions, slots
         As for ``OutstandingReads``.
 
     Members
@@ -54,9 +54,10 @@ class CompletionTracker(wiring.Component):
         See there.
     """
 
-    def __init__(self, *, timeout: int, functions: int = MAX_FUNCTIONS):
+    def __init__(self, *, timeout: int, functions: int = MAX_FUNCTIONS, slots: int = SLOTS):
         self._timeout = timeout
         self._functions = functions
+        self._slots = slots
         super().__init__(
             {
                 "i": In(PacketStream),
@@ -76,7 +77,7 @@ class CompletionTracker(wiring.Component):
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         m.submodules.table = table = OutstandingReads(
-            timeout=self._timeout, functions=self._functions
+            timeout=self._timeout, functions=self._functions, slots=self._slots
         )
         m.submodules.writer = writer = PayloadWriter()
         connect(m, writer.lower_store, flipped(self.lower_store))
