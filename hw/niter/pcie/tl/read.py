@@ -76,7 +76,7 @@ class ReadDma(wiring.Component):
         m = Module()
         m.submodules.requester = requester = ReadRequester(self._slots)
         m.submodules.tracker = tracker = CompletionTracker(
-            timeout=self._timeout, functions=self._functions, slots=self._slots.slots
+            timeout=self._timeout, functions=self._functions
         )
         m.submodules.mover = mover = AnswerMover(self._slots)
 

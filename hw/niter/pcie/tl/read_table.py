@@ -61,8 +61,6 @@ class OutstandingReads(wiring.Component):
         Length of a period in cycles.
     functions
         Number of functions.
-    slots
-        Number of slots.
 
     Members
     -------
@@ -88,10 +86,9 @@ class OutstandingReads(wiring.Component):
         See there.
     """
 
-    def __init__(self, *, timeout: int, functions: int = MAX_FUNCTIONS, slots: int = SLOTS):
+    def __init__(self, *, timeout: int, functions: int = MAX_FUNCTIONS):
         self._timeout = timeout
         self._functions = functions
-        self._slots = slots
         super().__init__(
             {
                 "find": In(1),
@@ -113,8 +110,8 @@ class OutstandingReads(wiring.Component):
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
-        m.submodules.rows = rows = Ram(shape=Outstanding, depth=self._slots, init=[])
-        m.submodules.finished = finished = memory.Memory(shape=Done, depth=self._slots, init=[])
+        m.submodules.rows = rows = Ram(shape=Outstanding, depth=SLOTS, init=[])
+        m.submodules.finished = finished = memory.Memory(shape=Done, depth=SLOTS, init=[])
         lookup, update = rows.read_port(), rows.write_port()
         poll, finish = finished.read_port(domain="comb"), finished.write_port()
         cleared = Signal()
@@ -135,7 +132,7 @@ class OutstandingReads(wiring.Component):
         # The round through all tags: a row is read when no completion needs the port or its
         # row, and looked at in the next cycle. No row is read while it is written.
         under_way, current = Signal(), Signal(5)
-        round_tag = Signal(range(self._slots))
+        round_tag = Signal(range(SLOTS))
         inspect, inspecting = Signal(), Signal()
         with m.If(self.find):
             m.d.sync += [under_way.eq(1), current.eq(self.tag)]
@@ -175,7 +172,7 @@ class OutstandingReads(wiring.Component):
             found.eq((inspecting & seen_row.valid) << seen_row.function),
             opened.eq((self.open.valid & self.open.ready & ~opening.void) << opening.function),
         ]
-        with m.If(inspecting & (round_tag == self._slots - 1)):
+        with m.If(inspecting & (round_tag == SLOTS - 1)):
             m.d.sync += [self.busy.eq(seen | found | opened), seen.eq(opened)]
         with m.Else():
             m.d.sync += [self.busy.eq(self.busy | opened), seen.eq(seen | found | opened)]
@@ -190,7 +187,7 @@ class OutstandingReads(wiring.Component):
                 finish.en.eq(1),
                 finish.addr.eq(round_tag),
             ]
-            m.d.sync += cleared.eq(round_tag == self._slots - 1)
+            m.d.sync += cleared.eq(round_tag == SLOTS - 1)
         with m.Elif(self.end):
             progress = self.progress
             m.d.comb += [

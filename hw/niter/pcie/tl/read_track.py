@@ -10,7 +10,7 @@ from .header import CompletionHead, CompletionStatus, CompletionTail, swap_dword
 from .layouts import ErrorReport, FunctionStates, LinkState
 from .read_store import PayloadWriter
 from .read_table import OutstandingReads
-from .slots import SLOTS, Done, Opening
+from .slots import Done, Opening
 
 __all__ = ["CompletionTracker"]
 
@@ -31,7 +31,7 @@ class CompletionTracker(wiring.Component):
 
     Parameters
     ----------
-    timeout, functions, slots
+    timeout, functions
         As for ``OutstandingReads``.
 
     Members
@@ -54,10 +54,9 @@ class CompletionTracker(wiring.Component):
         See there.
     """
 
-    def __init__(self, *, timeout: int, functions: int = MAX_FUNCTIONS, slots: int = SLOTS):
+    def __init__(self, *, timeout: int, functions: int = MAX_FUNCTIONS):
         self._timeout = timeout
         self._functions = functions
-        self._slots = slots
         super().__init__(
             {
                 "i": In(PacketStream),
@@ -77,7 +76,7 @@ class CompletionTracker(wiring.Component):
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         m.submodules.table = table = OutstandingReads(
-            timeout=self._timeout, functions=self._functions, slots=self._slots
+            timeout=self._timeout, functions=self._functions
         )
         m.submodules.writer = writer = PayloadWriter()
         connect(m, writer.lower_store, flipped(self.lower_store))

@@ -96,13 +96,9 @@ class SlotMap:
     ----------
     shares
         Quarters of the buffer that each port gets: 1, 2 or 4.
-    slots
-        In all, a power of two from 8 to ``SLOTS``.
 
     Attributes
     ----------
-    slots
-        As given.
     sizes
         Slots of each port.
     bases
@@ -114,12 +110,11 @@ class SlotMap:
         There is no port, or the shares are not powers of two, or more than four in all.
     """
 
-    def __init__(self, shares: Sequence[int], *, slots: int = SLOTS):
+    def __init__(self, shares: Sequence[int]):
         shares = tuple(shares)
-        self.slots = slots
         if not shares or any(share not in (1, 2, 4) for share in shares) or sum(shares) > _UNITS:
             raise ValueError(f"Shares are 1, 2 or 4, at most 4 in all, not {shares!r}")
-        self.sizes = tuple(share * slots // _UNITS for share in shares)
+        self.sizes = tuple(share * SLOTS // _UNITS for share in shares)
         self.bases = [0] * len(shares)
         base = 0
         for port in sorted(range(len(shares)), key=lambda port: -shares[port]):
