@@ -184,7 +184,14 @@ def _strangers_between(tlp):
     empty.byte_count = tlp.byte_count
     longer = Tlp(tlp)
     longer.set_data(bytes(4 * 33))
-    return [*strangers, (empty, False), (longer, False), (tlp, False)]
+    strangers += [(empty, False), (longer, False)]
+    # One that ends within eight bytes, though more is to come: no read completion boundary.
+    dwords = 1 + tlp.lower_address // 4 % 2
+    if len(tlp.data) > 4 * dwords:
+        cut = Tlp(tlp)
+        cut.set_data(bytes(4 * dwords))
+        strangers.append((cut, False))
+    return [*strangers, (tlp, False)]
 
 
 @pytest.mark.parametrize(
@@ -224,6 +231,23 @@ def test_a_read_that_is_never_answered_times_out_and_frees_its_tag():
     assert failures
     assert {"completion_timeout"} in bench.errors
     assert all(kinds <= {"completion_timeout", "unexpected_completion"} for kinds in bench.errors)
+
+
+def test_with_completion_timeout_disable_a_read_waits_for_ever():
+    bench = Bench(1, timeout=300)
+    commands = bench.spans(3, 100)
+    bench.link.held = True
+
+    async def answer_late(ctx):
+        ctx.set(bench.dut.states[0].no_timeout, 1)
+        await ctx.tick().repeat(2000)
+        bench.link.held = False
+
+    bench.sim.add_testbench(answer_late)
+    bench.commands(0, commands)
+    bench.run()
+    bench.expect(commands, 0)
+    assert not bench.errors
 
 
 def test_a_function_that_may_not_send_is_answered_with_an_error():
