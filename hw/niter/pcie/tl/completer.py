@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from niter.interface import MAX_FUNCTIONS, Function, FunctionPort, PacketStream
 
 from .configuration import ConfigurationSpace
+from .count import increment
 from .errors import ErrorLog
 from .fetch import RequestFetcher
 from .layouts import (
@@ -243,13 +244,13 @@ class Completer(wiring.Component):
         with m.If(posted.done):
             m.d.sync += [
                 turn.eq(1),
-                executed.eq(executed + 1),
-                granted.posted_header.eq(granted.posted_header + 1),
+                executed.eq(increment(executed)),
+                granted.posted_header.eq(increment(granted.posted_header)),
                 granted.posted_data.eq(granted.posted_data + posted.data_credits),
             ]
         with m.If(fetcher.done):
             m.d.sync += [
-                granted.nonposted_header.eq(granted.nonposted_header + 1),
+                granted.nonposted_header.eq(increment(granted.nonposted_header)),
                 granted.nonposted_data.eq(granted.nonposted_data + fetcher.data_credits),
             ]
         with m.If(~self.up):

@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from niter.interface import MAX_FUNCTIONS, Function
 from niter.stream import Ram
 
+from .count import increment
 from .image import SPACE_BYTES, Image, Register, kinds
 from .layouts import TlpErrors
 from .modify import Operation, RegisterModifier
@@ -62,7 +63,7 @@ class ConfigurationSpace(wiring.Component):
     i : In(stream of ConfigurationAccess)
         Accesses to functions that exist; accepted when they are over.
     o_data : Out(32)
-        What was read, in the cycle in which ``i`` is accepted and until the next access.
+        What was read, in the cycle in which ``i`` is accepted.
     i_errors : In(stream of {errors, function, report})
         Errors to be logged; without ``report`` no message is sent for them.
     pending : In(MAX_FUNCTIONS)
@@ -211,7 +212,7 @@ class ConfigurationSpace(wiring.Component):
                     self.written.register.eq(at),
                     self.written.data.eq(modifier.new),
                     self.o_data.eq(Cat(self.o_data[8:], read.data | live << 5)),
-                    step.eq(step + 1),
+                    step.eq(increment(step)),
                     done.eq(last),
                 ]
                 m.next = "CONSTANT"

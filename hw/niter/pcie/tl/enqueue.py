@@ -8,6 +8,7 @@ from niter.interface import Beat
 
 from .choice import register_one_of
 from .classify import Stage, TlpKind
+from .count import increment
 from .header import MessageCode, MessageHead, RequestHead, TlpType, swap_dwords
 from .layouts import Refused
 from .requests import Entry, PostedEntry, Target
@@ -174,7 +175,7 @@ class RequestWriter(wiring.Component):
             self.unexpected.eq(end & good & (self.stage_4.kind == TlpKind.LOCKED_COMPLETION)),
         ]
         with m.If(commit & posted_kind):
-            m.d.sync += number.eq(number + 1)
+            m.d.sync += number.eq(increment(number))
         self._keep_header(m, head, second, end, good, posted, posted_kind)
         return m
 

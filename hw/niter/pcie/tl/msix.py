@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from niter.interface import MAX_FUNCTIONS, Function, RegisterReply
 from niter.stream import Ram
 
+from .count import increment
 from .layouts import Interrupt
 
 __all__ = ["MsixAccess", "MsixTable", "Notice"]
@@ -133,7 +134,7 @@ class MsixTable(wiring.Component):
             self._interrupt(m)
             with m.State("CLEAR"):
                 m.d.comb += [self._masked.eq(1), self._write.en.eq(1)]
-                m.d.sync += self._vector.eq(self._vector + 1)
+                m.d.sync += self._vector.eq(increment(self._vector))
                 with m.If(self._vector == stride - 1):
                     m.d.comb += self.cleared.eq(1 << self._function)
                     m.next = "IDLE"
@@ -217,13 +218,13 @@ class MsixTable(wiring.Component):
                 ]
             m.next = "IDLE"
         with m.State("PENDING"):
-            m.d.sync += [self._vector.eq(self._vector + 1), reply.payload.data.eq(0)]
+            m.d.sync += [self._vector.eq(increment(self._vector)), reply.payload.data.eq(0)]
             m.next = "SHIFT"
         with m.State("SHIFT"):
             bits = reply.payload.data[:shown]
             m.d.sync += [
                 bits.eq(Cat(bits[1:], read.data.pending)),
-                self._vector.eq(self._vector + 1),
+                self._vector.eq(increment(self._vector)),
             ]
             with m.If(self._vector % shown == 0):
                 m.d.sync += reply.valid.eq(1)
@@ -243,7 +244,7 @@ class MsixTable(wiring.Component):
             ]
             m.d.sync += [self._part.eq(0), notice.function.eq(self._function)]
             with m.If(~self._raised & ~self._anew):
-                m.d.sync += self._next.eq(self._next + 1)
+                m.d.sync += self._next.eq(increment(self._next))
                 with m.If(self._vector == self._stride - 1):
                     m.d.sync += self._search.bit_select(self._function, 1).eq(0)
             m.next = "IDLE"

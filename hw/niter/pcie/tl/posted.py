@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from niter.interface import RegisterRequest
 
+from .count import increment
 from .layouts import ErrorReport
 from .requests import Entry, PostedEntry
 
@@ -80,7 +81,10 @@ class PostedExecutor(wiring.Component):
             with m.State("WORD"):
                 m.d.comb += self.request.valid.eq(self.entry.note != 0)
                 with m.If(~self.request.valid | self.request.ready):
-                    m.d.sync += [left.eq(left - 2), held.address[1:10].eq(held.address[1:10] + 1)]
+                    m.d.sync += [
+                        left.eq(left - 2),
+                        held.address[1:10].eq(increment(held.address[1:10])),
+                    ]
                     with m.If(left <= 2):
                         m.d.comb += self.done.eq(1)
                         m.next = "IDLE"

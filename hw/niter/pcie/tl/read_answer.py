@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from niter.interface import ReadBeat
 
+from .count import increment
 from .lanes import LaneShifter
 from .slots import Done, SlotInfo, SlotMap
 
@@ -107,7 +108,7 @@ class AnswerMover(wiring.Component):
                 with m.Switch(look):
                     for p, pointer in enumerate(looks):
                         with m.Case(p):
-                            m.d.sync += pointer.eq(pointer + 1)
+                            m.d.sync += pointer.eq(increment(pointer))
         with m.If(hit):
             m.d.sync += [hit.eq(0), full.eq(1), next_info.eq(self.info)]
 
@@ -137,9 +138,9 @@ class AnswerMover(wiring.Component):
             with m.Switch(port):
                 for p, pointer in enumerate(freed):
                     with m.Case(p):
-                        m.d.sync += pointer.eq(pointer + 1)
+                        m.d.sync += pointer.eq(increment(pointer))
         with m.If(ready & active):
-            m.d.sync += [address.eq(address + ~again), prime.eq(0)]
+            m.d.sync += [address.eq(increment(address, ~again)), prime.eq(0)]
             with m.If(~prime):
                 m.d.sync += left.eq(left - 1)
         with m.If(take):

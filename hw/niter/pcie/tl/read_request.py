@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from niter.interface import PacketStream, ReadCommand
 
 from .choice import register_one_of
+from .count import increment
 from .header import Identifier, RequestHead, TlpFormat, TlpType, swap_dwords
 from .layouts import FunctionStates, LinkState
 from .order import Fence, WriteOrder
@@ -183,7 +184,7 @@ class ReadRequester(wiring.Component):
                     with m.Switch(port):
                         for p, tail in enumerate(tails):
                             with m.Case(p):
-                                m.d.sync += tail.eq(tail + 1)
+                                m.d.sync += tail.eq(increment(tail))
                     m.next = "SETTLE"
             with m.State("SETTLE"):
                 # The free slots and the commands waiting are being counted anew.

@@ -6,6 +6,8 @@ from amaranth.lib.wiring import In
 
 from niter.interface import Beat
 
+from .count import increment
+
 __all__ = ["PayloadWriter"]
 
 
@@ -54,7 +56,7 @@ class PayloadWriter(wiring.Component):
         with m.If(self.begins):
             m.d.sync += [swapped.eq(~self.lower[2]), word.eq(Cat(self.lower[3:], self.tag))]
         with m.Elif(active):
-            m.d.sync += word[:4].eq(word[:4] + 1)
+            m.d.sync += word[:4].eq(increment(word[:4]))
         with m.If(active):
             m.d.sync += before.eq(word[:4])
         m.d.comb += [

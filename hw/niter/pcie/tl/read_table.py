@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from niter.interface import MAX_FUNCTIONS
 from niter.stream import Ram
 
+from .count import increment
 from .layouts import FunctionStates
 from .slots import SLOTS, Done, Opening
 
@@ -179,7 +180,7 @@ class OutstandingReads(wiring.Component):
 
         # Memories outlive a reset and are cleared after it.
         with m.If(inspecting | ~cleared):
-            m.d.sync += round_tag.eq(round_tag + 1)
+            m.d.sync += round_tag.eq(increment(round_tag))
         with m.If(~cleared):
             m.d.comb += [
                 update.en.eq(1),

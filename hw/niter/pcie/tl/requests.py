@@ -16,6 +16,8 @@ from amaranth.lib.wiring import In, Out
 
 from niter.stream import Ram
 
+from .count import increment
+
 __all__ = [
     "NONPOSTED_HEADERS",
     "POSTED_DATA",
@@ -115,7 +117,7 @@ class RequestQueues(wiring.Component):
             write.addr.eq(Cat(writing.write, self.i_nonposted)),
             write.data.eq(self.i),
             write.en.eq(self.i_write),
-            written.eq(writing.write + self.i_write),
+            written.eq(increment(writing.write, self.i_write)),
             read.addr.eq(Cat(reading.read, self.o_nonposted)),
             read.en.eq(self.o_read),
             self.o.eq(read.data),
@@ -129,5 +131,5 @@ class RequestQueues(wiring.Component):
             with m.If(self.i_commit):
                 m.d.sync += writing.commit.eq(written)
         with m.If(self.o_read):
-            m.d.sync += reading.read.eq(reading.read + 1)
+            m.d.sync += reading.read.eq(increment(reading.read))
         return m

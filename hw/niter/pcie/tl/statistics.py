@@ -1,6 +1,6 @@
 """What the transaction layer counts, and the header of what it last refused."""
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -8,6 +8,7 @@ from niter import csr
 from niter.interface import Beat
 
 from .choice import register_one_of
+from .count import increment
 from .header import TlpCommon, swap_dwords
 from .layouts import Refused, TlpErrors
 
@@ -151,7 +152,8 @@ class TransactionStatistics(wiring.Component):
         values = []
         for name, amount in traffic.items():
             small = Signal(_SMALL, name=name, reset_less=True)
-            m.d.sync += small.eq(small + amount)
+            one = len(Value.cast(amount)) == 1
+            m.d.sync += small.eq(increment(small, amount) if one else small + amount)
             values.append(small)
         # Where errors are counted there is no traffic, and the difference is zero.
         picking = Signal()

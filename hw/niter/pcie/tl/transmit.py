@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from niter.interface import PacketStream
 
 from .choice import register_one_of
+from .count import increment
 from .header import TlpCommon, swap_dwords
 from .layouts import Credits
 from .order import Fence, WriteOrder
@@ -146,11 +147,11 @@ class TransmitArbiter(wiring.Component):
             for kind in _CLASSES:
                 own = [index for index, name in enumerate(names) if _SOURCES[name] == kind]
                 with m.If(Cat(turn[index] for index in own).any()):
-                    m.d.sync += used[f"{kind}_header"].eq(used[f"{kind}_header"] + 1)
+                    m.d.sync += used[f"{kind}_header"].eq(increment(used[f"{kind}_header"]))
             # Read requests carry no data.
             m.d.sync += [
                 used.posted_data.eq(used.posted_data + self._posted_credits(m, heads, turn)),
-                used.completion_data.eq(used.completion_data + (turn[0] & heads[0].fmt[1])),
+                used.completion_data.eq(increment(used.completion_data, turn[0] & heads[0].fmt[1])),
             ]
         with m.If(~self.up):
             m.d.sync += [self.o.valid.eq(0), inside.eq(0), fit.eq(0), used.eq(0)]

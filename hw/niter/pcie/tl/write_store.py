@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from niter.interface import MAX_FUNCTIONS, HostWrite, WriteCommand, WriteKind
 
 from .choice import register_one_of
+from .count import increment
 from .layouts import FunctionStates
 from .order import MAX_WRITE_PORTS, WriteOrder
 from .turn import Turn
@@ -163,7 +164,7 @@ class WriteStore(wiring.Component):
             with m.State("FILL"):
                 m.d.comb += filling.eq(1)
                 with m.If(valid & room):
-                    m.d.sync += place.eq(place + 1)
+                    m.d.sync += place.eq(increment(place))
                     with m.If(last):
                         m.d.sync += [filled.eq(1), spoiled.eq(error)]
                         m.next = "JUDGE"
