@@ -54,8 +54,8 @@ class Card(wiring.Component):
     transmit : array of Out(GmiiTransmit), receive : array of Out(GmiiReceive)
         The ports.
     csr : In(csr.Signature)
-        Control bus: ``card``, ``pcie``, ``net``, ``overlay``, ``mac_<n>``, and ``soc`` where there is
-        one.
+        Control bus: ``card``, ``pcie``, ``net``, ``overlay``, ``mac_<n>``, and ``soc`` where there
+        is one.
         With a processor it is for benches that look on: a board ties it to zero.
     flash : Out(SpiBus), uart_tx : Out(1)
         With a processor: its flash and its serial line.

@@ -166,22 +166,25 @@ class ConfigurationSpace(wiring.Component):
             write.data.eq(self.written.data),
             write.en.eq(self.written.strobe),
             modifier.operation.eq(operation),
-            modifier.register.eq(at),
             modifier.constant.eq(constant),
             modifier.old.eq(read.data),
+            modifier.errors.eq(self.i_errors.payload.errors),
+            modifier.fundamental.eq(self.fundamental.bit_select(function, 1)),
+        ]
+        # They stand still from the first of the three cycles on: registers keep paths short.
+        m.d.sync += [
+            modifier.register.eq(at),
             modifier.data.eq(access.data.word_select(step[:2], 8)),
             modifier.enable.eq(
                 (operation == Operation.ACCESS)
                 & access.write
                 & access.enables.bit_select(step[:2], 1)
             ),
-            modifier.errors.eq(self.i_errors.payload.errors),
-            modifier.fundamental.eq(self.fundamental.bit_select(function, 1)),
         ]
-        with m.If(modifier.step & (at == Register.DEVICE_CONTROL + 1)):
+        with m.If(modifier.step & (modifier.register == Register.DEVICE_CONTROL + 1)):
             # Initiate Function Level Reset; it reads as zero.
             m.d.comb += self.flr.eq((modifier.enable & modifier.data[7]) << function)
-        live = (at == Register.DEVICE_STATUS) & self.pending.bit_select(function, 1)
+        live = (modifier.register == Register.DEVICE_STATUS) & self.pending.bit_select(function, 1)
         m.d.sync += self.written.strobe.eq(0)
         with m.FSM():
             with m.State("CHOOSE"):
@@ -209,7 +212,7 @@ class ConfigurationSpace(wiring.Component):
                 m.d.sync += [
                     self.written.strobe.eq(1),
                     self.written.function.eq(function),
-                    self.written.register.eq(at),
+                    self.written.register.eq(modifier.register),
                     self.written.data.eq(modifier.new),
                     self.o_data.eq(Cat(self.o_data[8:], read.data | live << 5)),
                     step.eq(increment(step)),
