@@ -86,7 +86,7 @@ def _one(name: str, seed: int, tree: bool) -> bool:
     if rows:
         _console.print(_usage_table(rows))
     clocks = {"clk": room.mhz} | {f"clk_{domain}": mhz for domain, mhz in room.clocks}
-    placement = place(folder, clocks, seed)
+    placement = place(folder, clocks, seed, oscillators=room.oscillators)
     shown = _area_table(f"{name}, placed on LFE5UM5G-45F-8, seed {seed}")
     _add(shown, name, area, placement.comb, room.comb, room.ebr)
     _console.print(shown, _path_table(placement.path))

@@ -13,7 +13,14 @@ from niter.card.config import CardConfig
 from niter.net import Overlay, OverlayConfig
 from niter.net.mac import Mac, Receiver, Transmitter
 from niter.pcie.tl.layer import TransactionLayer
+from niter.security.entropy import RandomSource
+from niter.security.flash_guard import FlashGuard
+from niter.security.hashing import HashRegisters, HashShare
+from niter.security.key_store import KeyStore
+from niter.security.measurements import Measurements
+from niter.security.noise import RingNoise
 from niter.soc import Soc, SocConfig
+from niter.storage.encryption import Encryption
 from niter.virtio.net.device import VirtioNet
 
 __all__ = ["ROOMS", "Room", "SideBySide", "find"]
@@ -35,6 +42,8 @@ class Room:
         Domains other than ``sync``, and their clocks in MHz.
     summed
         Is part of the network card, and not another form of a room that is.
+    oscillators
+        Has rings of gates on purpose.
     """
 
     make: Callable[[], wiring.Component]
@@ -43,6 +52,7 @@ class Room:
     mhz: float = 100
     clocks: tuple[tuple[str, float], ...] = ()
     summed: bool = True
+    oscillators: bool = False
 
 
 class SideBySide(wiring.Component):
@@ -97,6 +107,16 @@ def _soc() -> Soc:
     return Soc(config, engines=1, functions=_CARD.functions)
 
 
+def _trust() -> SideBySide:
+    return SideBySide(
+        hash=HashRegisters(),
+        keys=KeyStore(),
+        measurements=Measurements(),
+        random=RandomSource(RingNoise()),
+        guard=FlashGuard(),
+    )
+
+
 #: The network card's rooms, for one port, in the default configuration of the card.
 ROOMS = {
     "pcie.tl": Room(_transaction_layer, comb=5000, ebr=10),
@@ -113,6 +133,11 @@ ROOMS = {
         mhz=125,
         summed=False,
     ),
+    # The SoC's room has them, too: here alone, so that each is seen.
+    "hash": Room(lambda: HashShare(3), comb=2000, ebr=2, summed=False),
+    "trust": Room(_trust, comb=1500, ebr=3, summed=False, oscillators=True),
+    # Of the full card. Tables and round keys in block RAM are what keeps it from 6000.
+    "encryption": Room(Encryption, comb=4500, ebr=30, summed=False),
 }
 
 

@@ -189,13 +189,18 @@ def usage(rtlil: str, folder: Path, top: str) -> list[Usage]:
     return list(visit(top, top))
 
 
-def place(folder: Path, clocks: Mapping[str, float], seed: int) -> Placement:
+def place(
+    folder: Path, clocks: Mapping[str, float], seed: int, *, oscillators: bool = False
+) -> Placement:
     """Place and route ``netlist.json``.
 
     Parameters
     ----------
     clocks
         Constraint of each clock port in MHz.
+    oscillators
+        Combinational loops are meant to be there; they have no timing. Otherwise they are an
+        error.
 
     Raises
     ------
@@ -206,7 +211,8 @@ def place(folder: Path, clocks: Mapping[str, float], seed: int) -> Placement:
     lpf.write_text(
         "".join(f'FREQUENCY PORT "{clock}" {mhz} MHZ;\n' for clock, mhz in clocks.items())
     )
-    report = route(folder, lpf.name, seed, "--lpf-allow-unconstrained")
+    options = ["--lpf-allow-unconstrained", *(["--ignore-loops"] if oscillators else [])]
+    report = route(folder, lpf.name, seed, *options)
     mhz = {name: figures["achieved"] for name, figures in reached(report, clocks).items()}
     used = {name: figures["used"] for name, figures in report["utilization"].items()}
     return Placement(

@@ -212,4 +212,4 @@ def a_cycle_ago(m, value):
 
 
 def test_the_flash_sees_only_what_passes():
-    prove(Wires(), depth=20)
+    prove(Wires(), depth=36)

@@ -7,7 +7,8 @@ from amaranth.sim import Simulator
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.concatkdf import ConcatKDFHash
 
-from niter.security.key_store import KeyCommand, KeyStore
+from niter.security.key_registers import KeyCommand
+from niter.security.key_store import KeyStore
 from tests.security.rig import HashRig, until
 from tests.support.csr import read, write
 

@@ -51,6 +51,7 @@ class Bench:
         #: Tags whose pulls end in an error of the host's memory, early.
         self.unreadable = set()
         self.wire_seen = b""
+        self.cycles = 0
         self.pull_errors = 0
         self.push_errors = 0
         self.sim = Simulator(self.dut)
@@ -253,8 +254,9 @@ class Bench:
         self.sim.add_testbench(testbench)
 
         async def limit(ctx):
-            for _ in range(60_000):
+            while self.cycles < 60_000:
                 await ctx.tick()
+                self.cycles += 1
             raise AssertionError("stuck")
 
         self.sim.add_testbench(limit, background=True)
@@ -420,4 +422,31 @@ def test_a_key_that_vanishes(opcode):
                 )
 
     lost.before = bytes(lost.memory)
+    bench.run(testbench)
+
+
+@pytest.mark.parametrize("sectors", [1, 8])
+def test_rate(sectors):
+    """More than a gigabit a second at 62.5 MHz, both ways together, in spans of any length."""
+    bench = Bench(stall=0)
+    bench.spans = lambda request: [
+        (request.tag, at, sectors) for at in range(0, request.sectors, sectors)
+    ]
+    key = bench.rng.randbytes(64)
+    count = 8
+
+    async def testbench(ctx):
+        await bench.load_key(ctx, 3, key)
+        await bench.set_volume(ctx, 0, VolumeMode.ENCRYPTED, 3)
+        bench.disks[0] = {at: bench.rng.randbytes(SECTOR) for at in range(count)}
+        requests = [
+            bench.request(0, 0, BlockOpcode.READ, 0, count),
+            bench.request(1, 0, BlockOpcode.WRITE, 100, count),
+        ]
+        before = bench.cycles
+        await bench.run_requests(ctx, requests)
+        moved = 8 * 2 * count * SECTOR
+        # Without the way in and out of the first packet and the last.
+        assert moved * 62.5e6 / (bench.cycles - before - 150) > 1e9
+
     bench.run(testbench)

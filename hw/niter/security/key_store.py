@@ -8,10 +8,12 @@ from amaranth.utils import ceil_log2
 from niter import csr
 from niter.ram import Ram
 
+from . import key_registers
 from .hash_job import HashJob
 from .hashing import HashPort
+from .key_registers import KeyCommand
 
-__all__ = ["KEY_WORDS", "KeyCommand", "KeyStore", "KeyWord"]
+__all__ = ["KEY_WORDS", "KeyStore", "KeyWord"]
 
 #: 32-bit words of a slot: 512 bits, the two keys of AES-256-XTS.
 KEY_WORDS = 16
@@ -27,95 +29,6 @@ class KeyWord(data.Struct):
     index: 4
     erase: 1
     data: 32
-
-
-class KeyCommand(enum.Enum, shape=3):
-    """What software asks for."""
-
-    NONE = 0
-    #: Empty the slot and take the words that follow in ``key`` into it.
-    LOAD = 1
-    #: The sixteen words are complete: the key may be used as ``storage`` and ``derive`` say.
-    COMMIT = 2
-    #: Fill the slot with a key derived from ``source`` and ``info``.
-    DERIVE = 3
-    #: No more changes to the slot, and no derivation from it, until reset.
-    LOCK = 4
-    #: Forget the slot's key.
-    ZEROISE = 5
-    #: Forget all keys, whatever goes on.
-    ZEROISE_ALL = 6
-
-
-class _Slot(csr.Register, access="rw"):
-    """The slot that commands are for."""
-
-    index: csr.Field(csr.action.RW, 4)
-
-
-class _Key(csr.Register, access="w"):
-    """Four bytes of the key that is being loaded, the first in bits 7:0; sixteen words."""
-
-    data: csr.Field(csr.action.W, 32)
-
-
-class _Info(csr.Register, access="w"):
-    """Four bytes of what a key is derived for, the first in bits 7:0; sixteen words."""
-
-    data: csr.Field(csr.action.W, 32)
-
-
-class _Command(csr.Register, access="w"):
-    """Does something to the slot."""
-
-    code: csr.Field(csr.action.W, KeyCommand)
-    storage: csr.Field(csr.action.W, 1, doc="COMMIT, DERIVE: the key encrypts storage.")
-    derive: csr.Field(csr.action.W, 1, doc="COMMIT, DERIVE: keys may be derived from it.")
-    source: csr.Field(csr.action.W, 4, doc="DERIVE: the slot to derive from.")
-    disclose: csr.Field(
-        csr.action.W,
-        1,
-        doc="COMMIT: software may read what is derived from it. DERIVE: show the key in "
-        "``derived`` and leave the slot alone.",
-    )
-
-
-class _Status(csr.Register, access="r"):
-    """What goes on."""
-
-    busy: csr.Field(csr.action.R, 1, doc="Every command but ZEROISE_ALL is refused.")
-    refused: csr.Field(csr.action.R, 1, doc="The last command was not allowed; nothing was done.")
-    tamper: csr.Field(csr.action.R, 1, doc="The tamper input is high: the store stays empty.")
-    disclosed: csr.Field(csr.action.R, 1, doc="A word can be read from ``derived``.")
-
-
-class _Loaded(csr.Register, access="r"):
-    """Slots that hold a key, and those that may disclose what is derived, a bit each."""
-
-    slots: csr.Field(csr.action.R, 16)
-    disclose: csr.Field(csr.action.R, 16)
-
-
-class _Locked(csr.Register, access="r"):
-    """Slots that are locked, a bit each."""
-
-    slots: csr.Field(csr.action.R, 16)
-
-
-class _Usage(csr.Register, access="r"):
-    """What the keys may be used for, a bit for each slot."""
-
-    storage: csr.Field(csr.action.R, 16)
-    derive: csr.Field(csr.action.R, 16)
-
-
-class _Derived(csr.Register, access="r"):
-    """The next four bytes of a disclosed key, the first in bits 7:0; zero unless ``disclosed``.
-
-    All sixteen words must be read: until then the store and the hash engine are busy.
-    """
-
-    data: csr.Field(csr.action.R, 32)
 
 
 class _Phase(enum.Enum, shape=3):
@@ -176,15 +89,15 @@ class KeyStore(wiring.Component):
             raise ValueError(f"Slots must be 2, 4, 8 or 16, not {slots!r}")
         self.slots = slots
         registers = csr.Builder(addr_width=4)
-        self._slot = registers.add("slot", _Slot())
-        self._key = registers.add("key", _Key())
-        self._info = registers.add("info", _Info())
-        self._command = registers.add("command", _Command())
-        self._status = registers.add("status", _Status())
-        self._loaded = registers.add("loaded", _Loaded())
-        self._locked = registers.add("locked", _Locked())
-        self._usage = registers.add("usage", _Usage())
-        self._derived = registers.add("derived", _Derived())
+        self._slot = registers.add("slot", key_registers.Slot())
+        self._key = registers.add("key", key_registers.Key())
+        self._info = registers.add("info", key_registers.Info())
+        self._command = registers.add("command", key_registers.Command())
+        self._status = registers.add("status", key_registers.Status())
+        self._loaded = registers.add("loaded", key_registers.Loaded())
+        self._locked = registers.add("locked", key_registers.Locked())
+        self._usage = registers.add("usage", key_registers.Usage())
+        self._derived = registers.add("derived", key_registers.Derived())
         self._bridge = csr.Bridge(registers.as_memory_map())
         self._storage = Ram(shape=32, depth=2 * slots * KEY_WORDS, init=[])
         # The memory's only ports, and the state that proofs are about.

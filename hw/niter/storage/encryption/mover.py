@@ -33,13 +33,22 @@ class Passage(data.Struct):
     error: 1
 
 
+class _Job(data.Struct):
+    """A packet: which way, whose, and how."""
+
+    span: BlockSpan
+    push: 1
+    encrypted: 1
+
+
 class Mover(wiring.Component):
     """Takes packets of both directions in turn, and sends them through the cipher or past it.
 
-    A packet is begun when its first word is there, and it has the engine until its last word
-    went in; the next one follows at once if it is to be encrypted, too. One that is not waits
-    until the engine is empty, and goes past it, a word a cycle. Packets keep their length: one
-    that ends early, or too late, is filled up or cut, and ends with ``error``.
+    A packet has the engine until its last word went in. The next one is chosen meanwhile, so that
+    its first tweak is made in time: of the other direction if its first word is there. A packet
+    that is not encrypted waits until the engine is empty, and goes past it, a word a cycle.
+    Packets keep their length: one that ends early, or too late, is filled up or cut, and ends
+    with ``error``.
 
     Members
     -------
@@ -85,15 +94,20 @@ class Mover(wiring.Component):
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
-        # Which packet: the other direction first, if both are there.
-        pushing = Signal()
-        span = BlockSpan(Signal(BlockSpan))
-        pull_here = self.pull.valid & self.i_pull.valid
-        push_here = self.push.valid & self.i_push.valid
+        # Choosing: the other direction first, if both are there. What is chosen waits in ``next_``
+        # until the packet before it is through. Of the direction that is under way the next
+        # packet's first word cannot be seen: its turn comes when the other has nothing.
+        chosen = _Job(Signal(_Job))
+        next_, job = _Job(Signal(_Job)), _Job(Signal(_Job))
+        waiting, running, begin = Signal(), Signal(), Signal()
+        pull_here = self.pull.valid & self.i_pull.valid & ~(running & ~job.push)
+        push_here = self.push.valid & self.i_push.valid & ~(running & job.push)
+        pushing = job.push
+        later = running & Mux(pushing, self.push.valid, self.pull.valid)
         choice = Signal()
         m.d.comb += [
-            choice.eq(Mux(pushing, ~pull_here, push_here)),
-            self.tag.eq(span.tag),
+            choice.eq(Mux(pull_here | push_here, Mux(chosen.push, ~pull_here, push_here), pushing)),
+            self.tag.eq(chosen.span.tag),
         ]
 
         # The packet's words; what is missing of it is zero.
@@ -118,9 +132,8 @@ class Mover(wiring.Component):
             ]
         ended, failed = Signal(), Signal()
         index = Signal(range(_SECTOR_WORDS))
-        sectors = Signal(5)
+        sectors = job.span.sectors
         end = (index == _SECTOR_WORDS - 1) & (sectors == 1)
-        more = Signal()
         moved = Signal()
         # It ends too early or too late, or with an error of its own.
         bad = failed | (~ended & (error | (last != end)))
@@ -138,15 +151,15 @@ class Mover(wiring.Component):
         m.d.comb += [
             self.unit.valid.eq(units != 0),
             self.unit.payload.slot.eq(slot),
-            self.unit.payload.decrypt.eq(pushing),
+            self.unit.payload.decrypt.eq(chosen.push),
             self.unit.payload.number.eq(number),
         ]
         with m.If(self.unit.valid & self.unit.ready):
-            m.d.sync += units.eq(units - 1)
+            m.d.sync += [units.eq(units - 1), number.eq(number + 1)]
 
         passage = Passage(Signal(Passage))
         m.d.comb += [
-            passage.tag.eq(span.tag),
+            passage.tag.eq(job.span.tag),
             passage.push.eq(pushing),
             passage.last.eq(end),
             passage.error.eq(bad),
@@ -192,30 +205,49 @@ class Mover(wiring.Component):
             self.lost_tag.eq(leaving.tag),
         ]
 
-        with m.FSM():
-            with m.State("Choose"):
+        with m.FSM(name="choose"):
+            with m.State("Choose"), m.If(pull_here | push_here | later):
+                m.d.comb += [self.pull.ready.eq(~choice), self.push.ready.eq(choice)]
                 m.d.sync += [
-                    pushing.eq(choice),
-                    span.eq(Mux(choice, self.push.payload, self.pull.payload)),
-                    index.eq(0),
-                    ended.eq(0),
-                    failed.eq(0),
+                    chosen.push.eq(choice),
+                    chosen.span.eq(Mux(choice, self.push.payload, self.pull.payload)),
                 ]
-                m.d.comb += [
-                    self.pull.ready.eq(pull_here & ~choice),
-                    self.push.ready.eq(push_here & choice),
-                ]
-                with m.If(pull_here | push_here):
-                    m.next = "Look up"
+                m.next = "Look up"
             with m.State("Look up"):
-                m.d.sync += sectors.eq(span.sectors)
                 m.next = "Place"
-            with m.State("Place"):
-                m.d.sync += [number.eq(self.located.lba + span.first), slot.eq(self.located.slot)]
+            with m.State("Place"), m.If(~waiting):
+                m.d.sync += [
+                    number.eq(self.located.lba + chosen.span.first),
+                    slot.eq(self.located.slot),
+                    waiting.eq(1),
+                    next_.eq(chosen),
+                    next_.encrypted.eq(self.located.encrypted),
+                ]
                 with m.If(self.located.encrypted):
-                    m.d.sync += units.eq(sectors)
-                    m.next = "Encrypted"
-                with m.Elif(self.empty):
+                    m.d.sync += units.eq(chosen.span.sectors)
+                    m.next = "Units"
+                with m.Else():
+                    m.next = "Past"
+            with m.State("Units"), m.If((units == 0) & ~waiting):
+                m.next = "Choose"
+            # Nothing may be in the engine before such a packet is through.
+            with m.State("Past"), m.If(~waiting & ~running):
+                m.next = "Choose"
+
+        with m.If(begin):
+            m.d.sync += [
+                job.eq(next_),
+                waiting.eq(0),
+                running.eq(1),
+                index.eq(0),
+                ended.eq(0),
+                failed.eq(0),
+            ]
+        with m.FSM(name="move"):
+            with m.State("Idle"), m.If(waiting & (next_.encrypted | self.empty)):
+                m.d.comb += begin.eq(1)
+                m.next = "Encrypted"
+                with m.If(~next_.encrypted):
                     m.next = "Plain"
             with m.State("Encrypted"):
                 m.d.comb += [
@@ -223,8 +255,6 @@ class Mover(wiring.Component):
                     moved.eq(self.word.valid & self.word.ready),
                     take.eq(self.word.ready & ~ended),
                 ]
-                with m.If(self.unit.valid & self.unit.ready):
-                    m.d.sync += number.eq(number + 1)
                 with m.If(moved & end):
                     m.next = "Cut"
             with m.State("Plain"):
@@ -237,9 +267,10 @@ class Mover(wiring.Component):
                     m.next = "Cut"
             with m.State("Cut"):
                 # Whatever is too much of it.
-                m.d.comb += [more.eq(~ended), take.eq(more)]
-                with m.If(~more):
-                    m.next = "Choose"
+                m.d.comb += take.eq(~ended)
+                with m.If(ended):
+                    m.d.sync += running.eq(0)
+                    m.next = "Idle"
                 with m.Elif(valid):
                     m.d.sync += ended.eq(last)
         return m
