@@ -2,13 +2,12 @@
 
 ``protocol.h`` comes from ``niterctl.protocol``, ``card_layout.h`` from the overlay's tables,
 ``card_registers.h`` from the register classes, ``certificate_template.h`` from
-``firmware.certificate``. The same inputs give the same text.
+``niterctl.certificates``. The same inputs give the same text.
 """
 
 from enum import IntEnum
 from pathlib import Path
 
-from firmware.certificate import template_header
 from niter.card import Card, CardConfig
 from niter.csr.generate import c_header
 from niter.net import (
@@ -25,6 +24,7 @@ from niter.net import (
 )
 from niter.net.drop import counter_names
 from niterctl import protocol
+from niterctl.certificates import template_header
 
 __all__ = ["layout_header", "protocol_header", "write_headers"]
 

@@ -1,6 +1,6 @@
 /*
  * The X.509 certificate of an alias key, issued by the device key: the template of
- * firmware.certificate with its places filled in, and an ECDSA signature with SHA-384.
+ * niterctl.certificates with its places filled in, and an ECDSA signature with SHA-384.
  */
 #ifndef CRYPTO_CERTIFICATE_H
 #define CRYPTO_CERTIFICATE_H

@@ -13,6 +13,7 @@
 #include "hal/keystore.h"
 #include "hal/measurement.h"
 #include "hal/sha.h"
+#include "services/places.h"
 #include "services/services.h"
 
 static volatile sig_atomic_t stopped;
@@ -32,7 +33,7 @@ static void measure(enum measurement which, const char *text, uint8_t digest[48]
 }
 
 /* What stands for the images that a boot ROM would measure: their texts, from the command line. */
-static void boot(const char *firmware, const char *signer, struct handover *handover)
+static void boot(const char *firmware, const char *signer, bool certify, struct handover *handover)
 {
     uint8_t other[48], firmware_digest[48], signer_digest[48];
     measure(MEASURE_BITSTREAM, "host", other);
@@ -40,7 +41,19 @@ static void boot(const char *firmware, const char *signer, struct handover *hand
     measure(MEASURE_FIRMWARE, firmware, firmware_digest);
     measure(MEASURE_SIGNER, signer, signer_digest);
     dice_derive(firmware_digest, signer_digest, handover);
+    if (certify)
+        dice_certify(PLACE_CERTIFICATE, firmware_digest, handover);
     keystore_lock();
+}
+
+/* What manufacture asks a card for: the public half of its device key. */
+static void enrol(void)
+{
+    uint8_t secret[P384_SECRET], public_key[P384_PUBLIC];
+    dice_device(secret, public_key);
+    for (size_t n = 0; n < sizeof public_key; n++)
+        printf("%02x", public_key[n]);
+    puts("");
 }
 
 int main(int count, char **arguments)
@@ -51,10 +64,12 @@ int main(int count, char **arguments)
         {"seed", required_argument, NULL, 's'},     {"broken-random", no_argument, NULL, 'b'},
         {"cut", required_argument, NULL, 'c'},      {"watchdog", no_argument, NULL, 'w'},
         {"firmware", required_argument, NULL, 'i'}, {"signer", required_argument, NULL, 'k'},
-        {"secret", required_argument, NULL, 'd'},   {0},
+        {"secret", required_argument, NULL, 'd'},   {"certify", no_argument, NULL, 'C'},
+        {"enrol", no_argument, NULL, 'e'},          {0},
     };
     struct host_options options = {0};
     const char *firmware = "firmware", *signer = "signer";
+    bool certify = false, enrolling = false;
     for (int option; (option = getopt_long(count, arguments, "", names, NULL)) != -1;)
         switch (option) {
         case 'u':
@@ -90,6 +105,12 @@ int main(int count, char **arguments)
         case 'd':
             strncpy((char *)options.secret, optarg, sizeof options.secret);
             break;
+        case 'C':
+            certify = true;
+            break;
+        case 'e':
+            enrolling = true;
+            break;
         default:
             return 2;
         }
@@ -100,7 +121,11 @@ int main(int count, char **arguments)
     signal(SIGTERM, stop);
     host_open(&options);
     struct handover handover;
-    boot(firmware, signer, &handover);
+    if (enrolling) {
+        enrol();
+        return 0;
+    }
+    boot(firmware, signer, certify, &handover);
     services_open(&handover);
     while (!stopped) {
         services_turn();

@@ -12,11 +12,11 @@ from niterctl.policy import Policy
 
 from .build import CONFIG, build
 
-__all__ = ["CUT", "FLASH_BYTES", "POLICY_PLACE", "RESET", "HostCard"]
+__all__ = ["CHAIN_PLACE", "CUT", "FLASH_BYTES", "POLICY_PLACE", "RESET", "HostCard"]
 
 FLASH_BYTES = 8 << 20
-#: Where the policy's two copies stand, a sector each.
-POLICY_PLACE = 0x250000
+#: Where the policy's two copies stand, a sector each, and the certificates.
+POLICY_PLACE, CHAIN_PLACE = 0x250000, 0x252000
 #: Exit status of a card that was reset, or whose power failed.
 RESET, CUT = 3, 4
 
@@ -52,13 +52,29 @@ class HostCard:
             self._flash_file.write_bytes(flash)
         self._process: subprocess.Popen | None = None
 
-    def start(self, **options: object) -> "HostCard":
-        """Start the process; it listens when this returns."""
+    def _arguments(self, options: dict[str, object]) -> list[str]:
         arguments = [str(build()), "--flash", str(self._flash_file)]
         arguments += ["--registers", str(self._bus_file)]
         for name, value in {**self._options, **options}.items():
             name = f"--{name.replace('_', '-')}"
             arguments += [name] if value is True else [name, str(value)]
+        return arguments
+
+    def enrol(self) -> bytes:
+        """The public half of the device key, as a card gives it at manufacture."""
+        arguments = self._arguments({"enrol": True})
+        made = subprocess.run(arguments, capture_output=True, text=True, check=True)
+        return bytes.fromhex(made.stdout.splitlines()[-1])
+
+    def write_flash(self, address: int, data: bytes) -> None:
+        """Change flash, as a programmer does while the card is off."""
+        with open(self._flash_file, "r+b") as file:
+            file.seek(address)
+            file.write(data)
+
+    def start(self, **options: object) -> "HostCard":
+        """Start the process; it listens when this returns."""
+        arguments = self._arguments(options)
         self._errors = open(self.folder / "errors", "w+b")  # noqa: SIM115
         self._process = subprocess.Popen(
             arguments, stdout=subprocess.PIPE, stderr=self._errors, text=True

@@ -191,6 +191,14 @@ class Card:
             for number, ms, event, argument in self._session.request(Command.LOG, first)
         ]
 
+    def attest(self, nonce: bytes, user_data: bytes = b"") -> bytes:
+        """A document for this nonce, which the card signs now."""
+        length = self._session.request(Command.ATTEST, nonce, user_data)
+        document = b""
+        while len(document) < length:
+            document += self._session.request(Command.ATTEST_READ, len(document))
+        return document
+
     def policy(self) -> Policy:
         """What is in the card's flash, which holds from its next reset."""
         return Policy.decode(self._session.request(Command.POLICY_READ))

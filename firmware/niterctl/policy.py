@@ -1,13 +1,13 @@
 """A card's policy: its name and addresses, and whose keys may do what."""
 
 import hashlib
-import struct
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 
 import cbor2
 
 from .protocol import Role
+from .record import record
 
 __all__ = ["MAGIC", "POLICY_BYTES", "Policy", "PolicyError"]
 
@@ -83,9 +83,7 @@ class Policy:
 
     def flash(self, number: int = 1) -> bytes:
         """A copy as it stands in the card's flash, for the card's first provisioning."""
-        data = self.encode()
-        copy = struct.pack(">III", MAGIC, number, len(data)) + data
-        return copy + hashlib.sha384(copy).digest()
+        return record(MAGIC, number, self.encode())
 
     def measurement(self) -> bytes:
         """What the card's register 3 holds when this policy was in flash at its reset."""

@@ -3,19 +3,17 @@
 #include <string.h>
 #include <zcbor_decode.h>
 
-#include "bytes.h"
-#include "crypto/job.h"
+#include "crypto/record.h"
 #include "hal/flash.h"
 #include "hal/measurement.h"
 #include "hal/sha.h"
 #include "places.h"
 #include "protocol.h"
 
-/* In front of each copy: magic, number, length; behind it, the digest of all that. */
-enum { MAGIC = 0x4e504f4c, HEADER = 12, COPIES = 2, STORED = HEADER + POLICY_BYTES + SHA384_BYTES };
+enum { MAGIC = 0x4e504f4c, COPIES = 2 };
 
 static struct policy current;
-static uint8_t buffer[STORED];
+static uint8_t buffer[POLICY_BYTES + RECORD_EXTRA];
 
 const struct policy *policy(void)
 {
@@ -92,22 +90,9 @@ static uint32_t place(unsigned copy)
     return PLACE_POLICY + copy * FLASH_SECTOR;
 }
 
-/* Read a copy into the buffer. Returns its length, 0 when it is damaged or absent. */
 static size_t load(unsigned copy, uint32_t *number)
 {
-    uint8_t digest[SHA384_BYTES];
-    if (!flash_read(place(copy), buffer, STORED) || get32(buffer) != MAGIC)
-        return 0;
-    size_t length = get32(buffer + 8);
-    if (!length || length > POLICY_BYTES)
-        return 0;
-    sha_begin(SHA384);
-    sha_update(buffer, HEADER + length);
-    sha_finish(digest);
-    if (memcmp(digest, buffer + HEADER + length, sizeof digest))
-        return 0;
-    *number = get32(buffer + 4);
-    return length;
+    return record_load(place(copy), MAGIC, buffer, sizeof buffer, number);
 }
 
 /* Leave the newest copy in the buffer; returns its length, and which it is. */
@@ -127,7 +112,7 @@ size_t policy_bytes(uint8_t to[POLICY_BYTES])
     unsigned copy;
     uint32_t number;
     size_t length = newest(&copy, &number);
-    memcpy(to, buffer + HEADER, length);
+    memcpy(to, buffer + RECORD_HEADER, length);
     return length;
 }
 
@@ -138,19 +123,13 @@ bool policy_open(void)
     uint8_t digest[SHA384_BYTES];
     size_t length = newest(&copy, &number);
     sha_begin(SHA384);
-    sha_update(buffer + HEADER, length);
+    sha_update(buffer + RECORD_HEADER, length);
     sha_finish(digest);
     measurement_extend(MEASURE_POLICY, digest);
-    if (length && decode(buffer + HEADER, length, &current))
+    if (length && decode(buffer + RECORD_HEADER, length, &current))
         return true;
     memset(&current, 0, sizeof current);
     return false;
-}
-
-static void settle(void)
-{
-    while (flash_busy())
-        job_pause();
 }
 
 bool policy_store(const uint8_t *from, size_t length)
@@ -159,25 +138,6 @@ bool policy_store(const uint8_t *from, size_t length)
     uint32_t number = 0;
     /* The other copy than the one that counts: a power cut leaves one of them whole. */
     copy = newest(&copy, &number) ? !copy : 0;
-    put32(buffer, MAGIC);
-    put32(buffer + 4, number + 1);
-    put32(buffer + 8, (uint32_t)length);
-    memcpy(buffer + HEADER, from, length);
-    sha_begin(SHA384);
-    sha_update(buffer, HEADER + length);
-    sha_finish(buffer + HEADER + length);
-    size_t whole = HEADER + length + SHA384_BYTES;
-    settle();
-    if (!flash_erase(place(copy)))
-        return false;
-    settle();
-    for (size_t at = 0; at < whole; at += FLASH_PAGE) {
-        size_t piece = whole - at < FLASH_PAGE ? whole - at : FLASH_PAGE;
-        if (!flash_program(place(copy) + (uint32_t)at, buffer + at, piece))
-            return false;
-        settle();
-    }
-    uint32_t stored;
-    return load(copy, &stored) == length && stored == number + 1
-        && !memcmp(buffer + HEADER, from, length);
+    memcpy(buffer + RECORD_HEADER, from, length);
+    return record_store(place(copy), MAGIC, number + 1, buffer, length);
 }

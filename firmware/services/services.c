@@ -3,6 +3,7 @@
 #include <monocypher.h>
 #include <string.h>
 
+#include "attest.h"
 #include "command.h"
 #include "crypto/job.h"
 #include "hal/packet.h"
@@ -42,6 +43,7 @@ void services_open(struct handover *handover)
         health_set(HEALTH_RANDOM_FAILED);
         log_event(EVENT_RANDOM, 0);
     }
+    attest_open(handover);
     network_open(&policy()->addresses);
     tables_open(&policy()->addresses);
     crypto_wipe(handover, sizeof *handover);

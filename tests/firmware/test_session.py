@@ -72,7 +72,7 @@ def test_a_session_carries_requests(card):
         status = Card(session).status()
         assert status["name"] == "niter-test"
         assert (status["functions"], status["ports"]) == (2, 2)
-        assert status["health"] == ["time_unknown"]
+        assert status["health"] == ["time_unknown", "certificate_missing"]
         assert events(session) == [("start", 0), ("session", Role.OWNER)]
 
 

@@ -7,6 +7,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 
+from firmware.host.process import CHAIN_PLACE
 from niterctl.cli import main
 from niterctl.protocol import Role
 from tests.firmware.conftest import HOST
@@ -56,7 +57,7 @@ def test_people_get_tables(niterctl):
 def test_time_is_set(niterctl):
     assert niterctl("time") == {"time_ms": 0, "time": "unknown"}
     assert niterctl("time", "--set")["time_ms"] > 1_700_000_000_000
-    assert niterctl("status")["health"] == []
+    assert "time_unknown" not in niterctl("status")["health"]
 
 
 def test_counters_are_watched(card, niterctl):
@@ -148,3 +149,30 @@ def test_it_is_a_program():
         check=False,
     )
     assert {"plain,port", "plain,policy"} <= set(result.stdout.split())
+
+
+def test_attestation_from_factory_to_verdict(tmp_path, card, niterctl):
+    card.stop()
+    root_key, root, chain = (tmp_path / name for name in ("root.key", "root.pem", "chain"))
+    offline = ["factory", "root", str(root_key), str(root)]
+    assert CliRunner().invoke(main, offline).exit_code == 0
+    device = card.enrol().hex()
+    niterctl_offline = ["factory", "certify", device, str(chain), "--root", str(root)]
+    made = CliRunner().invoke(main, [*niterctl_offline, "--root-key", str(root_key)])
+    assert made.exit_code == 0, made.output
+    card.write_flash(CHAIN_PLACE, chain.read_bytes())
+    card.start(certify=True)
+    niterctl("time", "--set")
+    out = tmp_path / "document"
+    found = niterctl("attest", "--verify", "--root", root, "--user-data", "00ff", "--out", out)
+    assert (found["name"], found["user_data"], found["device"]) == ("niter-test", "00ff", device)
+    assert out.stat().st_size > 1500
+    policy = niterctl("policy", "show")["measurement"]
+    assert found["measurements"]["3"] == policy
+    expect = tmp_path / "expect.json"
+    expect.write_text(json.dumps({"2": found["measurements"]["2"]}))
+    good = ["attest", "--verify", "--root", root, "--expect", expect, "--register", f"3={policy}"]
+    assert "verified" in niterctl(*good, as_json=False)
+    wrong = ["attest", "--verify", "--root", root, "--register", "2=00"]
+    assert "Register 2" in niterctl(*wrong, code=1, as_json=False)
+    assert "--root" in niterctl("attest", "--verify", code=2, as_json=False)
