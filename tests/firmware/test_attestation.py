@@ -129,6 +129,7 @@ def test_what_is_absent_is_not_there(tmp_path):
         assert "user_data" not in payload(fetch(card))
 
 
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
 def test_every_bit_that_is_changed_is_noticed(document):
     """Also in what no signature covers: lengths, headers, order."""
     believed = []
@@ -146,6 +147,7 @@ def test_every_bit_that_is_changed_is_noticed(document):
     assert believed == []
 
 
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
 def test_the_verifier_of_nitro_documents_overlooks_three_bits_only(document, root_file):
     """They are of the unsigned header, an empty map, which it does not look at."""
     overlooked = []
