@@ -78,7 +78,7 @@ async def pulled(dut, features, size):
 
 @cocotb.test()
 async def long_chains(dut):
-    """Chains of up to 64 segments, direct and indirect, and pulled ones of up to 21."""
+    """Chains of up to 64 segments, direct and indirect, and pulled ones of up to 42."""
     await BENCH.start(dut)
     rig = Rig(dut, jitter=True)
     wire = rig.wire(0, *ALL)
@@ -95,7 +95,7 @@ async def long_chains(dut):
         Pulled(
             rig,
             await rig.queue(wire, index, 64, vector=index),
-            Shape(segments=21, indirect=0.4, batch=4),
+            Shape(segments=42, indirect=0.4, batch=4),
             rng("long", index),
         )
         for index in (0, 2)
@@ -274,7 +274,7 @@ async def too_long_to_pull(dut):
     rig = Rig(dut)
     rig.suspects = {1}
     queue = await rig.queue(rig.wire(1, EVENT_IDX), 0, 64, vector=0)
-    chain(queue, *[(9, NEXT | WRITE, n + 1) for n in range(21)], (9, WRITE, 0))
+    chain(queue, *[(9, NEXT | WRITE, n + 1) for n in range(42)], (9, WRITE, 0))
     await queue.notify()
     await faulty(rig, 1)
     assert await rig.take(1, 0) is None

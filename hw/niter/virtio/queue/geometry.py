@@ -15,7 +15,7 @@ SLOTS = 8
 SLOT_SEGMENTS = 8
 
 #: Words of a pulled queue's ring of segments; a segment is three of them.
-RING_WORDS = 64
+RING_WORDS = 128
 
 #: Segments that it holds: the longest chain of a pulled queue, and the most segments that can
 #: be taken before a commit. One word stays free, so that a full ring does not look empty.

@@ -134,12 +134,12 @@ class Judgement(wiring.Component):
             self.size.eq(1 << course.size_log2),
             self.mask.eq(ring_mask(m, course.size_log2)),
         ]
-        # Chains as long as those before find room behind the slots for sure: up to 16 of one
+        # Chains as long as those before find room behind the slots for sure: up to 32 of one
         # segment, and so on by halves.
         with m.Switch(standing.grain):
             for grain in range(6):
                 with m.Case(grain):
-                    m.d.comb += fits.eq(~ahead[max(4 - grain, 0) :].any())
+                    m.d.comb += fits.eq(~ahead[max(5 - grain, 0) :].any())
         with m.If(~course.pulled):
             m.d.comb += fits.eq(1)
 
