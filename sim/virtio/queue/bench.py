@@ -78,7 +78,7 @@ async def pulled(dut, features, size):
 
 @cocotb.test()
 async def long_chains(dut):
-    """Chains of up to 64 segments, direct and indirect, and pulled ones of up to 42."""
+    """Chains of up to 64 segments, direct and indirect, and pulled ones of up to 32."""
     await BENCH.start(dut)
     rig = Rig(dut, jitter=True)
     wire = rig.wire(0, *ALL)
@@ -95,7 +95,7 @@ async def long_chains(dut):
         Pulled(
             rig,
             await rig.queue(wire, index, 64, vector=index),
-            Shape(segments=42, indirect=0.4, batch=4),
+            Shape(segments=32, indirect=0.4, batch=4),
             rng("long", index),
         )
         for index in (0, 2)
