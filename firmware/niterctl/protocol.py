@@ -1,7 +1,7 @@
 """The numbers of the management protocol.
 
-This is their only declaration: the firmware's header is generated from it (``firmware.generate``),
-and a test compares it with ``docs/management.cddl``.
+This is their only declaration: the firmware's header is generated from it
+(``firmware.generate``). The messages are in ``docs/management.cddl``.
 """
 
 from enum import IntEnum
