@@ -19,13 +19,13 @@ from scapy.utils import checksum
 from niter.net import (
     LOCAL,
     MAPPING_HASH,
-    SLOT_WORDS,
-    UNDERLAY_VNI,
+    UNDERLAY_NETWORK,
     Descriptor,
     EndpointWords,
     KeyKind,
     OverlayConfig,
     PortRecord,
+    SlotLayout,
     Steer,
     TunnelLayout,
 )
@@ -42,9 +42,14 @@ def mac(text: str) -> int:
     return int(text.replace(":", ""), 16)
 
 
-def _words(value: int, count: int) -> list[int]:
-    """The 16-bit words of a number, most significant first."""
-    return [value >> 16 * n & 0xFFFF for n in reversed(range(count))]
+def _slices(value: int, bits: int, count: int) -> list[int]:
+    """A number in words, least significant first."""
+    return [value >> bits * n & (1 << bits) - 1 for n in range(count)]
+
+
+def _words(value: int, count: int, *, bits: int = 16) -> list[int]:
+    """A number in words, most significant first."""
+    return _slices(value, bits, count)[::-1]
 
 
 def fill_checksums(frame: bytes, meta) -> bytes:
@@ -95,17 +100,21 @@ class OverlayTables:
     writes: list[tuple[str, int, int]] = field(default_factory=list)
 
     def __post_init__(self):
-        self._slots: dict[int, tuple[list[int], list[int]]] = {}
+        self._slots: dict[int, tuple] = {}
         self._random = Random(0)
         self._templates: dict[tuple[bool, bool], int] = {}
         self._tunnels = 0
-        words = _words(mac(self.mac), 3)
-        self._write("tunnel.words", EndpointWords.MAC, words)
-        self._write("tunnel.words", EndpointWords.IPV4, _words(int(ip_address(self.ipv4)), 2))
-        self._write("tunnel.words", EndpointWords.IPV6, _words(int(ip_address(self.ipv6)), 8))
-        self.neighbour(UNDERLAY_VNI, self.ipv4, self.mac)
+        self._networks: dict[int, int] = {}
+        self._layout = SlotLayout(ipv6=self.config.ipv6)
+        for first, address, count in (
+            (EndpointWords.MAC, mac(self.mac), 2),
+            (EndpointWords.IPV4, int(ip_address(self.ipv4)), 1),
+            (EndpointWords.IPV6, int(ip_address(self.ipv6)), 4),
+        ):
+            self._write("tunnel.words", first, _words(address, count, bits=32))
+        self._neighbour(UNDERLAY_NETWORK, self.ipv4, self.mac)
         if self.config.ipv6:
-            self.neighbour(UNDERLAY_VNI, self.ipv6, self.mac)
+            self._neighbour(UNDERLAY_NETWORK, self.ipv6, self.mac)
 
     def _write(self, path, first, values):
         self.writes += [(self.prefix + path, first + n, v) for n, v in enumerate(values)]
@@ -113,16 +122,22 @@ class OverlayTables:
     def port(self, function: int, address: str, vni: int, addresses: tuple[str, ...]):
         """Open a function: its MAC address, its network and the IP addresses that it owns."""
         record = PortRecord(self.config)
-        own = _words(mac(address), 3)
-        head = [*own, vni & 0xFFFF, vni >> 16 | PortRecord.OPEN, *own]
+        own = mac(address)
+        network = self.network(vni) << record.NETWORK
+        head = [own & 0xFFFFFFFF, own >> 32 | record.OPEN | network, vni]
         parsed = [ip_address(text) for text in addresses]
-        ipv4 = [w for a in parsed if a.version == 4 for w in _address_words(int(a), 2)]
-        ipv6 = [w for a in parsed if a.version == 6 for w in _address_words(int(a), 8)]
+        ipv4 = [int(a) for a in parsed if a.version == 4]
+        ipv6 = [w for a in parsed if a.version == 6 for w in _words(int(a), 4, bits=32)]
         base = function * record.size
-        self._write("transmit.source.words", base, head)
-        self._write("transmit.source.words", base + record.IPV4, ipv4)
-        self._write("transmit.source.words", base + record.IPV6, ipv6)
-        self._write("receive.steer.words", function * Steer.STRIDE, head[:5])
+        self._write("transmit.classify.ports.words", base, head)
+        self._write("transmit.classify.ports.words", base + record.IPV4, ipv4)
+        if self.config.ipv6:
+            self._write("transmit.classify.ports.words", base + record.IPV6, ipv6)
+        self._write("receive.steer.words", function * Steer.STRIDE, head)
+
+    def network(self, vni: int) -> int:
+        """The card's own number for a network."""
+        return self._networks.setdefault(vni, len(self._networks))
 
     def tunnel(self, tunnel: Tunnel) -> int:
         """Add a tunnel endpoint; returns its index."""
@@ -131,19 +146,19 @@ class OverlayTables:
         ipv6 = remote.version == 6
         index, self._tunnels = self._tunnels, self._tunnels + 1
         header = self._header(tunnel)
+        beats = [header[n : n + 8] for n in range(0, len(header), 8)]
         key = (ipv6, tunnel.geneve)
         if key not in self._templates:
             template = self._templates[key] = len(self._templates)
-            own = set(layout.OWN[ipv6])
-            words = [0 if n in own else word for n, word in enumerate(header)]
-            self._write("transmit.encapsulate.words", template * layout.TEMPLATE, words)
+            for n, beat in enumerate(beats):
+                if n not in layout.OWN[ipv6]:
+                    self._row(template * layout.TEMPLATE + n, beat)
         base = layout.tunnels + index * layout.record
-        for word in layout.OWN[ipv6]:
-            position = word & 7 | (word >> 3) << 1
-            self._write("transmit.encapsulate.words", base + position, [header[word]])
-        partial = (
-            0 if ipv6 else sum(w >> 16 for w in header[4:9]) + sum(w & 0xFFFF for w in header[4:9])
-        )
+        for n in layout.OWN[ipv6]:
+            self._row(base + layout.own(n), beats[n])
+        partial = 0
+        if not ipv6:
+            partial = sum(int.from_bytes(header[n : n + 2], "big") for n in range(14, 34, 2))
         descriptor = Descriptor.const(
             {
                 "partial": partial % 0xFFFF,
@@ -154,32 +169,40 @@ class OverlayTables:
             }
         )
         value = descriptor.as_value().value
-        self._write("transmit.encapsulate.words", base + layout.descriptor, [value])
+        self._row(base + layout.descriptor, value.to_bytes(8, "little"))
         return index
 
+    def _row(self, row, octets):
+        """Write eight bytes of the encapsulation stage's table."""
+        octets = octets.ljust(8, b"\0")
+        for column in range(2):
+            word = int.from_bytes(octets[4 * column :][:4], "little")
+            where = column * TunnelLayout(self.config).depth + row
+            self._write("transmit.encapsulate.words", where, [word])
+
     def _header(self, tunnel):
-        """The outer header as 32-bit words behind two bytes of nothing, varying fields zero."""
+        """The outer header, varying fields zero."""
         ether = Ether(src=self.mac, dst=tunnel.next_hop)
         udp = UDP(sport=0, dport=6081 if tunnel.geneve else 4789, len=0, chksum=0)
         if ip_address(tunnel.remote).version == 6:
             ip = IPv6(src=self.ipv6, dst=tunnel.remote, hlim=64, plen=0)
         else:
             ip = IP(src=self.ipv4, dst=tunnel.remote, ttl=64, id=0, flags="DF", len=0, chksum=0)
-        raw = bytes(2) + bytes(ether / ip / udp / Raw(_GENEVE if tunnel.geneve else _VXLAN))
-        return [int.from_bytes(raw[n : n + 4], "big") for n in range(0, len(raw), 4)]
+        return bytes(ether / ip / udp / Raw(_GENEVE if tunnel.geneve else _VXLAN))
 
     def forward(self, vni: int, address: str, tunnel: int | None):
         """Map a MAC address to a tunnel, or to a function of this card (None)."""
         value = LOCAL if tunnel is None else tunnel
-        key = [(mac(address) >> 16 * n) & 0xFFFF for n in range(3)]
-        self._insert(KeyKind.MAC, vni, key, [value])
+        self._insert(KeyKind.MAC, self.network(vni), mac(address), value)
 
     def neighbour(self, vni: int, address: str, owner: str):
         """Let the card answer who has an IP address."""
+        self._neighbour(self.network(vni), address, owner)
+
+    def _neighbour(self, network, address, owner):
         parsed = ip_address(address)
-        kind, count = (KeyKind.IPV4, 2) if parsed.version == 4 else (KeyKind.IPV6, 8)
-        key = [(int(parsed) >> 16 * n) & 0xFFFF for n in range(count)]
-        self._insert(kind, vni, key, _words(mac(owner), 3))
+        kind = KeyKind.IPV4 if parsed.version == 4 else KeyKind.IPV6
+        self._insert(kind, network, int(parsed), mac(owner))
 
     def replicas(self, function: int, members: list[int | None]):
         """Set a function's replication list: tunnels, and None for this card's functions."""
@@ -188,39 +211,50 @@ class OverlayTables:
             values.append(0)
         self._write("transmit.replicate.words", function * self.config.replicas, values)
 
-    def _insert(self, kind, vni, key, value):
+    def _insert(self, kind, network, key, value):
         """Put an entry into the table, moving others aside where they must (cuckoo hashing)."""
-        low = [vni & 0xFFFF, *key, *value]
-        flags = [kind.value] + [vni >> 16 + 2 * n & 3 for n in range(4)]
-        flags += [0] * (len(low) - len(flags))
-        entry = [word | flag << 16 for word, flag in zip(low, flags, strict=True)]
-        digest = MAPPING_HASH.compute([*low[: 1 + len(key)], vni >> 16 | kind.value << 8])
+        place = self._layout
+        head = kind.value << place.KIND.start | network << place.NETWORK.start
+        if kind == KeyKind.IPV6:
+            cut = place.IPV6_LOW.stop - place.IPV6_LOW.start
+            low = key & (1 << cut) - 1
+            rows = [head | low << place.IPV6_LOW.start]
+            rows.append(key >> cut << place.IPV6_HIGH.start | value << place.NEIGHBOUR.start)
+        else:
+            where, what = place.IPV4, place.NEIGHBOUR
+            if kind == KeyKind.MAC:
+                where, what = place.MAC, place.DESTINATION
+            rows = [head | key << where.start | value << what.start]
+        entry = [tuple(_slices(row, place.WORD, place.words)) for row in rows]
+        length = {KeyKind.MAC: 3, KeyKind.IPV4: 2, KeyKind.IPV6: 8}[kind]
+        words = [*_slices(key, 16, length), network | kind.value << 8]
+        digest = MAPPING_HASH.compute(words)
         bits = (self.config.slots // 2).bit_length() - 1
         buckets = [digest & (1 << bits) - 1, digest >> 16 - bits]
-        known = len(key) + 1
+        identity = (kind, network, key)
         for slot in sorted(self._slots):
-            if slot // 2 in buckets and self._slots[slot][0][:known] == entry[:known]:
-                self._store(slot, entry, buckets)
+            if self._slots[slot][2] == identity:
+                self._store(slot & ~1 if len(entry) > 1 else slot, entry, buckets, identity)
                 return
-        self._place(entry, buckets)
+        self._place(entry, buckets, identity)
 
-    def _place(self, entry, buckets, attempts=64):
+    def _place(self, entry, buckets, identity, attempts=64):
         """Find room, moving others to their other bucket where they stand in the way."""
-        wide = len(entry) > SLOT_WORDS
+        wide = len(entry) > 1
         for bucket in buckets:
             pair = [2 * bucket, 2 * bucket + 1]
             if wide and all(self._vacate([s], bucket) is not None for s in pair):
-                self._store(pair[0], entry, buckets)
+                self._store(pair[0], entry, buckets, identity)
                 return
         slots = [2 * bucket + n for bucket in buckets for n in (0, 1)]
         if not wide and (slot := self._vacate(slots)) is not None:
-            self._store(slot, entry, buckets)
+            self._store(slot, entry, buckets, identity)
             return
         # Entries of two slots are in the way: what stands in a bucket looks for another place.
         if attempts:
             bucket = self._random.choice(buckets)
             held = [self._slots.pop(s) for s in (2 * bucket, 2 * bucket + 1) if s in self._slots]
-            self._store(2 * bucket, entry, buckets)
+            self._store(2 * bucket, entry, buckets, identity)
             for n, other in enumerate(held):
                 if other not in held[:n]:
                     self._place(*other, attempts - 1)
@@ -241,8 +275,8 @@ class OverlayTables:
                     self._store(slot, *self._slots.pop(before))
                     slot = before
                 return slot
-            entry, buckets = self._slots[slot]
-            if len(entry) > SLOT_WORDS:
+            entry, buckets, _ = self._slots[slot]
+            if len(entry) > 1:
                 continue
             for bucket in buckets:
                 for other in (2 * bucket, 2 * bucket + 1):
@@ -251,23 +285,17 @@ class OverlayTables:
                         queue.append(other)
         return None
 
-    def _store(self, slot, entry, buckets):
+    def _store(self, slot, entry, buckets, identity):
         """Write an entry; its first word last, so that it is never seen half written."""
-        self._write("transmit.mapping.words", slot, [0])
-        half = [entry[:SLOT_WORDS], entry[SLOT_WORDS:]]
-        for offset, words in enumerate(half):
-            if words:
-                self._slots[slot + offset] = (entry, buckets)
+        self._write("transmit.classify.mapping.words", slot, [0])
+        for offset, words in reversed(list(enumerate(entry))):
+            self._slots[slot + offset] = (entry, buckets, identity)
             for n, word in reversed(list(enumerate(words))):
-                self._write("transmit.mapping.words", n * self.config.slots + slot + offset, [word])
+                where = n * self.config.slots + slot + offset
+                self._write("transmit.classify.mapping.words", where, [word])
 
     async def apply(self, control):
         """Write all that was gathered through a ``ControlBus``."""
         for path, word, value in self.writes:
             await control.write_word(control.address(path) + word, value)
         self.writes.clear()
-
-
-def _address_words(value, count):
-    first, *rest = _words(value, count)
-    return [first | PortRecord.VALID, *rest]

@@ -101,8 +101,8 @@ class Headers(data.Struct):
     #: TCP and UDP ports; ICMP type and code, or ARP's operation, in ``l4_source``; zero otherwise.
     l4_source: 16
     l4_destination: 16
-    #: Sender hardware address of ARP.
-    arp_hardware: 48
+    #: The sender hardware address of ARP is not the Ethernet source address.
+    arp_foreign: 1
     #: Target address of an IPv6 neighbour solicitation.
     nd_target: 128
 

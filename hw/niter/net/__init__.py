@@ -1,31 +1,30 @@
 """The overlay: rows of stages between the virtio network devices and the wire."""
 
+from .classify import Classify
 from .config import OverlayConfig, StageList
 from .decapsulate import Decapsulate, EndpointWords
 from .drop import Drop
 from .ecn import CombineEcn
 from .encapsulate import Descriptor, Encapsulate, TunnelLayout
-from .lookup import MAPPING_HASH, SLOT_WORDS, KeyKind, Lookup
-from .mapping import LOCAL, Mapping
+from .lookup import MAPPING_HASH, KeyKind, Lookup, SlotLayout
+from .mapping import LOCAL, UNDERLAY_NETWORK, Mapping
 from .mtu import SizeLimit
-from .neighbour import Neighbour
 from .overlay import RECEIVE, TRANSMIT, Overlay
-from .parser import FLOW_HASH, Parser
+from .parser import Parser
 from .pipeline import Pipeline
 from .replicate import Deliver, Replicate
-from .source import UNDERLAY_VNI, PortRecord, SourceCheck
+from .source import PortRecord, SourceCheck
 from .stage import Stage, pass_frame
 from .steer import Steer
 from .table import Table
 
 __all__ = [
-    "FLOW_HASH",
     "LOCAL",
     "MAPPING_HASH",
     "RECEIVE",
-    "SLOT_WORDS",
     "TRANSMIT",
-    "UNDERLAY_VNI",
+    "UNDERLAY_NETWORK",
+    "Classify",
     "CombineEcn",
     "Decapsulate",
     "Deliver",
@@ -36,7 +35,6 @@ __all__ = [
     "KeyKind",
     "Lookup",
     "Mapping",
-    "Neighbour",
     "Overlay",
     "OverlayConfig",
     "Parser",
@@ -44,6 +42,7 @@ __all__ = [
     "PortRecord",
     "Replicate",
     "SizeLimit",
+    "SlotLayout",
     "SourceCheck",
     "Stage",
     "StageList",

@@ -1,4 +1,4 @@
-"""The dissector: reads headers as a sequence of 16-bit words."""
+"""The dissector: reads headers as a sequence of 32-bit words."""
 
 from amaranth import C, Cat, Module, Mux, Signal, signed
 from amaranth.lib import enum, wiring
@@ -14,23 +14,26 @@ __all__ = ["Dissector"]
 class _State(enum.Enum, shape=4):
     ETHERNET = 0
     TYPE = 1
-    TAG = 2
-    ARP = 3
-    IPV4 = 4
-    SKIP = 5
-    IPV6 = 6
-    EXTENSION = 7
-    FRAGMENT = 8
-    PORTS = 9
-    UDP_LENGTH = 10
-    ICMP = 11
-    SOLICITATION = 12
-    DONE = 13
+    ARP = 2
+    IPV4 = 3
+    SKIP = 4
+    IPV6 = 5
+    EXTENSION = 6
+    FRAGMENT = 7
+    PORTS = 8
+    UDP_LENGTH = 9
+    ICMP = 10
+    SOLICITATION = 11
+    DONE = 12
 
 
 class Dissector(wiring.Component):
     """Walks Ethernet, one VLAN tag, ARP, IPv4, IPv6 with its extension headers, and the
     first words of TCP, UDP and ICMP. One word a cycle.
+
+    The first word is the first two bytes of the frame behind two of nothing: then no field but
+    ARP's addresses crosses from one word into another, tag or not, and most are taken into their
+    registers as they pass, without a multiplexer.
 
     A header is refused (``bad``) when its version or length fields contradict the frame: IPv4
     header or total length, IPv6 payload length, UDP length beyond the frame's end, ARP that
@@ -49,12 +52,10 @@ class Dissector(wiring.Component):
         Forget everything; ``length`` is that of the next frame.
     length : In(14)
         Bytes in the frame.
-    stb, word : In(1), In(16)
-        The next word, first byte in the high half.
-    hashed : Out(1)
-        The word belongs to the flow's identity, as ``hash_word`` shows it.
-    hash_word : Out(16)
-        The word, with what does not belong to it masked.
+    stb, word : In(1), In(32)
+        The next word, whole, first byte in the highest eight bits.
+    hash : Out(16)
+        The flow hash of what has been read: see ``Parser``.
     done : Out(1)
         All headers have been read. Further words are ignored.
     bad : Out(1)
@@ -66,9 +67,8 @@ class Dissector(wiring.Component):
     start: In(1)
     length: In(14)
     stb: In(1)
-    word: In(16)
-    hashed: Out(1)
-    hash_word: Out(16)
+    word: In(32)
+    hash: Out(16)
     done: Out(1)
     bad: Out(1)
     headers: Out(Headers)
@@ -77,29 +77,32 @@ class Dissector(wiring.Component):
         self.ipv6 = ipv6
         super().__init__()
         self._state = Signal(_State)
+        self._high = self.word[16:]
+        self._low = self.word[:16]
         # Words of this header that went before; words of the frame; words still to skip.
-        self._index = Signal(5)
-        self._offset = Signal(7)
-        self._behind = Signal(7)
-        self._skip = Signal(10)
-        # Bytes from this word to the end of the frame.
-        self._left = Signal(14)
+        self._index = Signal(4)
+        self._offset = Signal(6)
+        self._skip = Signal(9)
+        # Bytes from the beginning of this word to the end of the frame.
+        self._left = Signal(15)
         # A length field may be as large as what is left, give or take what the header in
         # front of it and behind it counts: one comparator serves IPv4, IPv6 and UDP.
+        self._length = Signal(16)
         self._slack = Signal(signed(7))
         self._beyond = Signal()
         # What stands behind the present IP or extension header: its type is always known
         # some words before its end.
         self._follows = Signal(_State)
         self._refuse = Signal()
+        self._hashed = Signal()
+        self._hash_low = Signal(init=1)
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         m.d.comb += [
-            self._beyond.eq(Cat(self.word, 0).as_signed() > self._left + self._slack),
-            self._behind.eq(self._offset + 1),
+            self._length.eq(self._high),
+            self._beyond.eq(Cat(self._length, 0).as_signed() > self._left + self._slack),
             self.done.eq(self._state == _State.DONE),
-            self.hash_word.eq(self.word),
         ]
         self._choose_layer4(m)
         with m.If(self.start):
@@ -107,16 +110,20 @@ class Dissector(wiring.Component):
                 self._state.eq(_State.ETHERNET),
                 self._index.eq(0),
                 self._offset.eq(0),
-                self._left.eq(self.length),
+                self._left.eq(self.length + 2),
                 self.headers.eq(0),
+                self.hash.eq(0),
                 self.bad.eq(0),
             ]
         with m.Elif(self.stb):
             m.d.sync += [
                 self._index.eq(self._index + 1),
-                self._offset.eq(self._behind),
-                self._left.eq(self._left - 2),
+                self._offset.eq(self._offset + 1),
+                self._left.eq(self._left - 4),
             ]
+            with m.If(self._hashed):
+                low = self._low & self._hash_low.replicate(16)
+                m.d.sync += self.hash.eq(self.hash.rotate_left(5) ^ self._high ^ low.rotate_left(8))
             with m.Switch(self._state):
                 self._ethernet(m)
                 self._arp(m)
@@ -150,21 +157,31 @@ class Dissector(wiring.Component):
     def _ethernet(self, m):
         headers, index = self.headers, self._index
         with m.Case(_State.ETHERNET):
-            # The two addresses are one shift register.
-            addresses = Cat(headers.source, headers.destination)
-            m.d.sync += addresses.eq(Cat(self.word, addresses)[:96])
-            m.d.comb += self.hashed.eq(1)
-            with m.If(index == 5):
-                self._enter(m, _State.TYPE)
+            m.d.comb += self._hashed.eq(1)
+            with m.Switch(index):
+                with m.Case(0):
+                    m.d.sync += headers.destination[32:].eq(self._low)
+                with m.Case(1):
+                    m.d.sync += headers.destination[:32].eq(self.word)
+                with m.Case(2):
+                    m.d.sync += headers.source[16:].eq(self.word)
+                    self._enter(m, _State.TYPE)
         with m.Case(_State.TYPE):
+            m.d.comb += [self._hashed.eq(~headers.vlan), self._hash_low.eq(0)]
             m.d.sync += [
-                headers.ethertype.eq(self.word),
+                headers.ethertype.eq(self._low),
                 headers.l3_offset.eq(Mux(headers.vlan, 18, 14)),
             ]
+            # The word begins with the end of the source address, or is a tag's.
+            with m.If(headers.vlan):
+                m.d.sync += headers.vlan_tag.eq(self._high)
+            with m.Else():
+                m.d.sync += headers.source[:16].eq(self._high)
             self._enter(m, _State.DONE)
-            with m.Switch(self.word):
+            with m.Switch(self._low):
                 with m.Case(EtherType.VLAN, EtherType.SERVICE_VLAN), m.If(~headers.vlan):
-                    self._enter(m, _State.TAG)
+                    m.d.sync += headers.vlan.eq(1)
+                    self._enter(m, _State.TYPE)
                 with m.Case(EtherType.IPV4):
                     m.d.sync += headers.ipv4.eq(1)
                     self._enter(m, _State.IPV4)
@@ -175,56 +192,53 @@ class Dissector(wiring.Component):
                     m.d.sync += headers.ipv6.eq(1)
                     if self.ipv6:
                         self._enter(m, _State.IPV6)
-        with m.Case(_State.TAG):
-            m.d.sync += [headers.vlan.eq(1), headers.vlan_tag.eq(self.word)]
-            self._enter(m, _State.TYPE)
 
     def _arp(self, m):
         headers = self.headers
         with m.Case(_State.ARP), m.Switch(self._index):
-            for index, expected in enumerate((1, EtherType.IPV4, 0x0604)):
-                with m.Case(index):
-                    self._refuse_if(m, self.word != expected)
+            with m.Case(0):
+                self._refuse_if(m, self.word != (1 << 16 | EtherType.IPV4))
+            with m.Case(1):
+                self._refuse_if(m, self._high != 0x0604)
+                m.d.sync += headers.l4_source.eq(self._low)
+            with m.Case(2):
+                m.d.sync += headers.arp_foreign.eq(self.word != headers.source[16:])
             with m.Case(3):
-                m.d.sync += headers.l4_source.eq(self.word)
-            with m.Case(4, 5, 6):
-                self._shift_in(m, headers.arp_hardware)
-            with m.Case(7):
-                self._source_address(m, first=True)
-            with m.Case(8):
-                self._source_address(m)
-            with m.Case(12):
-                self._shift_in(m, headers.ip_destination)
-            with m.Case(13):
-                self._shift_in(m, headers.ip_destination)
+                with m.If(self._high != headers.source[:16]):
+                    m.d.sync += headers.arp_foreign.eq(1)
+                m.d.sync += headers.ip_source[16:32].eq(self._low)
+                m.d.sync += headers.unspecified.eq(self._low == 0)
+            with m.Case(4):
+                m.d.sync += headers.ip_source[:16].eq(self._high)
+                with m.If(self._high != 0):
+                    m.d.sync += headers.unspecified.eq(0)
+            with m.Case(6):
+                m.d.sync += headers.ip_destination[:32].eq(self.word)
                 self._enter(m, _State.DONE)
 
     def _ipv4(self, m):
         headers, word = self.headers, self.word
         with m.Case(_State.IPV4), m.Switch(self._index):
             with m.Case(0):
-                m.d.sync += [headers.tos.eq(word[:8]), self._skip.eq(Cat(0, word[8:12] - 5))]
-                self._refuse_if(m, (word[12:] != 4) | (word[8:12] < 5))
+                version, words, total = word[28:], word[24:28], self._low
+                m.d.sync += [headers.tos.eq(word[16:24]), self._skip.eq(words - 5)]
+                m.d.comb += self._length.eq(total)
+                short = (total[6:] == 0) & (total[2:6] < words)
+                self._refuse_if(m, (version != 4) | (words < 5) | short | self._beyond)
             with m.Case(1):
-                m.d.comb += self._slack.eq(2)
-                short = word[2:] < self._skip[1:5] + 5
-                self._refuse_if(m, self._beyond | short)
-            with m.Case(3):
                 m.d.sync += headers.fragment.eq(word[:14] != 0)
+            with m.Case(2):
+                m.d.sync += [headers.ttl.eq(word[24:]), headers.protocol.eq(word[16:24])]
+            with m.Case(3):
+                m.d.sync += [headers.ip_source[:32].eq(word), headers.unspecified.eq(word == 0)]
+                m.d.comb += self._hashed.eq(1)
             with m.Case(4):
-                m.d.sync += [headers.ttl.eq(word[8:]), headers.protocol.eq(word[:8])]
-                m.d.comb += [self.hashed.eq(1), self.hash_word[8:].eq(0)]
-            with m.Case(6):
-                self._source_address(m, first=True)
-            with m.Case(7):
-                self._source_address(m)
-            with m.Case(8, 9):
-                self._destination_address(m)
-                with m.If(self._index[0]):
-                    with m.If(self._skip[1:5] != 0):
-                        self._enter(m, _State.SKIP)
-                    with m.Else():
-                        self._leave(m)
+                m.d.sync += headers.ip_destination[:32].eq(word)
+                m.d.comb += self._hashed.eq(1)
+                with m.If(self._skip[:4] != 0):
+                    self._enter(m, _State.SKIP)
+                with m.Else():
+                    self._leave(m)
         with m.Case(_State.SKIP):
             m.d.sync += self._skip.eq(self._skip - 1)
             with m.If(self._skip == 1):
@@ -234,87 +248,79 @@ class Dissector(wiring.Component):
         headers, word = self.headers, self.word
         with m.Case(_State.IPV6), m.Switch(self._index):
             with m.Case(0):
-                m.d.sync += headers.tos.eq(word[4:12])
-                self._refuse_if(m, word[12:] != 6)
-            with m.Case(2):
+                m.d.sync += headers.tos.eq(word[20:28])
+                self._refuse_if(m, word[28:] != 6)
+            with m.Case(1):
+                m.d.sync += [headers.protocol.eq(word[8:16]), headers.ttl.eq(word[:8])]
                 m.d.comb += self._slack.eq(-36)
                 self._refuse_if(m, self._beyond)
-            with m.Case(3):
-                m.d.sync += [headers.protocol.eq(word[8:]), headers.ttl.eq(word[:8])]
-                m.d.comb += [self.hashed.eq(1), self.hash_word[:8].eq(0)]
-            with m.Case(4):
-                self._source_address(m, first=True)
-                m.d.sync += headers.link_local.eq(word[6:] == 0xFE80 >> 6)
-            with m.Case(*range(5, 12)):
-                self._source_address(m)
-            with m.Case(*range(12, 20)):
-                self._destination_address(m)
-                with m.If(self._index == 19):
+            with m.Case(2):
+                m.d.sync += headers.link_local.eq(word[22:] == 0xFE80 >> 6)
+                self._address6(m, headers.ip_source)
+                m.d.sync += headers.unspecified.eq(word == 0)
+            with m.Case(3, 4, 5):
+                self._address6(m, headers.ip_source)
+                with m.If(word != 0):
+                    m.d.sync += headers.unspecified.eq(0)
+            with m.Case(6, 7, 8, 9):
+                self._address6(m, headers.ip_destination)
+                with m.If(self._index == 9):
                     self._leave(m)
 
     def _extensions(self, m):
         headers, word = self.headers, self.word
         with m.Case(_State.EXTENSION):
             # Its length counts units of eight bytes beyond the first.
-            m.d.sync += [headers.protocol.eq(word[8:]), self._skip.eq(Cat(C(3, 2), word[:8]))]
+            m.d.sync += [headers.protocol.eq(word[24:]), self._skip.eq(Cat(C(1, 1), word[16:24]))]
             self._enter(m, _State.SKIP)
-        with m.Case(_State.FRAGMENT), m.Switch(self._index):
-            with m.Case(0):
-                m.d.sync += headers.protocol.eq(word[8:])
-            with m.Case(1):
+        with m.Case(_State.FRAGMENT):
+            with m.If(self._index[0] == 0):
+                m.d.sync += headers.protocol.eq(word[24:])
                 # An offset, or more to come; neither is an atomic fragment (RFC 6946).
-                m.d.sync += headers.fragment.eq(Cat(word[0], word[3:]) != 0)
-            with m.Case(3):
+                m.d.sync += headers.fragment.eq(Cat(word[0], word[3:16]) != 0)
+            with m.Else():
                 self._leave(m)
 
     def _layer4(self, m):
-        headers, word, index = self.headers, self.word, self._index
+        headers, word = self.headers, self.word
         with m.Case(_State.PORTS):
-            m.d.comb += self.hashed.eq(1)
-            ports = Cat(headers.l4_destination, headers.l4_source)
-            m.d.sync += ports.eq(Cat(word, ports)[:32])
-            with m.If(index[0]):
-                m.d.sync += headers.l4.eq(1)
-                self._enter(m, _State.DONE)
-                with m.If(headers.protocol == IpProtocol.UDP):
-                    self._enter(m, _State.UDP_LENGTH)
+            m.d.comb += self._hashed.eq(1)
+            m.d.sync += [
+                headers.l4_source.eq(self._high),
+                headers.l4_destination.eq(self._low),
+                headers.l4.eq(1),
+            ]
+            self._enter(m, _State.DONE)
+            with m.If(headers.protocol == IpProtocol.UDP):
+                self._enter(m, _State.UDP_LENGTH)
         with m.Case(_State.UDP_LENGTH):
             m.d.comb += self._slack.eq(4)
             self._enter(m, _State.DONE)
             # Zero is a jumbogram's, which no frame can hold.
-            self._refuse_if(m, self._beyond | (word < 8))
+            self._refuse_if(m, self._beyond | (self._high[3:] == 0))
         with m.Case(_State.ICMP):
-            m.d.sync += [headers.l4.eq(1), headers.l4_source.eq(word)]
+            m.d.sync += [headers.l4.eq(1), headers.l4_source.eq(self._high)]
             self._enter(m, _State.DONE)
             if self.ipv6:
-                with m.If(headers.ipv6 & (word[8:] == NeighbourDiscovery.NEIGHBOUR_SOLICITATION)):
+                solicits = word[24:] == NeighbourDiscovery.NEIGHBOUR_SOLICITATION
+                with m.If(headers.ipv6 & solicits):
                     self._enter(m, _State.SOLICITATION)
         if self.ipv6:
             with m.Case(_State.SOLICITATION):
-                # Checksum and a reserved word, then the target: it stays in the register
-                # when all have passed through.
-                self._shift_in(m, headers.nd_target)
-                with m.If(index == 10):
+                # A reserved word, then the target: it stays in the register when all have
+                # passed through.
+                m.d.sync += headers.nd_target.eq(Cat(word, headers.nd_target)[:128])
+                with m.If(self._index == 4):
                     self._enter(m, _State.DONE)
 
-    def _shift_in(self, m, field):
-        m.d.sync += field.eq(Cat(self.word, field)[: len(field)])
-
-    def _source_address(self, m, *, first=False):
-        self._shift_in(m, self.headers.ip_source)
-        m.d.comb += self.hashed.eq(~self.headers.arp)
-        unspecified = self.word == 0
-        if not first:
-            unspecified &= self.headers.unspecified
-        m.d.sync += self.headers.unspecified.eq(unspecified)
-
-    def _destination_address(self, m):
-        self._shift_in(m, self.headers.ip_destination)
-        m.d.comb += self.hashed.eq(1)
+    def _address6(self, m, field):
+        m.d.sync += field.eq(Cat(self.word, field)[:128])
+        m.d.comb += self._hashed.eq(1)
 
     def _leave(self, m):
         """Go on behind an IP or extension header."""
-        m.d.sync += self.headers.l4_offset.eq(Cat(0, self._behind))
+        # The first word began two bytes before the frame, and this one ends four further on.
+        m.d.sync += self.headers.l4_offset.eq(Cat(C(2, 2), self._offset))
         m.d.sync += [self._state.eq(self._follows), self._index.eq(0)]
 
     def _enter(self, m, state):

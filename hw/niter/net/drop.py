@@ -1,29 +1,47 @@
 """The end of a pipeline: rejected frames are removed, and every frame is counted."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Module, Mux, Signal
+from amaranth.lib import data, stream
+from amaranth.lib.wiring import Out
 
-from niter import csr
 from niter.interface import Verdict
 
 from .config import OverlayConfig
 from .stage import Stage
 
-__all__ = ["BYTES", "Drop", "counter_names"]
+__all__ = ["BYTES", "Count", "Drop", "counter_names"]
 
-#: Index of a port's byte counter; the others stand at their verdict, frames at ``PASS``.
+#: Index of an owner's byte counter; the others stand at their verdict, frames at ``PASS``.
 BYTES = 31
 
 
+class Count(data.Struct):
+    """Add ``amount`` to the counter ``reason`` of ``owner``: a function, or the card."""
+
+    reason: 5
+    owner: 3
+    amount: 14
+
+
 def counter_names(functions: int) -> list[str]:
-    """Names of the counters in order: 32 for each function, and 32 for the card itself."""
+    """Names of both pipelines' counters in the order of (direction, owner, reason).
+
+    Each direction has room for a power of two of owners.
+    """
     reasons = {verdict.value: verdict.name.lower() for verdict in Verdict}
     reasons |= {Verdict.PASS.value: "frames", BYTES: "bytes"}
     owners = [f"function{n}" for n in range(functions)] + ["card"]
-    return [f"{owner}_{reasons.get(n, f'reserved{n}')}" for owner in owners for n in range(32)]
+    owners += [f"nobody{n}" for n in range((1 << functions.bit_length()) - len(owners))]
+    return [
+        f"{direction}_{owner}_{reasons.get(n, f'reserved{n}')}"
+        for direction in ("transmit", "receive")
+        for owner in owners
+        for n in range(32)
+    ]
 
 
 class Drop(Stage):
-    """Removes frames whose verdict is not ``PASS`` and counts all.
+    """Removes frames whose verdict is not ``PASS`` and has all counted.
 
     A frame that passes counts as a frame and with its bytes, at its function or, when it is of
     the underlay, at the card. A rejected one counts at its reason. An answer that the card
@@ -37,15 +55,16 @@ class Drop(Stage):
     ----------
     config
         ``functions``.
+
+    Members
+    -------
+    count : Out(stream.Signature(Count))
+        What is to be counted; the pipeline hands it on to the counters.
     """
 
     def __init__(self, config: OverlayConfig):
         self.config = config
-        self._counters = csr.CounterBank(
-            counter_names(config.functions),
-            doc="Frames, bytes and drops by reason, of each function and of the card.",
-        )
-        super().__init__(blocks={"counters": self._counters})
+        super().__init__(ports={"count": Out(stream.Signature(Count))})
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
@@ -58,10 +77,11 @@ class Drop(Stage):
         length = Signal(14)
         counting = Signal()
         bytes_due = Signal()
-        event = self._counters.i
+        event = self.count
         m.d.comb += [
             event.valid.eq(counting),
-            event.payload.index.eq(Cat(Mux(bytes_due, BYTES, reason), owner)),
+            event.payload.reason.eq(Mux(bytes_due, BYTES, reason)),
+            event.payload.owner.eq(owner),
             event.payload.amount.eq(Mux(bytes_due, length, 1)),
         ]
         with m.If(counting & event.ready):

@@ -1,6 +1,6 @@
-"""Exact-match lookup: a cuckoo table in block RAM, searched a word at a time."""
+"""Exact-match lookup: a cuckoo table in block RAM, searched a slot at a time."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import enum, wiring
 from amaranth.lib.crc import catalog
 from amaranth.lib.wiring import In, Out
@@ -10,21 +10,18 @@ from niter import csr
 
 from .table import Table
 
-__all__ = ["MAPPING_HASH", "SLOT_WORDS", "KeyKind", "Lookup"]
+__all__ = ["MAPPING_HASH", "KeyKind", "Lookup", "SlotLayout"]
 
 #: Chooses the two buckets of a key.
 MAPPING_HASH = catalog.CRC16_IBM_3740(data_width=16)
 
-#: Words in a slot.
-SLOT_WORDS = 6
-
 
 class KeyKind(enum.Enum, shape=2):
-    """What an entry is found by, beside the network identifier."""
+    """What an entry is found by, beside its network."""
 
     #: None: the slot is empty, or the second half of an IPv6 entry.
     EMPTY = 0
-    #: A MAC address. Its value is a destination, one word.
+    #: A MAC address. Its value is a destination of 16 bits.
     MAC = 1
     #: An IPv4 address. Its value is a MAC address.
     IPV4 = 2
@@ -32,24 +29,53 @@ class KeyKind(enum.Enum, shape=2):
     IPV6 = 3
 
 
+class SlotLayout:
+    """Where the parts of an entry stand in a slot, as ranges of bits.
+
+    A slot is a row of 18-bit words, the first one lowest. An IPv6 entry fills a slot with the low
+    bits of its address, and the other slot of the bucket holds the rest of it and the value.
+
+    Parameters
+    ----------
+    ipv6
+        Whether there are IPv6 entries.
+    """
+
+    #: ``KeyKind``; in the same word as it is the network.
+    KIND = slice(0, 2)
+    NETWORK = slice(2, 10)
+    #: MAC address, IPv4 address, or what the first slot has no room for of an IPv6 address.
+    MAC = slice(10, 58)
+    IPV4 = slice(10, 42)
+    IPV6_LOW = slice(10, 108)
+    IPV6_HIGH = slice(10, 40)
+    #: Values: the MAC address of a neighbour, or where a MAC address is.
+    NEIGHBOUR = slice(42, 90)
+    DESTINATION = slice(58, 74)
+
+    WORD = 18
+
+    def __init__(self, *, ipv6: bool):
+        #: Words in a slot.
+        self.words = 6 if ipv6 else 5
+        #: Bits in a slot.
+        self.bits = self.WORD * self.words
+
+
 class Lookup(wiring.Component):
     """Finds the entry of a key in one of two buckets of two slots.
 
-    An entry is a sequence of 18-bit words at positions 0, 1, …; a slot holds six, and the
-    second slot of a bucket continues an IPv6 entry. The low 16 bits are, in this order,
-    the network identifier's bits 15:0, the key from its least significant word on (3, 2 or 8
-    words), and the value (1, 3 or 3 words, the most significant first). Bits 17:16 are the
-    ``KeyKind`` at position 0 and bits 17:16, 19:18, 21:20 and 23:22 of the network identifier
-    at positions 1 to 4; zero elsewhere. Word ``w`` of slot ``s`` stands at table address
-    ``w * slots + s``; slots ``2 b`` and ``2 b + 1`` are bucket ``b``.
+    ``SlotLayout`` says how an entry stands in its slot. Word ``w`` of slot ``s`` stands at table
+    address ``w * slots + s``; slots ``2 b`` and ``2 b + 1`` are bucket ``b``.
 
-    ``MAPPING_HASH`` over the words of network identifier (bits 15:0) and key, and then the
-    kind in bits 9:8 above the identifier's bits 23:16, gives both buckets: its low bits the
-    first, its high bits the second. Software changes an entry safely by writing its
-    position 0 as empty before, and last of all after, the rest.
+    ``MAPPING_HASH`` over the key's 16-bit words, least significant first, and then the network
+    with the kind in bits 9:8, gives both buckets: its low bits the first, its high bits the
+    second. Software changes an entry safely by writing its word 0 as empty before, and last
+    of all after, the rest.
 
-    A search takes 12 cycles for a MAC address that stands in the first slot, and at most
-    10 more where other entries are in the way that differ only in their last words.
+    A search takes 7 cycles for a MAC address in the first slot, 6 for an IPv4 address, 12 for an
+    IPv6 address and its second slot, and 2 more for each other slot before it. A key
+    that is nowhere takes as long as one in the last.
 
     Parameters
     ----------
@@ -64,16 +90,18 @@ class Lookup(wiring.Component):
         Begin; what follows must hold until ``done``.
     kind : In(KeyKind)
         Which of ``mac`` and ``ip`` is the key.
-    vni : In(24)
-        Network identifier.
     mac, ip : In(48), In(128)
         Key; an IPv4 address stands in the low 32 bits.
+    network : In(8)
+        Network, with ``network_known``, which may come later than ``start``.
+    network_known : In(1)
+        See ``network``.
     done : Out(1)
         The search has ended; one cycle.
     hit : Out(1)
         With ``done``: the entry exists.
-    value : Out(48)
-        From the cycle after ``done`` with ``hit`` on: its value, right-aligned.
+    destination, neighbour : Out(16), Out(48)
+        With ``done`` and ``hit``, and until the next ``start``: its value.
     bus : In(csr.Signature)
         Write access to the table.
     """
@@ -81,18 +109,21 @@ class Lookup(wiring.Component):
     def __init__(self, slots: int, *, ipv6: bool):
         self.slots = slots
         self.ipv6 = ipv6
+        self.layout = SlotLayout(ipv6=ipv6)
         doc = f"Mapping table of {slots} slots: word w of slot s stands at w * {slots} + s."
-        self._table = Table(18, SLOT_WORDS * slots, doc)
+        self._table = Table(SlotLayout.WORD, slots, doc, columns=self.layout.words)
         super().__init__(
             {
                 "start": In(1),
                 "kind": In(KeyKind),
-                "vni": In(24),
                 "mac": In(48),
                 "ip": In(128),
+                "network": In(8),
+                "network_known": In(1),
                 "done": Out(1),
                 "hit": Out(1),
-                "value": Out(48),
+                "destination": Out(16),
+                "neighbour": Out(48),
                 "bus": In(csr.Signature(addr_width=self._table.bus.addr_width)),
             }
         )
@@ -103,93 +134,94 @@ class Lookup(wiring.Component):
         m.submodules.table = table = self._table
         m.submodules.hash = bucket_hash = MAPPING_HASH.create()
         wiring.connect(m, wiring.flipped(self.bus), table.bus)
+        m.d.comb += [
+            self.destination.eq(table.data[SlotLayout.DESTINATION]),
+            self.neighbour.eq(table.data[SlotLayout.NEIGHBOUR]),
+        ]
 
-        # Position asked for, and the one whose word is being hashed or compared.
-        asked = Signal(range(2 * SLOT_WORDS))
-        at = Signal.like(asked)
-        arrived = Signal()
-        last_key = Signal.like(at)
-        last = Signal.like(at)
+        # The slot to ask for next, and after it the answer.
+        probe = Signal(3)
+        bits = ceil_log2(self.slots)
+        bucket = Mux(probe[1], bucket_hash.crc[17 - bits :], bucket_hash.crc[: bits - 1])
+        asking = Signal()
+        m.d.comb += [table.addr.eq(Cat(probe[0], bucket)), table.en.eq(asking)]
+        equal = Signal()
+        hit = Signal()
+        m.d.comb += hit.eq(equal)
+        second_half = 0
+        if self.ipv6:
+            # Both halves of an entry match, one after the other.
+            before = Signal()
+            wide = self.kind == KeyKind.IPV6
+            second_half = wide & ~probe[0]
+            with m.If(wide):
+                m.d.comb += hit.eq(equal & before & second_half)
+
+        word = Signal(range(9))
+        last_word = Signal.like(word)
+        key = Signal(16)
         with m.Switch(self.kind):
             with m.Case(KeyKind.IPV4):
-                m.d.comb += [last_key.eq(2), last.eq(5)]
+                m.d.comb += last_word.eq(2)
             if self.ipv6:
                 with m.Case(KeyKind.IPV6):
-                    m.d.comb += [last_key.eq(8), last.eq(11)]
+                    m.d.comb += last_word.eq(8)
             with m.Default():
-                m.d.comb += [last_key.eq(3), last.eq(4)]
-
-        # Low 16 bits of the entry at this position, as long as they are key, and the rest.
-        mac = Cat(self.vni[:16], self.mac)
-        ip = Cat(self.vni[:16], self.ip if self.ipv6 else self.ip[:32])
-        expected = Signal(16)
-        flags = Signal(2)
+                m.d.comb += last_word.eq(3)
+        ip = self.ip if self.ipv6 else self.ip[:32]
         m.d.comb += [
-            expected.eq(
+            key.eq(
                 Mux(
                     self.kind == KeyKind.MAC,
-                    mac.word_select(at[:2], 16),
-                    ip.word_select(at if self.ipv6 else at[:2], 16),
+                    self.mac.word_select(word[:2], 16),
+                    ip.word_select(word[: 3 if self.ipv6 else 1], 16),
                 )
             ),
-            flags.eq(Cat(self.kind, self.vni[16:]).word_select(at[:3], 2)),
-        ]
-        with m.If(at > 4):
-            m.d.comb += flags.eq(0)
-
-        bits = ceil_log2(self.slots)
-        choice = Signal(2)
-        bucket = Signal(bits - 1)
-        second = Signal()
-        m.d.comb += [
-            second.eq(asked >= SLOT_WORDS),
-            bucket.eq(Mux(choice[1], bucket_hash.crc[17 - bits :], bucket_hash.crc)),
-            table.addr.eq(
-                Cat(
-                    Mux(second, 1, choice[0]),
-                    bucket,
-                    Mux(second, asked - SLOT_WORDS, asked)[:3],
-                )
-            ),
+            bucket_hash.data.eq(Mux(word == last_word, Cat(self.network, self.kind), key)),
         ]
 
-        in_key = Signal()
-        equal = Signal()
-        m.d.comb += [
-            in_key.eq(at <= last_key),
-            equal.eq((table.data[16:] == flags) & (~in_key | (table.data[:16] == expected))),
-            bucket_hash.data.eq(expected),
-        ]
         with m.FSM():
             with m.State("Idle"):
                 m.d.comb += bucket_hash.start.eq(1)
-                m.d.sync += [at.eq(0), choice.eq(0)]
+                m.d.sync += [word.eq(0), probe.eq(0), equal.eq(0)]
                 with m.If(self.start):
                     m.next = "Hash"
-            with m.State("Hash"):
+            with m.State("Hash"), m.If((word != last_word) | self.network_known):
                 m.d.comb += bucket_hash.valid.eq(1)
-                m.d.sync += [at.eq(at + 1), asked.eq(0), arrived.eq(0)]
-                with m.If(~in_key):
-                    m.d.comb += bucket_hash.data.eq(Cat(self.vni[16:], self.kind))
-                    m.next = "Compare"
+                m.d.sync += word.eq(word + 1)
+                with m.If(word == last_word):
+                    m.next = "Ask"
+            with m.State("Ask"):
+                m.d.comb += asking.eq(~hit & ~probe[2])
+                m.next = "Compare"
+                with m.If(hit | probe[2]):
+                    m.d.comb += [self.done.eq(1), self.hit.eq(hit)]
+                    m.next = "Idle"
+                with m.Else():
+                    m.d.sync += probe.eq(probe + 1)
             with m.State("Compare"):
-                m.d.sync += [asked.eq(asked + 1), at.eq(asked), arrived.eq(1)]
-                with m.If(arrived):
-                    with m.If(~in_key):
-                        m.d.sync += self.value.eq(Cat(table.data[:16], self.value)[:48])
-                    with m.If(~equal):
-                        # The other slot of the bucket, then the other bucket; an IPv6 entry
-                        # begins in the first slot only.
-                        m.d.sync += [choice.eq(choice + 1), asked.eq(0), arrived.eq(0)]
-                        last_choice = choice == 3
-                        if self.ipv6:
-                            with m.If(self.kind == KeyKind.IPV6):
-                                m.d.sync += choice.eq(2)
-                                last_choice = Mux(self.kind == KeyKind.IPV6, choice[1], last_choice)
-                        with m.If(last_choice):
-                            m.d.comb += self.done.eq(1)
-                            m.next = "Idle"
-                    with m.Elif(at == last):
-                        m.d.comb += [self.done.eq(1), self.hit.eq(1)]
-                        m.next = "Idle"
+                m.d.sync += equal.eq(self._equal(m, table.data, second_half))
+                if self.ipv6:
+                    m.d.sync += before.eq(equal)
+                m.next = "Ask"
         return m
+
+    def _equal(self, m, slot, second_half):
+        """The slot holds the key, or the half of it that is to stand there."""
+        layout = SlotLayout
+        head = Mux(second_half, 0, Cat(self.kind, self.network))
+        is_mac = self.kind == KeyKind.MAC
+        low = Mux(is_mac, self.mac[:32], self.ip[:32])
+        if self.ipv6:
+            shared = layout.IPV6_HIGH.stop - layout.IPV6_HIGH.start
+            cut = layout.IPV6_LOW.stop - layout.IPV6_LOW.start
+            low = Mux(second_half, Cat(self.ip[cut:], Const(0, 32 - shared)), low)
+        equal = (slot[: layout.NETWORK.stop] == head) & (slot[layout.IPV4] == low)
+        high = slot[layout.IPV4.stop : layout.MAC.stop]
+        equal &= ~is_mac | (high == self.mac[32:])
+        if self.ipv6:
+            rest = slot[layout.IPV4.stop : layout.IPV6_LOW.stop] == self.ip[32:cut]
+            equal &= (self.kind != KeyKind.IPV6) | second_half | rest
+        result = Signal(name="slot_equal")
+        m.d.comb += result.eq(equal)
+        return result

@@ -1,37 +1,33 @@
 """The overlay: everything between the network devices and the frame buffers of the wire."""
 
-from amaranth import Module
+from amaranth import Cat, Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from niter import csr
 from niter.interface import FrameBeat, FrameStream
-from niter.stream import Arbiter, PacketFifo
+from niter.stream import Arbiter
 
+from .classify import Classify
 from .config import OverlayConfig, StageList
 from .decapsulate import Decapsulate
-from .drop import Drop
+from .drop import Count, Drop, counter_names
 from .ecn import CombineEcn
 from .encapsulate import Encapsulate
-from .mapping import Mapping
 from .mtu import SizeLimit
-from .neighbour import Neighbour
 from .parser import Parser
 from .pipeline import Pipeline
 from .replicate import Deliver, Replicate
-from .source import SourceCheck
 from .stage import decoder_of
 from .steer import Steer
-from .underlay import Divert
+from .underlay import Divert, Questions
 
 __all__ = ["RECEIVE", "TRANSMIT", "Overlay"]
 
 #: From the network devices to the wire.
 TRANSMIT: StageList = (
     ("parser", Parser),
-    ("source", SourceCheck),
-    ("mapping", Mapping),
-    ("neighbour", Neighbour),
+    ("classify", Classify),
     ("replicate", Replicate),
     ("size", SizeLimit),
     ("encapsulate", Encapsulate),
@@ -46,9 +42,6 @@ RECEIVE: StageList = (
     ("deliver", Deliver),
     ("drop", Drop),
 )
-
-#: Beats that wait for the transmit pipeline to answer what the underlay asks.
-_UNDERLAY_BEATS = 16
 
 
 class Overlay(wiring.Component):
@@ -68,7 +61,7 @@ class Overlay(wiring.Component):
     checksum slots, and gives it back by ``i_local`` with its meta unchanged.
 
     Questions of the underlay for the card's own addresses are answered by the transmit
-    pipeline from entries of the network ``UNDERLAY_VNI``; those that come while it has no
+    pipeline from entries of the network ``UNDERLAY_NETWORK``; those that come while it has no
     time are lost.
 
     Parameters
@@ -89,7 +82,8 @@ class Overlay(wiring.Component):
     o_host : Out(FrameStream)
         Frames to the functions. Meta: ``function``, ``length``, ``hash``, ``headers``.
     csr : In(csr.Signature)
-        Registers: ``transmit`` and ``receive`` with a window for each stage, ``tunnel``.
+        Registers: ``transmit`` and ``receive`` with a window for each stage, ``tunnel``,
+        ``counters``.
     """
 
     def __init__(self, config: OverlayConfig):
@@ -97,8 +91,13 @@ class Overlay(wiring.Component):
         self.transmit = Pipeline(_make(config, config.transmit or TRANSMIT))
         self.receive = Pipeline(_make(config, config.receive or RECEIVE))
         self.decapsulate = Decapsulate(config)
+        self._counters = csr.CounterBank(
+            counter_names(config.functions),
+            doc="Frames, bytes and drops by reason, of each function and of the card.",
+        )
         self._decoder = decoder_of(
             {
+                "counters": self._counters.bus,
                 "transmit": self.transmit.csr,
                 "receive": self.receive.csr,
                 "tunnel": self.decapsulate.csr,
@@ -124,9 +123,7 @@ class Overlay(wiring.Component):
         m.submodules.receive = self.receive
         m.submodules.decapsulate = self.decapsulate
         m.submodules.divert = divert = Divert(self.config)
-        m.submodules.underlay = underlay = PacketFifo(
-            FrameBeat, _UNDERLAY_BEATS, packets=4, drop=True
-        )
+        m.submodules.underlay = underlay = Questions()
 
         # Nothing but the named members comes from outside: what a stage sets is its own.
         m.submodules.from_host = from_host = Arbiter(FrameBeat, 2)
@@ -143,7 +140,24 @@ class Overlay(wiring.Component):
         _take(m, self.i_local, from_tunnel.i[1], "length", "function", "vni", "local", "answer")
         connect(m, from_tunnel.o, self.receive.i)
         connect(m, self.receive.o, flipped(self.o_host))
+        self._count(m)
         return m
+
+    def _count(self, m):
+        """What both pipelines count goes into one bank."""
+        m.submodules.counters = self._counters
+        m.submodules.counts = counts = Arbiter(Count, 2, packet=False)
+        for n, pipeline in enumerate((self.transmit, self.receive)):
+            if "count" in pipeline.signature.members:
+                connect(m, pipeline.count, counts.i[n])
+        event = counts.o.payload
+        owner = event.owner[: self.config.functions.bit_length()]
+        m.d.comb += [
+            self._counters.i.valid.eq(counts.o.valid),
+            counts.o.ready.eq(self._counters.i.ready),
+            self._counters.i.payload.index.eq(Cat(event.reason, owner, counts.turn)),
+            self._counters.i.payload.amount.eq(event.amount),
+        ]
 
 
 def _make(config, stages):

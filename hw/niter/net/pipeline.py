@@ -32,31 +32,40 @@ class Pipeline(wiring.Component):
         Output of the last.
     csr : In(csr.Signature)
         The stages' registers, a window each.
+    count : Out(stream.Signature(Count))
+        That of the stage which counts, if one does.
 
     Raises
     ------
     ValueError
-        There is no stage.
+        There is no stage, or more than one counts.
     """
 
     def __init__(self, stages: Mapping[str, Stage]):
         if not stages:
             raise ValueError("A pipeline has at least one stage")
         self.stages = dict(stages)
+        counting = [stage for stage in self.stages.values() if "count" in stage.signature.members]
+        if len(counting) > 1:
+            raise ValueError("Not more than one stage of a pipeline counts")
+        self._counting = counting[0] if counting else None
         self._decoder = decoder_of({name: stage.csr for name, stage in self.stages.items()})
-        super().__init__(
-            {
-                "i": In(FrameStream),
-                "o": Out(FrameStream),
-                "csr": In(csr.Signature(addr_width=self._decoder.bus.addr_width)),
-            }
-        )
+        members = {
+            "i": In(FrameStream),
+            "o": Out(FrameStream),
+            "csr": In(csr.Signature(addr_width=self._decoder.bus.addr_width)),
+        }
+        if counting:
+            members["count"] = counting[0].signature.members["count"]
+        super().__init__(members)
         self.csr.memory_map = self._decoder.bus.memory_map
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         m.submodules.decoder = self._decoder
         connect(m, flipped(self.csr), self._decoder.bus)
+        if self._counting is not None:
+            connect(m, self._counting.count, flipped(self.count))
         upstream = flipped(self.i)
         for name, stage in self.stages.items():
             m.submodules[name] = stage

@@ -50,7 +50,7 @@ class Replicate(Stage):
         single = Signal()
         m.d.comb += single.eq(
             ~meta.headers.destination[40]
-            | meta.local
+            | meta.resolved
             | meta.underlay
             | (meta.verdict != Verdict.PASS)
         )

@@ -1,24 +1,21 @@
 """The source check: a function sends only as itself."""
 
-from amaranth import C, Cat, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
 
-from niter.interface import Verdict
+from niter import csr
+from niter.interface import FrameMeta, Verdict
 
 from .config import OverlayConfig
 from .protocol import IpProtocol, NeighbourDiscovery, UdpPort
-from .stage import Stage
 from .table import Table
 
-__all__ = ["UNDERLAY_VNI", "PortRecord", "SourceCheck"]
-
-#: The network that frames of the underlay itself are looked up in; not for tenants.
-UNDERLAY_VNI = 0xFFFFFF
+__all__ = ["PortRecord", "SourceCheck"]
 
 
 class PortRecord:
-    """Where the words of a function's record stand in the port table.
-
-    A word has 18 bits, of which addresses fill the low 16, most significant word first.
+    """Where the 32-bit words of a function's record stand in the port table.
 
     Parameters
     ----------
@@ -26,25 +23,27 @@ class PortRecord:
         With IPv6 a record is longer.
     """
 
-    #: The function's MAC address, in three words; it stands here a second time.
-    MAC = (0, 5)
-    #: Network identifier: bits 15:0, then bits 23:16.
-    VNI = 3
-    #: In the second word of the network identifier: the function may send.
+    #: The function's MAC address, bits 31:0.
+    MAC_LOW = 0
+    #: Bits 47:32 of it, ``OPEN``, and the network's number at ``NETWORK`` and above.
+    MAC_HIGH = 1
+    #: The network's identifier on the wire, 24 bits.
+    VNI = 2
+    #: IPv4 addresses, a word each; zero is none.
+    IPV4 = 4
+    #: IPv6 addresses, four words each, most significant first; zero is none.
+    IPV6 = 16
+    #: In ``MAC_HIGH``: the function may send.
     OPEN = 1 << 16
-    #: IPv4 addresses, two words each.
-    IPV4 = 8
-    #: IPv6 addresses, eight words each.
-    IPV6 = 64
-    #: In the first word of an address: it is one.
-    VALID = 1 << 16
+    #: In ``MAC_HIGH``: where the network's number of 8 bits begins.
+    NETWORK = 24
 
     def __init__(self, config: OverlayConfig):
         self.addresses = config.addresses
-        self.size = 128 if config.ipv6 else 32
+        self.size = 64 if config.ipv6 else 16
 
 
-class SourceCheck(Stage):
+class SourceCheck(wiring.Component):
     """Checks who sent a frame, and finds the network that it belongs to.
 
     ``meta.function`` selects a record of the port table. The Ethernet source, and ARP's
@@ -58,124 +57,148 @@ class SourceCheck(Stage):
 
     Other EtherTypes have no further source to check and pass; IPv6 is refused when the card
     does not look into it. A function whose record is not open is refused (``PORT_CLOSED``).
-    A frame of the underlay passes, with ``UNDERLAY_VNI``.
 
-    The record is read a word a cycle: 9 cycles for ARP and other frames without an address
-    to look for, otherwise 9 plus the words up to the matching address.
+    The record is read a word a cycle. The network is known 3 cycles after ``start``; ``done``
+    rises after 4 cycles for a frame without an address to look for, otherwise after 5 and
+    the words up to the end of the matching address.
 
     Parameters
     ----------
     config
         ``functions``, ``addresses`` and ``ipv6``.
+
+    Members
+    -------
+    start : In(1)
+        Begin with the frame of ``meta``, which must hold until ``done``.
+    meta : In(FrameMeta)
+        The frame.
+    network_known : Out(1)
+        ``network`` is right, until the next ``start``.
+    network : Out(8)
+        Number of the function's network.
+    vni : Out(24)
+        With ``done``: its identifier on the wire.
+    verdict : Out(Verdict)
+        With ``done``: ``PASS``, or why the frame is refused.
+    done : Out(1)
+        The check has ended. It stays until the next ``start``.
+    bus : In(csr.Signature)
+        Write access to the port table.
     """
 
     def __init__(self, config: OverlayConfig):
         self.config = config
         self.record = PortRecord(config)
         doc = "Port table: what each function owns, a record of words per function."
-        self._table = Table(18, config.functions * self.record.size, doc)
-        super().__init__(blocks={"ports": self._table})
+        self._table = Table(32, config.functions * self.record.size, doc)
+        super().__init__(
+            {
+                "start": In(1),
+                "meta": In(FrameMeta),
+                "network_known": Out(1),
+                "network": Out(8),
+                "vni": Out(24),
+                "verdict": Out(Verdict),
+                "done": Out(1),
+                "bus": In(csr.Signature(addr_width=self._table.bus.addr_width)),
+            }
+        )
+        self.bus.memory_map = self._table.bus.memory_map
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
-        self.control(m)
-        decided = self.gate(m)
-        meta = self.i.payload.meta
-        headers = meta.headers
+        m.submodules.table = table = self._table
+        connect(m, flipped(self.bus), table.bus)
+        headers = self.meta.headers
         ipv6 = headers.ipv6 if self.config.ipv6 else 0
-        word = self._table.data[:16]
-        flag = self._table.data[16]
+        word = table.data
 
         # The word asked for, and the one that stands at the table's output.
         asked = Signal(range(self.record.size))
         at = Signal.like(asked)
         reading = Signal()
-        vni = Signal(24)
-        m.d.comb += [
-            self._table.addr.eq(Cat(asked, meta.function)),
-            self.o.payload.meta.vni.eq(vni | meta.underlay.replicate(24)),
-        ]
+        arrived = Signal()
+        m.d.comb += table.addr.eq(Cat(asked, self.meta.function))
 
-        # The frame's word that the table's is compared with. An address is read from its
-        # most significant word; an IPv4 address has the last two of an IPv6 address' parts.
-        in_address = Signal()
-        part = Signal(3)
-        key = Signal(16)
-        m.d.comb += [
-            in_address.eq(at[3:] != 0),
-            part.eq(Cat(at[0], Mux(ipv6, at[1:3], 3))),
-        ]
-        # In the order of the record: MAC address twice, with the network between.
-        hardware = Cat(
-            *(headers.source.word_select(n, 16) for n in (2, 1, 0)),
-            C(0, 32),
-            *(headers.arp_hardware.word_select(n, 16) for n in (2, 1, 0)),
-        )
-        if self.config.ipv6:
-            address = headers.ip_source.word_select(~part, 16)
-        else:
-            address = headers.ip_source[:32].word_select(~at[0], 16)
-        m.d.comb += key.eq(Mux(in_address, address, hardware.word_select(at[:3], 16)))
-
+        # What the table's word is compared with.
+        key = Signal(32)
         equal = Signal()
-        foreign = Signal()
+        in_address = Signal()
+        part = Signal(2)
+        address = headers.ip_source[:32]
+        if self.config.ipv6:
+            m.d.comb += part.eq(Mux(ipv6, at[:2], 3))
+            address = headers.ip_source.word_select(~part, 32)
+        else:
+            m.d.comb += part.eq(3)
+        m.d.comb += [
+            in_address.eq(at[2:] != 0),
+            key.eq(
+                Mux(
+                    in_address,
+                    address,
+                    Mux(at[0], Cat(headers.source[32:], word[16:]), headers.source[:32]),
+                )
+            ),
+            equal.eq(word == key),
+        ]
+
         matching = Signal()
+        foreign = Signal()
         closed = Signal()
         unowned = Signal()
-        m.d.comb += equal.eq(word == key)
-        with m.If(meta.verdict == Verdict.PASS):
-            with m.If(closed):
-                m.d.comb += self.o.payload.meta.verdict.eq(Verdict.PORT_CLOSED)
-            with m.Elif(foreign):
-                m.d.comb += self.o.payload.meta.verdict.eq(Verdict.SOURCE_MAC)
-            with m.Elif(unowned):
-                m.d.comb += self.o.payload.meta.verdict.eq(Verdict.SOURCE_IP)
+        with m.If(closed):
+            m.d.comb += self.verdict.eq(Verdict.PORT_CLOSED)
+        with m.Elif(foreign):
+            m.d.comb += self.verdict.eq(Verdict.SOURCE_MAC)
+        with m.Elif(unowned):
+            m.d.comb += self.verdict.eq(Verdict.SOURCE_IP)
 
-        decide = [decided.eq(1), reading.eq(0)]
-        with m.If(~reading & ~decided):
-            m.d.sync += [asked.eq(0), at.eq(0), matching.eq(0)]
-            m.d.sync += [foreign.eq(0), closed.eq(0), unowned.eq(0)]
-            with m.If(self.i.valid):
-                with m.If(meta.underlay | (meta.verdict != Verdict.PASS)):
-                    m.d.sync += decide
-                with m.Else():
-                    m.d.sync += [reading.eq(1), asked.eq(1)]
-        with m.If(reading):
-            m.d.sync += [at.eq(asked), asked.eq(asked + 1)]
+        decide = [self.done.eq(1), reading.eq(0)]
+        with m.If(~reading):
+            m.d.sync += [asked.eq(0), arrived.eq(0)]
+        with m.Else():
+            m.d.sync += [at.eq(asked), asked.eq(asked + 1), arrived.eq(1)]
             if self.config.ipv6:
                 with m.If(ipv6 & (asked == PortRecord.IPV4 - 1)):
                     m.d.sync += asked.eq(PortRecord.IPV6)
+        with m.If(arrived & reading):
             with m.If(in_address):
-                with m.If((part[0] & part[1:].all()) & equal & matching):
+                match = equal & ((part == 0) | matching) if self.config.ipv6 else equal
+                if self.config.ipv6:
+                    match = Mux(ipv6, match, equal)
+                m.d.sync += matching.eq(match)
+                with m.If(part.all() & match & ~headers.unspecified):
                     m.d.sync += decide
                 with m.Elif(at == self._last_word(ipv6)):
                     m.d.sync += [unowned.eq(1), *decide]
-                starts = Signal()
-                m.d.comb += starts.eq(Mux(ipv6, part == 0, ~part[0]))
-                m.d.sync += matching.eq(equal & Mux(starts, flag, matching))
-            with m.Else(), m.Switch(at[:3]):
+            with m.Else(), m.Switch(at[:2]):
+                with m.Case(PortRecord.MAC_LOW):
+                    m.d.sync += foreign.eq(~equal | (headers.arp & headers.arp_foreign))
+                with m.Case(PortRecord.MAC_HIGH):
+                    m.d.sync += [
+                        foreign.eq(foreign | ~equal),
+                        closed.eq((word & PortRecord.OPEN) == 0),
+                        self.network.eq(word[PortRecord.NETWORK :]),
+                        self.network_known.eq(1),
+                    ]
                 with m.Case(PortRecord.VNI):
-                    m.d.sync += vni[:16].eq(word)
-                with m.Case(PortRecord.VNI + 1):
-                    m.d.sync += [vni[16:].eq(word), closed.eq(~flag)]
-                with m.Case(PortRecord.IPV4 - 1):
+                    m.d.sync += self.vni.eq(word)
                     with m.If(closed | foreign | self._exempt(headers)):
                         m.d.sync += decide
                     if not self.config.ipv6:
                         with m.Elif(headers.ipv6):
                             m.d.sync += [unowned.eq(1), *decide]
-                    with m.If(headers.arp & ~equal):
-                        m.d.sync += [foreign.eq(1), *decide]
-                with m.Case(*range(3)):
-                    m.d.sync += foreign.eq(foreign | ~equal)
-                with m.Default():
-                    m.d.sync += foreign.eq(foreign | (headers.arp & ~equal))
+        with m.If(self.start):
+            m.d.sync += [reading.eq(1), asked.eq(0), arrived.eq(0), self.done.eq(0)]
+            m.d.sync += [self.network_known.eq(0), closed.eq(0), foreign.eq(0), unowned.eq(0)]
         return m
 
     def _last_word(self, ipv6):
-        last4 = PortRecord.IPV4 + 2 * self.config.addresses - 1
-        last6 = PortRecord.IPV6 + 8 * self.config.addresses - 1
-        return Mux(ipv6, last6, last4)
+        last4 = PortRecord.IPV4 + self.config.addresses - 1
+        last6 = PortRecord.IPV6 + 4 * self.config.addresses - 1
+        return Mux(ipv6, last6, last4) if self.config.ipv6 else last4
 
     def _exempt(self, headers):
         """The frame has no source address to look for."""

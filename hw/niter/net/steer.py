@@ -21,8 +21,8 @@ class Steer(Stage):
     stays with the card. A frame that comes from a function of this card does not go back
     to it.
 
-    The table holds the first five words of each function's ``PortRecord``, every eight
-    words; all are read, in 5 cycles a function and 2 more.
+    The table holds the first three words of each function's ``PortRecord``, every four
+    words; all are read, in 3 cycles a function and 2 more.
 
     Parameters
     ----------
@@ -31,12 +31,12 @@ class Steer(Stage):
     """
 
     #: Words from one function's record to the next.
-    STRIDE = 8
+    STRIDE = 4
 
     def __init__(self, config: OverlayConfig):
         self.config = config
-        doc = "Steering table: MAC address and network of each function, every 8 words."
-        self._table = Table(18, config.functions * self.STRIDE, doc)
+        doc = "Steering table: MAC address and network of each function, every 4 words."
+        self._table = Table(32, config.functions * self.STRIDE, doc)
         super().__init__(blocks={"ports": self._table})
 
     def elaborate(self, platform):  # noqa: D102
@@ -47,9 +47,9 @@ class Steer(Stage):
         destination = meta.headers.destination
         data = self._table.data
 
-        asked = Signal(3)
+        asked = Signal(2)
         asked_function = Signal(3)
-        at = Signal(3)
+        at = Signal(2)
         function = Signal(3)
         reading = Signal()
         found = Signal(self.config.functions)
@@ -65,38 +65,42 @@ class Steer(Stage):
                 with m.If(network):
                     m.d.comb += out.verdict.eq(Verdict.UNKNOWN_DESTINATION)
 
-        key = Signal(16)
+        key = Signal(32)
         equal = Signal()
-        last = Signal()
-        record = Cat(*(destination.word_select(n, 16) for n in (2, 1, 0)), meta.vni)
-        m.d.comb += [
-            key.eq(record.word_select(at, 16)),
-            equal.eq(data[:16] == key),
-            last.eq(at == PortRecord.VNI + 1),
-        ]
+        m.d.comb += equal.eq(data == key)
+        with m.Switch(at):
+            with m.Case(PortRecord.MAC_LOW):
+                m.d.comb += key.eq(destination[:32])
+            with m.Case(PortRecord.MAC_HIGH):
+                m.d.comb += key.eq(Cat(destination[32:], data[16:]))
+            with m.Default():
+                m.d.comb += key.eq(meta.vni)
 
         owner = Signal()
-        member = Signal()
+        is_open = Signal()
         with m.If(~reading & ~decided):
             m.d.sync += [asked.eq(0), asked_function.eq(0), at.eq(0), function.eq(0)]
-            m.d.sync += [found.eq(0), network.eq(0), owner.eq(1), member.eq(1)]
+            m.d.sync += [found.eq(0), network.eq(0)]
             with m.If(self.i.valid):
                 m.d.sync += [reading.eq(1), asked.eq(1)]
         with m.If(reading):
             m.d.sync += [at.eq(asked), function.eq(asked_function), asked.eq(asked + 1)]
-            with m.If(asked == PortRecord.VNI + 1):
+            with m.If(asked == PortRecord.VNI):
                 m.d.sync += [asked.eq(0), asked_function.eq(asked_function + 1)]
-            with m.If(at < PortRecord.VNI):
-                m.d.sync += owner.eq(owner & (equal | destination[40]))
-            with m.Elif(~last):
-                m.d.sync += member.eq(equal)
-            with m.Else():
-                m.d.sync += owner.eq(1)
-                with m.If(member & equal & data[16]):
-                    m.d.sync += network.eq(1)
-                    own = meta.local & ~meta.answer & (meta.function == function)
-                    with m.If(owner & ~own):
-                        m.d.sync += found.bit_select(function, 1).eq(1)
-                with m.If(function == self.config.functions - 1):
-                    m.d.sync += [reading.eq(0), decided.eq(1)]
+            with m.Switch(at):
+                with m.Case(PortRecord.MAC_LOW):
+                    m.d.sync += owner.eq(equal | destination[40])
+                with m.Case(PortRecord.MAC_HIGH):
+                    m.d.sync += [
+                        owner.eq(owner & (equal | destination[40])),
+                        is_open.eq((data & PortRecord.OPEN) != 0),
+                    ]
+                with m.Default():
+                    with m.If(equal & is_open):
+                        m.d.sync += network.eq(1)
+                        own = meta.local & ~meta.answer & (meta.function == function)
+                        with m.If(owner & ~own):
+                            m.d.sync += found.bit_select(function, 1).eq(1)
+                    with m.If(function == self.config.functions - 1):
+                        m.d.sync += [reading.eq(0), decided.eq(1)]
         return m

@@ -1,82 +1,98 @@
-"""A table in block RAM that control software writes and the gateware reads."""
+"""A table that control software writes and the gateware reads."""
 
 from typing import Any
 
-from amaranth import Module
+from amaranth import Cat, Module
+from amaranth.hdl import Shape
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from niter import csr
-from niter.stream import Ram
+from niter.ram import Ram
 
 __all__ = ["Table"]
 
+#: What one LUT-RAM cell holds.
+_LUT_RAM_DEPTH = 16
+
 
 class Table(wiring.Component):
-    """Words in block RAM, one bus word each.
+    """Rows of one or more words, one bus word each.
 
     Software writes a word at a time and cannot read back. All words are zero after
-    configuration; a reset of the clock domain leaves them. Gateware reads with a latency of
-    one cycle. What it reads in the very cycle in which the word is written is not defined:
-    software takes an entry out of use before it changes it.
+    configuration; a reset of the clock domain leaves them. Gateware reads whole rows with a
+    latency of one cycle. What it reads in the very cycle in which the row is written is not
+    defined: software takes an entry out of use before it changes it.
+
+    Up to 16 rows stand in LUT-RAM, at 6 COMB for 4 bits; more in block RAM.
 
     Parameters
     ----------
     shape
         Shape of a word, at most 32 bits wide; written from the low bits of the bus.
     depth
-        Words.
+        Rows.
     doc
         What stands in the table, for the generated documents.
+    columns
+        Words of a row. Word ``c`` of row ``r`` stands at bus address ``c * depth + r``;
+        then ``depth`` is a power of two.
     registered
-        Read from block RAM. If not, ``data`` follows ``addr`` in the same cycle, from LUTs:
-        for a handful of words.
+        If not, ``data`` follows ``addr`` in the same cycle, from LUTs: for a handful of words.
 
     Members
     -------
     addr : In
-        Word to read.
+        Row to read.
     en : In(1)
         Read it; high unless assigned.
-    data : Out(shape)
-        The word at ``addr`` of the last cycle in which ``en`` was high.
+    data : Out
+        The row at ``addr`` of the last cycle in which ``en`` was high, column 0 lowest; with one
+        column, of shape ``shape``.
     bus : In(csr.Signature)
         Write access.
     """
 
-    def __init__(self, shape: Any, depth: int, doc: str, *, registered: bool = True):
+    def __init__(
+        self, shape: Any, depth: int, doc: str, *, columns: int = 1, registered: bool = True
+    ):
         self.registered = registered
         self.depth = depth
-        addr_width = ceil_log2(depth)
-        kind = Ram if registered else memory.Memory
-        self._storage = kind(shape=shape, depth=depth, init=[])
+        self.columns = columns
+        addr_width = ceil_log2(depth * columns)
+        large = registered and depth > _LUT_RAM_DEPTH
+        kind = Ram if large else memory.Memory
+        self._storage = [kind(shape=shape, depth=depth, init=[]) for _ in range(columns)]
         super().__init__(
             {
-                "addr": In(addr_width),
+                "addr": In(ceil_log2(depth)),
                 "en": In(1, init=1),
-                "data": Out(shape),
+                "data": Out(shape if columns == 1 else Shape.cast(shape).width * columns),
                 "bus": In(csr.Signature(addr_width=addr_width)),
             }
         )
         memory_map = csr.MemoryMap(addr_width=addr_width)
-        memory_map.add_resource(csr.WordArray(depth, doc), name="words", size=depth)
+        words = csr.WordArray(depth * columns, doc)
+        memory_map.add_resource(words, name="words", size=depth * columns)
         self.bus.memory_map = memory_map
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
-        m.submodules.storage = self._storage
-        if self.registered:
-            read = self._storage.read_port()
-            m.d.comb += read.en.eq(self.en)
-        else:
-            read = self._storage.read_port(domain="comb")
-        write = self._storage.write_port()
-        m.d.comb += [
-            read.addr.eq(self.addr),
-            self.data.eq(read.data),
-            write.addr.eq(self.bus.addr),
-            write.data.eq(self.bus.w_data),
-            write.en.eq(self.bus.w_stb),
-        ]
+        row_bits = len(self.addr)
+        row = []
+        for column, storage in enumerate(self._storage):
+            m.submodules[f"storage_{column}" if self.columns > 1 else "storage"] = storage
+            read = storage.read_port(domain="sync" if self.registered else "comb")
+            if self.registered:
+                m.d.comb += read.en.eq(self.en)
+            write = storage.write_port()
+            row.append(read.data)
+            m.d.comb += [
+                read.addr.eq(self.addr),
+                write.addr.eq(self.bus.addr),
+                write.data.eq(self.bus.w_data),
+                write.en.eq(self.bus.w_stb & (self.bus.addr[row_bits:] == column)),
+            ]
+        m.d.comb += self.data.eq(row[0] if self.columns == 1 else Cat(row))
         return m

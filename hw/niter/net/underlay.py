@@ -1,16 +1,16 @@
 """Frames from the wire that speak to the card itself, not to a tenant."""
 
 from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from niter.interface import BEAT_BYTES, FrameBeat, FrameStream
-from niter.stream import PipeRegister
+from niter.interface import BEAT_BYTES, Beat, FrameBeat, FrameStream
+from niter.stream import Fifo, PipeRegister
 
 from .config import OverlayConfig
 from .protocol import EtherType, IpProtocol
 
-__all__ = ["Divert"]
+__all__ = ["Divert", "Questions"]
 
 
 def _big_endian(packet, at):
@@ -85,4 +85,53 @@ class Divert(wiring.Component):
             ]
         with m.Elif(oldest.valid & oldest.ready & last):
             m.d.sync += decided.eq(0)
+        return m
+
+
+#: Beats that wait for the transmit pipeline to answer what the underlay asks.
+_BEATS = 16
+
+
+class Questions(wiring.Component):
+    """Keeps a short frame of the underlay until the transmit pipeline has time for it.
+
+    A frame that comes while another waits is discarded whole: who asked asks again. One that
+    is longer than the queue is no question, and waits on the way in. Latency 3 cycles.
+
+    Members
+    -------
+    i : In(FrameStream)
+        Frames of the underlay.
+    o : Out(FrameStream)
+        Those that are kept, with ``length``, ``port`` and ``underlay`` of their meta.
+    """
+
+    i: In(FrameStream)
+    o: Out(FrameStream)
+
+    def elaborate(self, platform):  # noqa: D102
+        m = Module()
+        kept = data.StructLayout({"packet": Beat, "length": 14, "port": 2})
+        m.submodules.queue = queue = Fifo(kept, _BEATS)
+        packet, meta = self.i.payload.packet, self.i.payload.meta
+        inside = Signal()
+        taking = Signal()
+        take = Signal()
+        m.d.comb += [
+            take.eq(Mux(inside, taking, queue.level == 0)),
+            queue.i.valid.eq(self.i.valid & take),
+            queue.i.payload.packet.eq(packet),
+            self.i.ready.eq(queue.i.ready | ~take),
+            self.o.valid.eq(queue.o.valid),
+            queue.o.ready.eq(self.o.ready),
+            self.o.payload.packet.eq(queue.o.payload.packet),
+            self.o.payload.meta.underlay.eq(1),
+        ]
+        for name in ("length", "port"):
+            m.d.comb += [
+                queue.i.payload[name].eq(meta[name]),
+                self.o.payload.meta[name].eq(queue.o.payload[name]),
+            ]
+        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += [inside.eq(~packet.last), taking.eq(take)]
         return m

@@ -93,7 +93,8 @@ async def every_kind_of_frame_goes_through_both_ways(dut):
         if kind == "double_tagged":
             tos = 0
         sports.add(check_outer(await setup.to_wire.recv(), frame, tos=tos).sport)
-    assert len(sports) > 4
+    # TCP, UDP, IP without ports, and what is not IP.
+    assert len(sports) >= 4
     for kind in CATALOGUE:
         frame = CATALOGUE[kind].copy()
         frame.src = REMOTE_MAC

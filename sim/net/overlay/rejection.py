@@ -105,7 +105,7 @@ async def what_a_function_may_not_send(dut):
     else:
         frames.append((ether / IPv6(src="fd00::1") / UDP(), "source_ip"))
     await expect_sent(setup, frames)
-    setup.tables.writes.append(("transmit.source.words", 4, 0))
+    setup.tables.writes.append(("transmit.classify.ports.words", 1, 0))
     await setup.tables.apply(setup.control)
     setup.send(GOOD)
     assert (await setup.counters("transmit"))["function0_port_closed"] == 1

@@ -151,7 +151,11 @@ class Setup:
         return {name: now[name] - before[name] for name in now if now[name] != before[name]}
 
     async def _count(self, direction):
-        return await self.control.counters(f"{direction}.drop.counters")
+        counted = await self.control.counters("counters.counters")
+        prefix = f"{direction}_"
+        return {
+            name.removeprefix(prefix): n for name, n in counted.items() if name.startswith(prefix)
+        }
 
     def cycles(self):
         """Time in cycles of ``clk``."""
