@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from niter.interface import MAX_PACKET_BYTES
-from niter.net import OverlayConfig
+from niter.net import SERVICES, OverlayConfig
 from niter.soc import SocConfig
 
 __all__ = ["CardConfig"]
@@ -24,6 +24,9 @@ class CardConfig:
         Largest virtqueue, a power of two from 2 to 1024.
     frame_bytes
         Longest frame on the wire without FCS; every frame buffer holds two of them.
+    services
+        What shares the wire with the overlay, of ``niter.net.SERVICES``: each has a pair of frame
+        ports at the card's top.
     completion_timeout
         Cycles after which an unanswered read of host memory fails.
     soc
@@ -39,6 +42,7 @@ class CardConfig:
     pairs: int = 4
     queue_size: int = 256
     frame_bytes: int = 2000
+    services: tuple[str, ...] = ()
     completion_timeout: int = 625_000
     soc: SocConfig | None = None
 
@@ -52,6 +56,8 @@ class CardConfig:
         ):
             if not low <= value <= high:
                 raise ValueError(f"{name} must be {low} to {high}, not {value!r}")
+        if not set(self.services) <= set(SERVICES):
+            raise ValueError(f"services are some of {SERVICES}, not {self.services!r}")
         if self.queue_size & (self.queue_size - 1):
             raise ValueError(f"queue_size must be a power of two, not {self.queue_size!r}")
 

@@ -5,8 +5,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from niter import csr
-from niter.interface import MAX_FUNCTIONS, FrameBeat
-from niter.net import Overlay
+from niter.interface import MAX_FUNCTIONS, FrameBeat, FrameStream
+from niter.net import Overlay, Steering
 from niter.net.mac import GmiiReceive, GmiiTransmit, Mac, TransmitBuffer
 from niter.net.stage import decoder_of
 from niter.pcie.tl.layer import TransactionLayer
@@ -57,6 +57,10 @@ class Card(wiring.Component):
         Control bus: ``card``, ``pcie``, ``net``, ``overlay``, ``mac_<n>``, and ``soc`` where there
         is one.
         With a processor it is for benches that look on: a board ties it to zero.
+    <service>_rx : Out(FrameStream), <service>_tx : In(FrameStream)
+        For each of ``config.services``: its frames from the wire and to it, see
+        ``niter.net.Steering``; its registers are ``steering``. No function can be reached
+        here, nor reaches it.
     flash : Out(SpiBus), uart_tx : Out(1)
         With a processor: its flash and its serial line.
     """
@@ -97,6 +101,7 @@ class Card(wiring.Component):
             )
             for n in range(config.ports)
         ]
+        self._steering = Steering(config.services) if config.services else None
         self._identity = self.Identity()
         self._release = self.Release()
         builder = csr.Builder(addr_width=1)
@@ -111,11 +116,16 @@ class Card(wiring.Component):
                 "net": self._net.csr,
                 "pcie": self._pcie.csr,
                 **{f"mac_{n}": mac.csr for n, mac in enumerate(self._macs)},
+                **({"steering": self._steering.csr} if self._steering else {}),
                 "card": self._bridge.bus,
             }
         )
+        services = {}
+        for name in config.services:
+            services |= {f"{name}_rx": Out(FrameStream), f"{name}_tx": In(FrameStream)}
         super().__init__(
             {
+                **services,
                 "link": Out(LinkPort),
                 "transmit": Out(GmiiTransmit).array(config.ports),
                 "receive": Out(GmiiReceive).array(config.ports),
@@ -149,15 +159,16 @@ class Card(wiring.Component):
                 connect(m, initiator, host[number])
         connect(m, net.tx, overlay.i_host)
         connect(m, overlay.o_host, net.rx)
-        to_wire, from_wire = self._join_wire(m, overlay)
+        outgoing, incoming = self._join_services(m, overlay)
+        to_wire, from_wire = self._join_wire(m, overlay, incoming)
         if self._soc:
-            self._join_soc(m, pcie, overlay, to_wire, from_wire)
+            self._join_soc(m, pcie, outgoing, to_wire, from_wire)
         else:
             connect(m, flipped(self.csr), self._decoder.bus)
-            connect(m, overlay.o_wire, to_wire)
+            connect(m, outgoing, to_wire)
         return m
 
-    def _join_soc(self, m, pcie, overlay, to_wire, from_wire):
+    def _join_soc(self, m, pcie, tunnelled, to_wire, from_wire):
         """The processor: on the control bus, beside the wire, and behind the mailbox."""
         m.submodules.soc = soc = self._soc
         # Who looks on from outside keeps away while the processor is at work on the bus.
@@ -179,7 +190,7 @@ class Card(wiring.Component):
         # No engine has anything to ask yet.
         m.d.comb += soc.engine[0].reply.ready.eq(1)
         m.submodules.outgoing = outgoing = Arbiter(FrameBeat, 2)
-        connect(m, overlay.o_wire, outgoing.i[0])
+        connect(m, tunnelled, outgoing.i[0])
         connect(m, soc.frames, outgoing.i[1])
         connect(m, outgoing.o, to_wire)
         meta = from_wire.payload.meta
@@ -192,7 +203,19 @@ class Card(wiring.Component):
         ]
         connect(m, soc.flash, flipped(self.flash))
 
-    def _join_wire(self, m, overlay):
+    def _join_services(self, m, overlay):
+        """What shares the wire with the overlay. Returns both ends of the wire."""
+        if not self._steering:
+            return overlay.o_wire, overlay.i_wire
+        m.submodules.steering = steering = self._steering
+        connect(m, overlay.o_wire, steering.i_overlay)
+        connect(m, steering.o_overlay, overlay.i_wire)
+        for name in self.config.services:
+            connect(m, getattr(steering, f"o_{name}"), flipped(getattr(self, f"{name}_rx")))
+            connect(m, flipped(getattr(self, f"{name}_tx")), getattr(steering, f"i_{name}"))
+        return steering.o_wire, steering.i_wire
+
+    def _join_wire(self, m, overlay, incoming):
         """The ports, and the way back for what stays on the card.
 
         Returns the stream that goes to both, and the one that comes from the ports.
@@ -214,5 +237,5 @@ class Card(wiring.Component):
             connect(m, mac.o, from_wire.i[n])
             connect(m, mac.transmit, flipped(self.transmit[n]))
             connect(m, mac.receive, flipped(self.receive[n]))
-        connect(m, from_wire.o, overlay.i_wire)
+        connect(m, from_wire.o, incoming)
         return to_wire.i, from_wire.o

@@ -16,12 +16,14 @@ from .replicate import Deliver, Replicate
 from .source import PortRecord, SourceCheck
 from .stage import Stage, pass_frame
 from .steer import Steer
+from .steering import SERVICES, Steering
 from .table import Table
 
 __all__ = [
     "LOCAL",
     "MAPPING_HASH",
     "RECEIVE",
+    "SERVICES",
     "TRANSMIT",
     "UNDERLAY_NETWORK",
     "Classify",
@@ -47,6 +49,7 @@ __all__ = [
     "Stage",
     "StageList",
     "Steer",
+    "Steering",
     "Table",
     "TunnelLayout",
     "pass_frame",

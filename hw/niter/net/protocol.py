@@ -15,6 +15,8 @@ class EtherType(IntEnum):
     #: IEEE 802.1ad service tag.
     SERVICE_VLAN = 0x88A8
     IPV6 = 0x86DD
+    #: ATA over Ethernet.
+    AOE = 0x88A2
     #: Transparent Ethernet bridging: a whole frame inside GENEVE.
     BRIDGED = 0x6558
 
