@@ -43,7 +43,7 @@ def frames(data, **meta):
     return [Packet(f, sideband={"meta": {"length": len(f), **meta}}) for f in data]
 
 
-@pytest.mark.parametrize("stalls", STALLS)
+@pytest.mark.parametrize("stalls", STALLS[::3])
 @pytest.mark.parametrize("ipv6, geneve", [(0, 0), (0, 1), (1, 0), (1, 1)])
 def test_takes_off_what_scapy_has_put_on(ipv6, geneve, stalls):
     inner = [bytes(range(n)) for n in (*range(1, 18), 61, 200)]
@@ -79,7 +79,7 @@ def test_cut_off_at_every_byte(ipv6):
     assert [p.data for p in taken[1::2]] == [b"frame"] * (len(whole) - 1)
 
 
-@pytest.mark.parametrize("stalls", STALLS)
+@pytest.mark.parametrize("stalls", STALLS[::3])
 @pytest.mark.parametrize("ipv6", [0, 1])
 def test_puts_on_what_scapy_reads(ipv6, stalls):
     tables = OverlayTables(CONFIG, mac=MAC, ipv4=VTEP, ipv6=VTEP6)

@@ -22,7 +22,7 @@ from .config import CardConfig
 __all__ = ["LOCAL_MEMBERS", "Card"]
 
 #: What a frame that stays on the card keeps of its meta; see ``niter.net.Overlay``.
-LOCAL_MEMBERS = ("function", "vni", "local", "answer")
+LOCAL_MEMBERS = ("length", "function", "vni", "local", "answer")
 
 #: The transaction layer has four write ports: the mailbox shares that of the control queues.
 _SHARED_WRITE = 2
@@ -96,6 +96,7 @@ class Card(wiring.Component):
             Mac(
                 port=n,
                 frame_bytes=config.frame_bytes,
+                sums=config.overlay.verify,
                 transmit_domain=f"gmii{n}_tx",
                 receive_domain=f"gmii{n}_rx",
             )

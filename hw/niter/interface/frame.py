@@ -141,6 +141,9 @@ class FrameMeta(data.Struct):
         ``PASS``, or why the frame is to be dropped.
     inner_checksum, outer_checksum : ChecksumSlot
         Filled in by the buffer before the MAC; the inner one first.
+    sums : 2 x 16 bits
+        ``rx``: two ones' complement sums which add up to that of all bytes of the frame, where
+        the MAC takes it (``Mac(sums=True)``) and checksums are verified.
     checksum_good : 1 bit
         ``rx``: the (inner) layer 4 checksum was verified on the card.
     headers : Headers
@@ -163,6 +166,7 @@ class FrameMeta(data.Struct):
     verdict: Verdict
     inner_checksum: ChecksumSlot
     outer_checksum: ChecksumSlot
+    sums: data.ArrayLayout(16, 2)
     checksum_good: 1
     headers: Headers
 

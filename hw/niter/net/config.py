@@ -27,6 +27,9 @@ class OverlayConfig:
         Tenants may use IPv6, and tunnels may run over it.
     geneve
         GENEVE is understood beside VXLAN.
+    verify
+        Checksums of layer 4 are verified in what comes from the wire: that of the tunnel's
+        datagram where it has one, and that of the frame inside.
     slots
         Slots of the mapping table, a power of two from 16 to 8192. An IPv6 neighbour takes
         two. Nine in ten can be filled, and fewer with many IPv6 neighbours.
@@ -55,6 +58,7 @@ class OverlayConfig:
     ports: int = 1
     ipv6: bool = False
     geneve: bool = False
+    verify: bool = False
     slots: int = 1024
     tunnels: int = 64
     templates: int = 2

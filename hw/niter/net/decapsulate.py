@@ -10,6 +10,7 @@ from niter.stream import PipeRegister, Realigner
 from .config import OverlayConfig
 from .protocol import EtherType, IpProtocol, UdpPort
 from .stage import Stage, add_carry
+from .sums import HalfSums
 from .table import Table
 
 __all__ = ["Decapsulate", "EndpointWords"]
@@ -49,13 +50,15 @@ class Decapsulate(Stage):
         contradict the frame (padding behind the datagram included: one with a frame inside is
         never short); VXLAN without the I flag; GENEVE of another version.
     ``OUTER_FRAGMENT``, ``OUTER_CHECKSUM``
-        The outer datagram is a fragment; its IPv4 header's checksum is wrong.
+        The outer datagram is a fragment; its IPv4 header's checksum is wrong, or its own.
     ``OAM``, ``CRITICAL_OPTION``
         GENEVE with the O bit; with the C bit, since no option is known here.
 
     Options of GENEVE are skipped; an outer IPv4 header with options is no tunnel endpoint's
-    (``NOT_TUNNEL``). The UDP checksum is not verified, which both
-    RFCs allow and RFC 6936 asks to be considered: the frame inside has its own.
+    (``NOT_TUNNEL``). The UDP checksum is verified with ``config.verify``, where there
+    is one, from ``meta.sums[0]``, the sum of the whole frame; ``meta.sums`` are then those of the
+    frame inside. Without it the checksum is not looked at, which both RFCs allow and RFC 6936
+    asks to be considered: the frame inside has its own.
 
     Sets ``meta.vni``, ``meta.length``, ``meta.outer_ecn``, and ``meta.underlay`` until the
     function is known. What a rejected frame carries on is not defined, and neither is its
@@ -67,7 +70,7 @@ class Decapsulate(Stage):
     Parameters
     ----------
     config
-        ``ipv6`` and ``geneve``.
+        ``ipv6``, ``geneve`` and ``verify``.
     """
 
     def __init__(self, config: OverlayConfig):
@@ -100,6 +103,8 @@ class Decapsulate(Stage):
         self._refuse = Signal()
         self._reason = Signal(Verdict)
         self._enters_frame = Signal()
+        # The datagram has a checksum.
+        self._checked = Signal()
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
@@ -148,6 +153,23 @@ class Decapsulate(Stage):
             self._length.eq(self._high),
             self._exact.eq(self._length == (left + self._slack)[:16]),
         ]
+        # Sums over all that is taken off, and over what a checksum of the datagram counts.
+        settled = 1
+        if self.config.verify:
+            m.submodules.outer_sums = outer_sums = HalfSums()
+            m.submodules.frame_sums = frame_sums = HalfSums()
+            begins = (self._state == _State.ETHERNET) & (self._index == 0)
+            settled = Signal()
+            m.d.sync += settled.eq(self._state == _State.FRAME)
+            m.d.comb += [
+                outer_sums.start.eq(self._state == _State.FRAME),
+                frame_sums.start.eq(register.o.valid & register.o.ready & packet.last),
+            ]
+            with m.If(step):
+                m.d.comb += [
+                    frame_sums.high.eq(Mux(begins, ~meta.sums[0], self._high)),
+                    frame_sums.low.eq(self._low),
+                ]
         with m.If(step):
             m.d.sync += [
                 half.eq(~half),
@@ -165,6 +187,9 @@ class Decapsulate(Stage):
                     self._ipv6(m)
                 self._udp(m)
                 self._tunnel(m)
+            if self.config.verify:
+                with m.If(self._verify(m, left, meta.sums[0], outer_sums)):
+                    m.d.comb += [self._refuse.eq(1), self._reason.eq(Verdict.OUTER_CHECKSUM)]
             with m.If(self._foreign):
                 m.d.comb += [self._refuse.eq(1), self._reason.eq(Verdict.NOT_TUNNEL)]
             with m.If(self._refuse | ends):
@@ -178,7 +203,7 @@ class Decapsulate(Stage):
             m.d.sync += carried.eq(Cat(lanes[7], lanes[6]))
 
         # What has been rejected leaves from the first byte of the beat at hand.
-        with m.If(self._state == _State.FRAME):
+        with m.If((self._state == _State.FRAME) & settled):
             m.d.comb += [
                 realigner.i.valid.eq(register.o.valid),
                 register.o.ready.eq(realigner.i.ready),
@@ -205,9 +230,37 @@ class Decapsulate(Stage):
             piece.sideband.meta.outer_ecn.eq(self._ecn),
             piece.sideband.meta.length.eq(left),
         ]
+        if self.config.verify:
+            for n, total in enumerate(frame_sums.sums):
+                m.d.comb += piece.sideband.meta.sums[n].eq(~total)
         with m.If(meta.verdict == Verdict.PASS):
             m.d.comb += piece.sideband.meta.verdict.eq(self._verdict)
         return m
+
+    def _verify(self, m, left, whole, sums):
+        """Sum what the checksum does not count, less the whole, and the pseudo-header's numbers
+        (its addresses are counted twice). Returns that the checksum is there and wrong."""
+        counted = Signal()
+        first = Signal()
+        with m.Switch(self._state):
+            with m.Case(_State.ETHERNET):
+                m.d.comb += [counted.eq(1), first.eq(self._index == 0)]
+            with m.Case(_State.IPV4):
+                m.d.comb += counted.eq(self._index < 3)
+            with m.Case(_State.IPV6):
+                m.d.comb += counted.eq(self._index < 2)
+            with m.Case(_State.UDP):
+                with m.If(self._index[0] == 0):
+                    m.d.comb += [
+                        sums.high.eq(~Cat(left, C(0, 1))),
+                        sums.low.eq(0xFFFF - IpProtocol.UDP),
+                    ]
+                with m.Else():
+                    m.d.sync += self._checked.eq(self._low != 0)
+        with m.If(counted):
+            m.d.comb += [sums.high.eq(Mux(first, ~whole, self._high)), sums.low.eq(self._low)]
+        tunnel = (self._state == _State.TUNNEL) & (self._index[0] == 0)
+        return tunnel & self._checked & ~sums.zero
 
     def _ethernet(self, m):
         with m.Case(_State.ETHERNET):

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from niter.interface import Headers
 
 from .protocol import EtherType, IpProtocol, NeighbourDiscovery
+from .sums import HalfSums
 
 __all__ = ["Dissector"]
 
@@ -45,6 +46,10 @@ class Dissector(wiring.Component):
     ----------
     ipv6
         Whether to look into IPv6; if not, the headers end at its EtherType.
+    verify
+        Whether to verify the checksum of TCP and UDP, from the sum of the whole frame: without
+        the words in front of layer 4, and with the pseudo-header, nothing must be left
+        of it. The addresses are in both and cancel out.
 
     Members
     -------
@@ -56,6 +61,11 @@ class Dissector(wiring.Component):
         The next word, whole, first byte in the highest eight bits.
     hash : Out(16)
         The flow hash of what has been read: see ``Parser``.
+    sums : In(16)[2]
+        With ``start``: ``meta.sums`` of the frame.
+    checksum_good : Out(1)
+        2 cycles after ``done``: the layer 4 checksum is there and right, and the packet fills
+        the frame. Zero without ``verify``.
     done : Out(1)
         All headers have been read. Further words are ignored.
     bad : Out(1)
@@ -69,12 +79,15 @@ class Dissector(wiring.Component):
     stb: In(1)
     word: In(32)
     hash: Out(16)
+    sums: In(16).array(2)
+    checksum_good: Out(1)
     done: Out(1)
     bad: Out(1)
     headers: Out(Headers)
 
-    def __init__(self, *, ipv6: bool):
+    def __init__(self, *, ipv6: bool, verify: bool = False):
         self.ipv6 = ipv6
+        self.verify = verify
         super().__init__()
         self._state = Signal(_State)
         self._high = self.word[16:]
@@ -95,6 +108,10 @@ class Dissector(wiring.Component):
         self._follows = Signal(_State)
         self._refuse = Signal()
         self._hashed = Signal()
+        # The word is one of the pseudo-header's addresses; the datagram fills the frame.
+        self._address = Signal()
+        self._exact = Signal()
+        self._fills = Signal()
         self._hash_low = Signal(init=1)
 
     def elaborate(self, platform):  # noqa: D102
@@ -105,6 +122,8 @@ class Dissector(wiring.Component):
             self.done.eq(self._state == _State.DONE),
         ]
         self._choose_layer4(m)
+        if self.verify:
+            self._verify(m)
         with m.If(self.start):
             m.d.sync += [
                 self._state.eq(_State.ETHERNET),
@@ -135,6 +154,38 @@ class Dissector(wiring.Component):
             with m.If(self._refuse):
                 m.d.sync += [self.bad.eq(1), self._state.eq(_State.DONE)]
         return m
+
+    def _verify(self, m):
+        m.submodules.sums = sums = HalfSums()
+        state = self._state
+        m.d.comb += [
+            self._exact.eq(self._length == (self._left + self._slack)[:16]),
+            sums.start.eq(self.start),
+            # A word that leaves the frame's sum leaves its negative here.
+            *(there.eq(~here) for there, here in zip(sums.first, self.sums, strict=True)),
+        ]
+        before = Signal()
+        m.d.comb += before.eq(
+            (state != _State.PORTS)
+            & (state != _State.UDP_LENGTH)
+            & (state != _State.ICMP)
+            & (state != _State.DONE)
+        )
+        bearing = Signal()
+        with m.If(self.start):
+            m.d.sync += bearing.eq(0)
+        with m.Elif(self.stb):
+            with m.If(before & ~self._address):
+                m.d.comb += [sums.high.eq(self._high), sums.low.eq(self._low)]
+            with m.If(state == _State.PORTS):
+                m.d.comb += [
+                    sums.high.eq(~Cat(self._left, C(0, 1))),
+                    sums.low.eq(~Cat(self.headers.protocol, C(0, 8))),
+                ]
+                m.d.sync += bearing.eq(1)
+            with m.If((state == _State.UDP_LENGTH) & (self._low == 0)):
+                m.d.sync += bearing.eq(0)
+        m.d.sync += self.checksum_good.eq(sums.zero & bearing & self._fills)
 
     def _choose_layer4(self, m):
         m.d.comb += self._follows.eq(_State.DONE)
@@ -223,6 +274,7 @@ class Dissector(wiring.Component):
                 version, words, total = word[28:], word[24:28], self._low
                 m.d.sync += [headers.tos.eq(word[16:24]), self._skip.eq(words - 5)]
                 m.d.comb += self._length.eq(total)
+                m.d.sync += self._fills.eq(self._exact)
                 short = (total[6:] == 0) & (total[2:6] < words)
                 self._refuse_if(m, (version != 4) | (words < 5) | short | self._beyond)
             with m.Case(1):
@@ -231,10 +283,10 @@ class Dissector(wiring.Component):
                 m.d.sync += [headers.ttl.eq(word[24:]), headers.protocol.eq(word[16:24])]
             with m.Case(3):
                 m.d.sync += [headers.ip_source[:32].eq(word), headers.unspecified.eq(word == 0)]
-                m.d.comb += self._hashed.eq(1)
+                m.d.comb += [self._hashed.eq(1), self._address.eq(1)]
             with m.Case(4):
                 m.d.sync += headers.ip_destination[:32].eq(word)
-                m.d.comb += self._hashed.eq(1)
+                m.d.comb += [self._hashed.eq(1), self._address.eq(1)]
                 with m.If(self._skip[:4] != 0):
                     self._enter(m, _State.SKIP)
                 with m.Else():
@@ -253,6 +305,7 @@ class Dissector(wiring.Component):
             with m.Case(1):
                 m.d.sync += [headers.protocol.eq(word[8:16]), headers.ttl.eq(word[:8])]
                 m.d.comb += self._slack.eq(-36)
+                m.d.sync += self._fills.eq(self._exact)
                 self._refuse_if(m, self._beyond)
             with m.Case(2):
                 m.d.sync += headers.link_local.eq(word[22:] == 0xFE80 >> 6)
@@ -315,7 +368,7 @@ class Dissector(wiring.Component):
 
     def _address6(self, m, field):
         m.d.sync += field.eq(Cat(self.word, field)[:128])
-        m.d.comb += self._hashed.eq(1)
+        m.d.comb += [self._hashed.eq(1), self._address.eq(1)]
 
     def _leave(self, m):
         """Go on behind an IP or extension header."""

@@ -165,6 +165,7 @@ class Encapsulate(Stage):
         part = Signal(2)
         tagged = Signal()
         m.d.comb += tagged.eq(answers & meta.headers.vlan & (at == 1))
+        m.d.comb += piece.packet.eq(packet)
         with m.FSM():
             with m.State("Idle"):
                 m.d.comb += [describing.eq(1), step.eq(1)]
@@ -190,6 +191,7 @@ class Encapsulate(Stage):
                     piece.packet.data.eq(header),
                     piece.packet.empty.eq(empty),
                     piece.packet.last.eq(last & answers),
+                    piece.packet.error.eq(0),
                 ]
                 with m.If(tagged):
                     m.d.comb += piece.start.eq(Mux(part == 2, 4, 0))
@@ -208,7 +210,6 @@ class Encapsulate(Stage):
                         m.next = "Discard"
             with m.State("Frame"):
                 m.d.comb += [
-                    piece.packet.eq(packet),
                     realigner.i.valid.eq(self.i.valid),
                     self.i.ready.eq(realigner.i.ready),
                 ]

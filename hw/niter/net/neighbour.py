@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from amaranth import Cat, Const, Module, Mux, Value
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
 
 from niter.interface import ChecksumSlot, FrameMeta
 
@@ -98,12 +99,21 @@ class Answer(wiring.Component):
             self.checksum.start.eq(22 + tag_bytes),
             self.checksum.position.eq(56 + tag_bytes),
         ]
-        with m.Switch(Cat(self.at, self.long)):
-            for base, program in programs.items():
-                for first in range(0, len(program), 4):
-                    with m.Case(base + first // 4):
-                        words = Cat(network_order(word) for word in program[first : first + 4])
-                        m.d.comb += self.beat.eq(words)
+        # Few words ever stand in one lane: a small number says which, for each lane.
+        for lane in range(4):
+            options: list[Value] = []
+            which = Signal(4, name=f"which_{lane}")
+            with m.Switch(Cat(self.at, self.long)):
+                for base, program in programs.items():
+                    for beat, word in enumerate(program[lane::4]):
+                        word = network_order(word)
+                        same = [n for n, other in enumerate(options) if repr(other) == repr(word)]
+                        if not same:
+                            options.append(word)
+                        with m.Case(base + beat):
+                            m.d.comb += which.eq(same[0] if same else len(options) - 1)
+            chosen = Cat(options).word_select(which[: ceil_log2(len(options))], 16)
+            m.d.comb += self.beat.word_select(lane, 16).eq(chosen)
         return m
 
 

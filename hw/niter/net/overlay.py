@@ -34,9 +34,14 @@ TRANSMIT: StageList = (
     ("drop", Drop),
 )
 
+
+def _receive_parser(config: OverlayConfig) -> Parser:
+    return Parser(config, verify=config.verify)
+
+
 #: From the tunnels to the network devices.
 RECEIVE: StageList = (
-    ("parser", Parser),
+    ("parser", _receive_parser),
     ("ecn", CombineEcn),
     ("steer", Steer),
     ("deliver", Deliver),
@@ -76,11 +81,12 @@ class Overlay(wiring.Component):
     o_wire : Out(FrameStream)
         Frames to the wire (``port``), or back to this card (``local``).
     i_wire : In(FrameStream)
-        Frames from the wire. Meta: ``port``, ``length``.
+        Frames from the wire. Meta: ``port``, ``length``, with ``config.verify`` also ``sums``.
     i_local : In(FrameStream)
         Local frames, as they left by ``o_wire``.
     o_host : Out(FrameStream)
-        Frames to the functions. Meta: ``function``, ``length``, ``hash``, ``headers``.
+        Frames to the functions. Meta: ``function``, ``length``, ``hash``, ``checksum_good``,
+        ``headers``.
     csr : In(csr.Signature)
         Registers: ``transmit`` and ``receive`` with a window for each stage, ``tunnel``,
         ``counters``.
@@ -133,7 +139,7 @@ class Overlay(wiring.Component):
         connect(m, self.transmit.o, flipped(self.o_wire))
 
         m.submodules.from_tunnel = from_tunnel = Arbiter(FrameBeat, 2)
-        _take(m, self.i_wire, divert.i, "length", "port")
+        _take(m, self.i_wire, divert.i, "length", "port", *(["sums"] if self.config.verify else []))
         connect(m, divert.o_underlay, underlay.i)
         connect(m, divert.o, self.decapsulate.i)
         connect(m, self.decapsulate.o, from_tunnel.i[0])

@@ -14,6 +14,9 @@ __all__ = ["HEADER_BEATS", "Parser"]
 #: Beats within which all headers must end.
 HEADER_BEATS = 15
 
+#: Cycles until a checksum is known behind the headers.
+_SETTLING = 2
+
 
 class Parser(Stage):
     """Fills in ``meta.headers`` and ``meta.hash``; a frame that is not well-formed gets
@@ -34,17 +37,20 @@ class Parser(Stage):
     ----------
     config
         ``ipv6`` decides whether IPv6 is looked into.
+    verify
+        Also set ``meta.checksum_good``, from ``meta.sums``: two cycles more for a frame.
     """
 
-    def __init__(self, config: OverlayConfig):
+    def __init__(self, config: OverlayConfig, *, verify: bool = False):
         self.config = config
+        self.verify = verify
         super().__init__()
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         self.control(m)
         m.submodules.queue = queue = Fifo(Beat, HEADER_BEATS + 1)
-        m.submodules.dissector = dissector = Dissector(ipv6=self.config.ipv6)
+        m.submodules.dissector = dissector = Dissector(ipv6=self.config.ipv6, verify=self.verify)
         packet = self.i.payload.packet
 
         # Two words of each beat in the headers, then beat by beat. A word begins at the byte
@@ -97,13 +103,25 @@ class Parser(Stage):
         m.d.comb += [
             dissector.length.eq(self.i.payload.meta.length),
             dissector.start.eq(first),
-            known.eq(~first & ~dissector.stb & (dissector.done | overlong | ~feeding)),
+            *(
+                there.eq(here)
+                for there, here in zip(dissector.sums, self.i.payload.meta.sums, strict=True)
+            ),
         ]
+        read = Signal()
+        m.d.comb += read.eq(~first & ~dissector.stb & (dissector.done | overlong | ~feeding))
+        settled = [read]
+        for n in range(_SETTLING if self.verify else 0):
+            settled.append(Signal(name=f"settled_{n}"))
+            m.d.sync += settled[-1].eq(settled[-2] & read)
+        m.d.comb += known.eq(settled[-1])
         with m.If(step & first):
             m.d.sync += [arriving.eq(self.i.payload.meta), first.eq(0)]
         with m.If(known & ~handed & ~occupied):
             m.d.sync += [leaving.eq(arriving), occupied.eq(1), handed.eq(1)]
             m.d.sync += [leaving.headers.eq(dissector.headers), leaving.hash.eq(dissector.hash)]
+            if self.verify:
+                m.d.sync += leaving.checksum_good.eq(dissector.checksum_good)
             with m.If((arriving.verdict == Verdict.PASS) & (dissector.bad | ~dissector.done)):
                 m.d.sync += leaving.verdict.eq(Verdict.MALFORMED)
         with m.If(handed & ~feeding):

@@ -39,6 +39,13 @@ __all__ = [
 ]
 
 
+#: Kinds of frame whose layer 4 checksum can be verified.
+WITH_CHECKSUM = {
+    *("tcp", "udp", "options", "tagged", "dhcp"),
+    *("tcp6", "udp6", "tagged6", "hop_by_hop6", "atomic6", "link_local6"),
+}
+
+
 def check_outer(out, frame, *, tos=0, remote=PEER, checksum=False):
     """Everything that a tunnel puts around a frame is as scapy would have it."""
     outer = Ether(out.data)
@@ -104,6 +111,7 @@ async def every_kind_of_frame_goes_through_both_ways(dut):
             out = await setup.to_host.recv()
             assert out.data == bytes(frame) and out.meta.function == function, kind
             assert out.meta.port == 1 and out.meta.vni == VNI
+            assert out.meta.checksum_good == (setup.config.verify and kind in WITH_CHECKSUM), kind
     assert setup.silent()
 
 

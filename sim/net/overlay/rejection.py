@@ -111,7 +111,7 @@ async def what_a_function_may_not_send(dut):
     assert (await setup.counters("transmit"))["function0_port_closed"] == 1
 
 
-def outer_variants(ipv6, geneve):
+def outer_variants(ipv6, geneve, verify):
     """Datagrams that are not to be taken, and why."""
     tcp = Ether(src=PEER_MAC, dst=VTEP_MAC) / IP(src=PEER, dst=VTEP) / TCP() / (b"t" * 40)
     short = bytes(datagram(INBOUND))
@@ -135,6 +135,11 @@ def outer_variants(ipv6, geneve):
         (Ether(src=PEER_MAC, dst=VTEP_MAC) / IP(src=PEER, dst=VTEP) / ICMP(), "not_tunnel"),
         (datagram(Ether(src=REMOTE_MAC, dst="02:00:00:00:00:99") / b"x"), "unknown_destination"),
         (datagram(INBOUND / IP(len=9)), None),
+        (datagram(INBOUND, udp=UDP(sport=50000, dport=4789)), None),
+        (
+            datagram(INBOUND, udp=UDP(sport=50000, dport=4789, chksum=0x1234)),
+            "outer_checksum" if verify else None,
+        ),
         (datagram(bytes(INBOUND)[:16] + b"\xff\xff" + bytes(INBOUND)[18:]), "malformed"),
     ]
     if geneve:
@@ -160,6 +165,7 @@ def outer_variants(ipv6, geneve):
     if ipv6:
         cases += [
             (datagram(INBOUND, outer=over6), None),
+            (datagram(INBOUND, outer=over6, udp=UDP(sport=50000, dport=4789)), None),
             (datagram(INBOUND, outer=IPv6(src=PEER6, dst="2001:db8::2")), "not_tunnel"),
             (datagram(INBOUND, outer=IPv6(src=PEER6, dst=VTEP6, plen=9)), "malformed"),
             (datagram(INBOUND, outer=IPv6(src=PEER6, dst=VTEP6, version=4)), "malformed"),
@@ -176,7 +182,7 @@ async def what_is_not_for_the_card(dut):
     setup = await Setup.make(dut, stalled=True)
     good = bytes(datagram(INBOUND))
     expected: dict[str, int] = {}
-    cases = outer_variants(setup.config.ipv6, setup.config.geneve)
+    cases = outer_variants(*(getattr(setup.config, name) for name in ("ipv6", "geneve", "verify")))
     for frame, reason in cases:
         setup.arrive(frame)
         setup.arrive(good)

@@ -7,6 +7,7 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
 from scapy.layers.vxlan import VXLAN
 from scapy.packet import Raw
+from scapy.utils import checksum
 
 from niter.net import Overlay, OverlayConfig
 from sim.harness import Bench, rng
@@ -35,7 +36,7 @@ __all__ = [
 
 CONFIGS = {
     "ipv4": OverlayConfig(functions=3, ports=2),
-    "full": OverlayConfig(functions=3, ports=2, ipv6=True, geneve=True, templates=4),
+    "full": OverlayConfig(functions=3, ports=2, ipv6=True, geneve=True, verify=True, templates=4),
 }
 BENCH = Bench(
     dut={name: (lambda config=config: Overlay(config)) for name, config in CONFIGS.items()},
@@ -124,7 +125,9 @@ class Setup:
 
     def arrive(self, frame, port=1):
         """A frame comes from the wire."""
-        self.wire.put(Frame(bytes(frame), meta={"port": port}))
+        frame = bytes(frame)
+        total = ~checksum(frame) & 0xFFFF
+        self.wire.put(Frame(frame, meta={"port": port, "sums": (total, 0)}))
 
     async def sent(self):
         """The next frame to the wire, its checksums filled in."""

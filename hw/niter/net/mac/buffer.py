@@ -31,8 +31,8 @@ class TransmitBuffer(wiring.Component):
     frames
         Frames of storage, a power of two.
     keep
-        Members of ``FrameMeta`` that go with the frame, beside ``length``. All others are
-        zero at the output.
+        Members of ``FrameMeta`` that go with the frame. All others are zero at the output.
+        With none, a frame comes out a cycle earlier.
 
     Members
     -------
@@ -48,10 +48,10 @@ class TransmitBuffer(wiring.Component):
         High for one cycle for each frame that is not.
     """
 
-    def __init__(self, depth: int, *, frames: int = 32, keep: Sequence[str] = ()):
+    def __init__(self, depth: int, *, frames: int = 32, keep: Sequence[str] = ("length",)):
         self.depth = depth
         self.frames = frames
-        self.keep = ("length", *keep)
+        self.keep = tuple(keep)
         meta = data.Layout.cast(FrameMeta)
         kept = {name: meta[name].shape for name in self.keep}
         self._storage = PacketFifo(

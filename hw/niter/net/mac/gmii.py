@@ -30,7 +30,9 @@ class Status(enum.Enum, shape=3):
 
 
 class Received(data.Struct):
-    """A beat of a received frame; ``status`` is that of the frame, on its last beat."""
+    """A beat of a received frame; ``status`` is that of the frame, on its last beat, and so is
+    ``sum``, the ones' complement sum of its bytes, where it is taken."""
 
     packet: Beat
     status: Status
+    sum: 16

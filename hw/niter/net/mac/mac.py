@@ -35,6 +35,7 @@ class Stored(data.Struct):
 
     packet: Beat
     length: 14
+    sum: 16
 
 
 class Mac(wiring.Component):
@@ -54,6 +55,8 @@ class Mac(wiring.Component):
         Number of the port, 0 to 3: what ``meta.port`` says.
     frame_bytes
         Longest frame without FCS that must pass. Each buffer holds at least two.
+    sums
+        Take the sum of each received frame's bytes: ``meta.sums[0]``.
     transmit_domain, receive_domain
         Names of the clock domains of GMII.
 
@@ -90,6 +93,7 @@ class Mac(wiring.Component):
         *,
         port: int = 0,
         frame_bytes: int = 2000,
+        sums: bool = False,
         transmit_domain: str = "gmii_tx",
         receive_domain: str = "gmii_rx",
     ):
@@ -98,6 +102,7 @@ class Mac(wiring.Component):
         if not 64 <= frame_bytes <= MAX_PACKET_BYTES:
             raise ValueError(f"Frames have 64 to {MAX_PACKET_BYTES} bytes, not {frame_bytes!r}")
         self.port = port
+        self.sums = sums
         self.depth = 1 << ceil_log2(2 * (frame_bytes // BEAT_BYTES + 2))
         self._domains = transmit_domain, receive_domain
         self._control = self.Control()
@@ -149,7 +154,7 @@ class Mac(wiring.Component):
     def _transmit_half(self, m, receiver, event, event_now):
         """From ``i`` to the wire; a received pause crosses from the other clock."""
         domain, receive_domain = self._domains
-        m.submodules.buffer = buffer = TransmitBuffer(self.depth)
+        m.submodules.buffer = buffer = TransmitBuffer(self.depth, keep=())
         m.submodules.tx_crossing = crossing = AsyncFifo(
             Beat, _CROSSING, i_domain="sync", o_domain=domain
         )
@@ -185,7 +190,7 @@ class Mac(wiring.Component):
     def _receive_half(self, m, event, event_now):
         """From the wire to ``o``; returns the receiver."""
         domain = self._domains[1]
-        receiver = Receiver()
+        receiver = Receiver(sums=self.sums)
         m.submodules.receiver = DomainRenamer(domain)(receiver)
         m.submodules.rx_crossing = crossing = AsyncFifo(
             Received, _CROSSING, i_domain=domain, o_domain="sync"
@@ -210,10 +215,12 @@ class Mac(wiring.Component):
             crossing.o.ready.eq(1),
             store.i.payload.packet.eq(beat),
             store.i.payload.length.eq((beats + 1) * BEAT_BYTES - beat.empty),
+            store.i.payload.sum.eq(crossing.o.payload.sum),
             self.o.valid.eq(store.o.valid),
             self.o.payload.packet.eq(store.o.payload.packet),
             self.o.payload.meta.length.eq(store.o.payload.length),
             self.o.payload.meta.port.eq(self.port),
+            self.o.payload.meta.sums[0].eq(store.o.payload.sum),
             store.o.ready.eq(self.o.ready),
         ]
         # One cycle after a frame's end it is known whether there was room for it.

@@ -1,9 +1,10 @@
 """From octets on GMII to packets."""
 
-from amaranth import Cat, Module, ResetInserter, Signal
+from amaranth import Cat, Module, Mux, ResetInserter, Signal
 from amaranth.lib import crc, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..stage import add_carry
 from .gmii import CONTROL_TYPE, GmiiReceive, Received, Status
 
 __all__ = ["Receiver"]
@@ -25,6 +26,11 @@ class Receiver(wiring.Component):
     unless it is good; a frame that grows too long stops there. PAUSE frames set ``pause``
     and end as ``Status.CONTROL``, which is an error to those behind (31B). A frame's last
     beat leaves two cycles behind its last octet.
+
+    Parameters
+    ----------
+    sums
+        Take the sum of each frame's bytes.
 
     Members
     -------
@@ -48,6 +54,10 @@ class Receiver(wiring.Component):
     longest: In(14)
     pause: Out(16)
     pause_stb: Out(1)
+
+    def __init__(self, *, sums: bool = False):
+        self.sums = sums
+        super().__init__()
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
@@ -92,6 +102,12 @@ class Receiver(wiring.Component):
         with m.Elif(control):
             m.d.comb += status.eq(Status.CONTROL)
 
+        total = Signal(17)
+        added = Signal(16)
+        if self.sums:
+            # Each cycle adds the carry of the one before.
+            m.d.sync += total.eq(add_carry(total[:16], added, total[16]))
+
         m.d.sync += [self.o.valid.eq(0), self.pause_stb.eq(0)]
         with m.FSM():
             with m.State("IDLE"):
@@ -103,6 +119,7 @@ class Receiver(wiring.Component):
                     giant.eq(0),
                     control.eq(1),
                     pause.eq(1),
+                    total.eq(0),
                 ]
                 with m.If(present):
                     with m.If(~self.enable | error):
@@ -127,6 +144,7 @@ class Receiver(wiring.Component):
                             length.eq(length + 1),
                             beat.word_select(lane, 8).eq(content),
                         ]
+                        m.d.comb += added.eq(Mux(length[0], content, content << 8))
                         self._look(m, content, length, control, pause)
                         # A full beat leaves when it is known not to be the last.
                         with m.If((lane == 0) & (length != 0)):
@@ -147,6 +165,7 @@ class Receiver(wiring.Component):
                     self.o.payload.packet.last.eq(1),
                     self.o.payload.packet.error.eq(status != Status.GOOD),
                     self.o.payload.status.eq(status),
+                    self.o.payload.sum.eq(total),
                     self.pause_stb.eq((status == Status.CONTROL) & pause),
                 ]
                 m.next = "IDLE"
