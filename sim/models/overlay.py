@@ -24,6 +24,7 @@ from niter.net import (
     EndpointWords,
     KeyKind,
     OverlayConfig,
+    Peers,
     PortRecord,
     SlotLayout,
     Steer,
@@ -105,13 +106,15 @@ class OverlayTables:
         self._templates: dict[tuple[bool, bool], int] = {}
         self._tunnels = 0
         self._networks: dict[int, int] = {}
+        self._peers: dict[int, list[int]] = {}
         self._layout = SlotLayout(ipv6=self.config.ipv6)
         for first, address, count in (
             (EndpointWords.MAC, mac(self.mac), 2),
             (EndpointWords.IPV4, int(ip_address(self.ipv4)), 1),
             (EndpointWords.IPV6, int(ip_address(self.ipv6)), 4),
         ):
-            self._write("tunnel.words", first, _words(address, count, bits=32))
+            path = "tunnel.endpoint.words" if self.config.peers else "tunnel.words"
+            self._write(path, first, _words(address, count, bits=32))
         self._neighbour(UNDERLAY_NETWORK, self.ipv4, self.mac)
         if self.config.ipv6:
             self._neighbour(UNDERLAY_NETWORK, self.ipv6, self.mac)
@@ -145,6 +148,8 @@ class OverlayTables:
         remote = ip_address(tunnel.remote)
         ipv6 = remote.version == 6
         index, self._tunnels = self._tunnels, self._tunnels + 1
+        if self.config.peers:
+            self.peer(tunnel.remote)
         header = self._header(tunnel)
         beats = [header[n : n + 8] for n in range(0, len(header), 8)]
         key = (ipv6, tunnel.geneve)
@@ -171,6 +176,22 @@ class OverlayTables:
         value = descriptor.as_value().value
         self._row(base + layout.descriptor, value.to_bytes(8, "little"))
         return index
+
+    def peer(self, address: str):
+        """Let a tunnel endpoint send to the card."""
+        parsed = ip_address(address)
+        size = self.config.peers
+        base = Peers.WAYS * (int(parsed) % (size // Peers.WAYS))
+        if parsed.version == 6:
+            words = _slices(int(parsed), 32, Peers.WAYS)
+            self._write("tunnel.peers.words", size + base, words)
+            return
+        members = self._peers.setdefault(base, [])
+        if int(parsed) not in members:
+            if len(members) == Peers.WAYS:
+                raise TableFullError
+            members.append(int(parsed))
+            self._write("tunnel.peers.words", base + len(members) - 1, members[-1:])
 
     def _row(self, row, octets):
         """Write eight bytes of the encapsulation stage's table."""

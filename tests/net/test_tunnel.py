@@ -109,3 +109,43 @@ def test_puts_on_what_scapy_reads(ipv6, stalls):
         assert bytes(found[VXLAN].payload) == frame
         assert packet.sideband["meta"].length == len(packet.data)
         assert packet.sideband["meta"].port == 2
+
+
+@pytest.mark.parametrize("ipv6", [0, 1])
+def test_believes_only_known_endpoints(ipv6):
+    config = OverlayConfig(ipv6=True, peers=16)
+    tables = OverlayTables(config)
+    known = ["2001:db8::77", "2001:db8:1::78"] if ipv6 else ["192.0.2.77", "192.0.2.81", "9.9.9.5"]
+    strangers = (
+        ["2001:db8::78", "2002:db8::77", "2001:db8:1::79", "::c000:24d"]
+        if ipv6
+        else ["192.0.2.78", "193.0.2.77", "192.0.2.93", "0.0.0.0"]
+    )
+    for address in known:
+        tables.peer(address)
+    dut = Decapsulate(config)
+    bench = Bench(dut, 1)
+    at = {".".join(info.path): info.start for info in dut.csr.memory_map.all_resources()}
+
+    async def control(ctx):
+        for where, word, value in tables.writes:
+            name = where.removeprefix("tunnel.")
+            if name in at:
+                await write(ctx, dut.csr, at[name] + word, value)
+
+    bench.add(control)
+    first = frames([bytes(20)] * 40)
+    sources = [*known, *strangers, *known]
+    ip = IPv6(dst=VTEP6) if ipv6 else IP(dst=VTEP)
+    head = UDP(sport=50000, dport=4789, chksum=0) / VXLAN(vni=VNI, flags=8) / b"frame"
+    data = []
+    for address in sources:
+        ip.src = address
+        data.append(bytes(Ether(src=PEER_MAC, dst=MAC) / ip / head))
+    bench.send(dut.i, first + frames(data))
+    out = bench.receive(dut.o, len(first) + len(data))
+    bench.run()
+    verdicts = [p.sideband["meta"].verdict for p in out[len(first) :]]
+    assert verdicts == [
+        Verdict.PASS if address in known else Verdict.UNKNOWN_ENDPOINT for address in sources
+    ]

@@ -52,6 +52,7 @@ class Verdict(enum.Enum, shape=5):
     TTL_EXPIRED = 17
     OAM = 18
     DAMAGED = 19
+    UNKNOWN_ENDPOINT = 20
 
 
 class ChecksumSlot(data.Struct):

@@ -11,6 +11,7 @@ from .mapping import LOCAL, UNDERLAY_NETWORK, Mapping
 from .mtu import SizeLimit
 from .overlay import RECEIVE, TRANSMIT, Overlay
 from .parser import Parser
+from .peers import Peers
 from .pipeline import Pipeline
 from .replicate import Deliver, Replicate
 from .source import PortRecord, SourceCheck
@@ -40,6 +41,7 @@ __all__ = [
     "Overlay",
     "OverlayConfig",
     "Parser",
+    "Peers",
     "Pipeline",
     "PortRecord",
     "Replicate",

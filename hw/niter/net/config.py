@@ -30,6 +30,9 @@ class OverlayConfig:
     verify
         Checksums of layer 4 are verified in what comes from the wire: that of the tunnel's
         datagram where it has one, and that of the frame inside.
+    peers
+        Tunnel endpoints that the table of those who may send has words for, 0 or a power of two
+        from 8 to 512. With 0 whoever reaches the card may send to it.
     slots
         Slots of the mapping table, a power of two from 16 to 8192. An IPv6 neighbour takes
         two. Nine in ten can be filled, and fewer with many IPv6 neighbours.
@@ -59,6 +62,7 @@ class OverlayConfig:
     ipv6: bool = False
     geneve: bool = False
     verify: bool = False
+    peers: int = 0
     slots: int = 1024
     tunnels: int = 64
     templates: int = 2
@@ -72,6 +76,7 @@ class OverlayConfig:
         for name, low, high in (
             ("functions", 1, 7),
             ("ports", 1, 4),
+            ("peers", 8 if self.peers else 0, 512),
             ("slots", 16, 8192),
             ("tunnels", 4, 1024),
             ("templates", 1, 8),
@@ -82,7 +87,7 @@ class OverlayConfig:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ValueError(f"{name} must be {low} to {high}, not {value!r}")
-        for name in ("slots", "tunnels", "replicas", "replay_beats"):
+        for name in ("peers", "slots", "tunnels", "replicas", "replay_beats"):
             value = getattr(self, name)
             if value & (value - 1):
                 raise ValueError(f"{name} must be a power of two, not {value!r}")

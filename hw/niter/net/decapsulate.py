@@ -8,6 +8,7 @@ from niter.interface import FrameBeat, Verdict
 from niter.stream import PipeRegister, Realigner
 
 from .config import OverlayConfig
+from .peers import Peers
 from .protocol import EtherType, IpProtocol, UdpPort
 from .stage import Stage, add_carry
 from .sums import HalfSums
@@ -51,6 +52,8 @@ class Decapsulate(Stage):
         never short); VXLAN without the I flag; GENEVE of another version.
     ``OUTER_FRAGMENT``, ``OUTER_CHECKSUM``
         The outer datagram is a fragment; its IPv4 header's checksum is wrong, or its own.
+    ``UNKNOWN_ENDPOINT``
+        With ``config.peers``: the source address is not in the table ``peers``.
     ``OAM``, ``CRITICAL_OPTION``
         GENEVE with the O bit; with the C bit, since no option is known here.
 
@@ -70,14 +73,17 @@ class Decapsulate(Stage):
     Parameters
     ----------
     config
-        ``ipv6``, ``geneve`` and ``verify``.
+        ``ipv6``, ``geneve``, ``verify`` and ``peers``.
     """
 
     def __init__(self, config: OverlayConfig):
         self.config = config
         doc = "Addresses of the card's tunnel endpoint."
         self._endpoint = Table(32, 8, doc, registered=False)
-        super().__init__(blocks={"endpoint": self._endpoint})
+        blocks = {"endpoint": self._endpoint}
+        if config.peers:
+            blocks["peers"] = self._peers = Peers(config.peers, ipv6=config.ipv6)
+        super().__init__(blocks=blocks)
         self._state = Signal(_State)
         self._index = Signal(4)
         self._offset = Signal(7)
@@ -153,14 +159,24 @@ class Decapsulate(Stage):
             self._length.eq(self._high),
             self._exact.eq(self._length == (left + self._slack)[:16]),
         ]
+        settled = Signal()
+        m.d.comb += settled.eq(1)
+        known = 1
+        if self.config.peers:
+            self._ask(m, step)
+            known = self._peers.known
+            # Who was rejected before has not been looked for.
+            with m.If((self._verdict == Verdict.PASS) & ~self._peers.done):
+                m.d.comb += settled.eq(0)
         # Sums over all that is taken off, and over what a checksum of the datagram counts.
-        settled = 1
         if self.config.verify:
             m.submodules.outer_sums = outer_sums = HalfSums()
             m.submodules.frame_sums = frame_sums = HalfSums()
             begins = (self._state == _State.ETHERNET) & (self._index == 0)
-            settled = Signal()
-            m.d.sync += settled.eq(self._state == _State.FRAME)
+            summed = Signal()
+            m.d.sync += summed.eq(self._state == _State.FRAME)
+            with m.If(~summed):
+                m.d.comb += settled.eq(0)
             m.d.comb += [
                 outer_sums.start.eq(self._state == _State.FRAME),
                 frame_sums.start.eq(register.o.valid & register.o.ready & packet.last),
@@ -235,7 +251,23 @@ class Decapsulate(Stage):
                 m.d.comb += piece.sideband.meta.sums[n].eq(~total)
         with m.If(meta.verdict == Verdict.PASS):
             m.d.comb += piece.sideband.meta.verdict.eq(self._verdict)
+            with m.If((self._verdict == Verdict.PASS) & ~known):
+                m.d.comb += piece.sideband.meta.verdict.eq(Verdict.UNKNOWN_ENDPOINT)
         return m
+
+    def _ask(self, m, step):
+        """Look for the datagram's source while the rest of its headers is read."""
+        peers = self._peers
+        address = Signal(128)
+        is_ipv6 = self._state == _State.IPV6
+        source = (self._state == _State.IPV4) & (self._index == 3)
+        if self.config.ipv6:
+            source |= is_ipv6 & (self._index >= 2) & (self._index < 6)
+        m.d.comb += peers.address.eq(address)
+        ends = step & source & (~is_ipv6 | (self._index == 5))
+        m.d.sync += peers.start.eq(ends)
+        with m.If(step & source):
+            m.d.sync += [address.eq(Cat(self._word, address)[:128]), peers.is_ipv6.eq(is_ipv6)]
 
     def _verify(self, m, left, whole, sums):
         """Sum what the checksum does not count, less the whole, and the pseudo-header's numbers

@@ -10,6 +10,7 @@ from cocotbext.eth import GmiiFrame, GmiiSink, GmiiSource
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
+from scapy.utils import checksum
 
 from niter.net.mac import Mac
 from sim.harness import Bench, record, rng
@@ -19,7 +20,7 @@ from sim.models.streams import Frame, FrameSink, FrameSource, stalls
 
 BENCH = Bench(
     dut={
-        "standard": lambda: Mac(port=1, frame_bytes=2000),
+        "standard": lambda: Mac(port=1, frame_bytes=2000, sums=True),
         "jumbo": lambda: Mac(port=1, frame_bytes=9600),
     }
 )
@@ -113,6 +114,8 @@ async def both_ways(dut):
         frame = await station.sink.recv()
         assert frame.data == expected and not frame.error
         assert frame.meta.length == len(expected) and frame.meta.port == 1
+        if station.mac.sums:
+            assert frame.meta.sums[0] % 0xFFFF == ~checksum(expected) & 0xFFFF
     await station.quiet()
     counters = await station.counters()
     assert counters["tx_frames"] == len(outgoing)

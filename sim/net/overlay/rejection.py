@@ -111,7 +111,7 @@ async def what_a_function_may_not_send(dut):
     assert (await setup.counters("transmit"))["function0_port_closed"] == 1
 
 
-def outer_variants(ipv6, geneve, verify):
+def outer_variants(ipv6, geneve, verify, peers):
     """Datagrams that are not to be taken, and why."""
     tcp = Ether(src=PEER_MAC, dst=VTEP_MAC) / IP(src=PEER, dst=VTEP) / TCP() / (b"t" * 40)
     short = bytes(datagram(INBOUND))
@@ -136,6 +136,10 @@ def outer_variants(ipv6, geneve, verify):
         (datagram(Ether(src=REMOTE_MAC, dst="02:00:00:00:00:99") / b"x"), "unknown_destination"),
         (datagram(INBOUND / IP(len=9)), None),
         (datagram(INBOUND, udp=UDP(sport=50000, dport=4789)), None),
+        (
+            datagram(INBOUND, outer=IP(src="192.0.2.99", dst=VTEP)),
+            "unknown_endpoint" if peers else None,
+        ),
         (
             datagram(INBOUND, udp=UDP(sport=50000, dport=4789, chksum=0x1234)),
             "outer_checksum" if verify else None,
@@ -182,7 +186,9 @@ async def what_is_not_for_the_card(dut):
     setup = await Setup.make(dut, stalled=True)
     good = bytes(datagram(INBOUND))
     expected: dict[str, int] = {}
-    cases = outer_variants(*(getattr(setup.config, name) for name in ("ipv6", "geneve", "verify")))
+    cases = outer_variants(
+        *(getattr(setup.config, name) for name in ("ipv6", "geneve", "verify", "peers"))
+    )
     for frame, reason in cases:
         setup.arrive(frame)
         setup.arrive(good)

@@ -36,7 +36,9 @@ __all__ = [
 
 CONFIGS = {
     "ipv4": OverlayConfig(functions=3, ports=2),
-    "full": OverlayConfig(functions=3, ports=2, ipv6=True, geneve=True, verify=True, templates=4),
+    "full": OverlayConfig(
+        functions=3, ports=2, ipv6=True, geneve=True, verify=True, peers=32, templates=4
+    ),
 }
 BENCH = Bench(
     dut={name: (lambda config=config: Overlay(config)) for name, config in CONFIGS.items()},
@@ -105,6 +107,8 @@ class Setup:
             for ip in owned:
                 self.neighbour(vni, ip, address)
         self.peer = tables.tunnel(Tunnel(PEER, PEER_MAC, port=1))
+        if self.config.peers:
+            tables.peer(PEER6)
         tables.forward(VNI, REMOTE_MAC, self.peer)
         self.neighbour(VNI, REMOTE, REMOTE_MAC)
         self.neighbour(VNI, REMOTE6, REMOTE_MAC)
