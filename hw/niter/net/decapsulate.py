@@ -1,6 +1,6 @@
 """Decapsulation: is this datagram for our tunnel endpoint, and the frame inside it."""
 
-from amaranth import C, Cat, Module, Mux, Signal, signed
+from amaranth import C, Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import enum
 from amaranth.lib.wiring import connect, flipped
 
@@ -161,7 +161,7 @@ class Decapsulate(Stage):
         ]
         settled = Signal()
         m.d.comb += settled.eq(1)
-        known = 1
+        known: Value = C(1)
         if self.config.peers:
             self._ask(m, step)
             known = self._peers.known
