@@ -129,7 +129,7 @@ class Overlay(wiring.Component):
         m.submodules.receive = self.receive
         m.submodules.decapsulate = self.decapsulate
         m.submodules.divert = divert = Divert(self.config)
-        m.submodules.underlay = underlay = Questions()
+        m.submodules.underlay = underlay = Questions(self.config)
 
         # Nothing but the named members comes from outside: what a stage sets is its own.
         m.submodules.from_host = from_host = Arbiter(FrameBeat, 2)

@@ -3,16 +3,17 @@
 from amaranth import Cat, Module, Mux, Signal
 
 from niter.interface import Beat, FrameMeta, Verdict
-from niter.stream import Fifo
 
 from .config import OverlayConfig
+from .delay import DelayLine
 from .dissector import Dissector
 from .stage import Stage
 
 __all__ = ["HEADER_BEATS", "Parser"]
 
-#: Beats within which all headers must end.
-HEADER_BEATS = 15
+#: Beats within which all headers must end, with and without IPv6: where it stands, Ethernet, IPv4
+#: and UDP cannot be longer.
+HEADER_BEATS = {True: 15, False: 11}
 
 #: Cycles until a checksum is known behind the headers.
 _SETTLING = 2
@@ -49,7 +50,9 @@ class Parser(Stage):
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         self.control(m)
-        m.submodules.queue = queue = Fifo(Beat, HEADER_BEATS + 1)
+        header_beats = HEADER_BEATS[self.config.ipv6]
+        # Beats wait here for at least as long as their headers take to be read.
+        m.submodules.queue = queue = DelayLine(Beat, header_beats + 1)
         m.submodules.dissector = dissector = Dissector(ipv6=self.config.ipv6, verify=self.verify)
         packet = self.i.payload.packet
 
@@ -58,7 +61,7 @@ class Parser(Stage):
         half = Signal()
         feeding = Signal(init=1)
         step = Signal()
-        beats = Signal(range(HEADER_BEATS + 1))
+        beats = Signal(range(header_beats + 1))
         skip = Signal()
         take = Signal()
         carried = Signal(16)
@@ -67,7 +70,7 @@ class Parser(Stage):
         first = Signal(init=1)
         whole = Mux(half, packet.empty < 3, packet.empty != 7)
         m.d.comb += [
-            overlong.eq(beats == HEADER_BEATS),
+            overlong.eq(beats == header_beats),
             skip.eq((dissector.done | overlong) & ~first),
             step.eq(self.i.valid & queue.i.ready & feeding),
             take.eq(feeding & (skip | half)),

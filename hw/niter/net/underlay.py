@@ -5,9 +5,10 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from niter.interface import BEAT_BYTES, Beat, FrameBeat, FrameStream
-from niter.stream import Fifo, PipeRegister
+from niter.stream import PipeRegister
 
 from .config import OverlayConfig
+from .delay import DelayLine
 from .protocol import EtherType, IpProtocol
 
 __all__ = ["Divert", "Questions"]
@@ -88,15 +89,21 @@ class Divert(wiring.Component):
         return m
 
 
-#: Beats that wait for the transmit pipeline to answer what the underlay asks.
-_BEATS = 16
+#: Beats that wait for the transmit pipeline to answer what the underlay asks: the shortest
+#: frame, and with IPv6 a solicitation.
+_BEATS = {False: 8, True: 12}
 
 
 class Questions(wiring.Component):
     """Keeps a short frame of the underlay until the transmit pipeline has time for it.
 
     A frame that comes while another waits is discarded whole: who asked asks again. One that
-    is longer than the queue is no question, and waits on the way in. Latency 3 cycles.
+    is longer than the queue is no question, and waits on the way in. Latency 8 cycles, or 12.
+
+    Parameters
+    ----------
+    config
+        ``ipv6``.
 
     Members
     -------
@@ -109,16 +116,21 @@ class Questions(wiring.Component):
     i: In(FrameStream)
     o: Out(FrameStream)
 
+    def __init__(self, config: OverlayConfig):
+        self.config = config
+        super().__init__()
+
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         kept = data.StructLayout({"packet": Beat, "length": 14, "port": 2})
-        m.submodules.queue = queue = Fifo(kept, _BEATS)
+        m.submodules.queue = queue = DelayLine(kept, _BEATS[self.config.ipv6])
         packet, meta = self.i.payload.packet, self.i.payload.meta
         inside = Signal()
         taking = Signal()
         take = Signal()
+        occupied = Signal()
         m.d.comb += [
-            take.eq(Mux(inside, taking, queue.level == 0)),
+            take.eq(Mux(inside, taking, ~occupied)),
             queue.i.valid.eq(self.i.valid & take),
             queue.i.payload.packet.eq(packet),
             self.i.ready.eq(queue.i.ready | ~take),
@@ -134,4 +146,8 @@ class Questions(wiring.Component):
             ]
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += [inside.eq(~packet.last), taking.eq(take)]
+            with m.If(take):
+                m.d.sync += occupied.eq(1)
+        with m.If(self.o.valid & self.o.ready & self.o.payload.packet.last):
+            m.d.sync += occupied.eq(0)
         return m
