@@ -31,8 +31,8 @@ enum status status_read(zcbor_state_t *in, zcbor_state_t *out)
 enum status counters_read(zcbor_state_t *in, zcbor_state_t *out)
 {
     static const uint32_t banks[] = {
-        CARD_OVERLAY_TRANSMIT_DROP_COUNTERS_FUNCTION0_FRAMES_LOW,
-        CARD_OVERLAY_RECEIVE_DROP_COUNTERS_FUNCTION0_FRAMES_LOW,
+        CARD_OVERLAY_COUNTERS_COUNTERS_TRANSMIT_FUNCTION0_FRAMES_LOW,
+        CARD_OVERLAY_COUNTERS_COUNTERS_RECEIVE_FUNCTION0_FRAMES_LOW,
     };
     enum { AT_ONCE = 96, COUNTER = 8 };
     uint32_t bank, first;

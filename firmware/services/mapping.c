@@ -9,6 +9,8 @@ enum {
     SLOTS = LAYOUT_SLOTS,
     WORDS = LAYOUT_SLOT_WORDS,
     WIDE = 2 * WORDS,
+    BITS = 18, /* Of a word. */
+    NETWORKS = 255,
     SEARCHED = 256, /* Slots that are looked at to make room for one entry. */
     NONE = 0xffff,
 };
@@ -19,6 +21,12 @@ static struct slot {
     uint16_t flags;
     uint8_t wide; /* An entry of two slots: 1 in its first, 2 in its second. */
 } slots[SLOTS];
+
+/* Which network each of the card's own numbers stands for, while there are entries. */
+static struct network {
+    uint32_t vni;
+    uint16_t entries;
+} networks[NETWORKS];
 
 unsigned mapping_key_words(unsigned kind)
 {
@@ -37,7 +45,7 @@ static uint32_t word_of(unsigned slot, unsigned word)
 
 static void write_word(unsigned slot, unsigned word, uint32_t value)
 {
-    register_write(CARD_OVERLAY_TRANSMIT_MAPPING_WORDS + 4 * (word * (unsigned)SLOTS + slot), value);
+    register_write(CARD_OVERLAY_TRANSMIT_CLASSIFY_MAPPING_WORDS + 4 * (word * (unsigned)SLOTS + slot), value);
 }
 
 /* Copy a slot to the gateware: taken out of use first, its first word last. */
@@ -51,13 +59,14 @@ static void publish(unsigned slot)
 void mapping_clear(void)
 {
     memset(slots, 0, sizeof slots);
+    memset(networks, 0, sizeof networks);
     for (unsigned slot = 0; slot < SLOTS; slot++)
         write_word(slot, 0, 0);
 }
 
 static bool is_free(unsigned slot)
 {
-    return !slots[slot].flags && !slots[slot].wide;
+    return !(slots[slot].words[0] & 3) && !slots[slot].wide;
 }
 
 static void release(unsigned slot)
@@ -78,13 +87,39 @@ static uint32_t hash(const uint16_t *words, unsigned count)
     return crc ^ LAYOUT_HASH_FINAL;
 }
 
-/* Both buckets of a key, given the low words of network identifier and key. */
-static void buckets_of(unsigned kind, uint32_t vni, const uint16_t *low, unsigned bucket[2])
+unsigned mapping_network(uint32_t vni)
 {
-    uint16_t words[2 + MAPPING_KEY];
-    unsigned count = 1 + mapping_key_words(kind);
-    memcpy(words, low, count * sizeof *words);
-    words[count++] = (uint16_t)(vni >> 16 | kind << 8);
+    for (unsigned n = 0; n < NETWORKS; n++)
+        if (networks[n].entries && networks[n].vni == vni)
+            return n;
+    return vni == LAYOUT_UNDERLAY_VNI ? LAYOUT_UNDERLAY_NETWORK : NONE;
+}
+
+/* The network's number, a new one where it has none; NONE when there are no more. */
+static unsigned take_network(uint32_t vni)
+{
+    unsigned network = mapping_network(vni);
+    for (unsigned n = 0; n < NETWORKS && network == NONE; n++)
+        if (!networks[n].entries) {
+            networks[n].vni = vni;
+            network = n;
+        }
+    return network;
+}
+
+static void count_entry(unsigned network, int change)
+{
+    if (network < NETWORKS)
+        networks[network].entries = (uint16_t)(networks[network].entries + change);
+}
+
+/* Both buckets of a key. */
+static void buckets_of(const struct mapping *entry, unsigned network, unsigned bucket[2])
+{
+    uint16_t words[1 + MAPPING_KEY];
+    unsigned count = mapping_key_words(entry->kind);
+    memcpy(words, entry->key, count * sizeof *words);
+    words[count++] = (uint16_t)(network | (unsigned)entry->kind << 8);
     uint32_t digest = hash(words, count);
     unsigned bits = 0;
     while (2u << bits < SLOTS)
@@ -95,34 +130,86 @@ static void buckets_of(unsigned kind, uint32_t vni, const uint16_t *low, unsigne
 
 static unsigned kind_at(unsigned slot)
 {
-    return slots[slot].wide == 2 ? 0 : slots[slot].flags & 3;
+    return slots[slot].wide == 2 ? 0 : slots[slot].words[0] & 3;
 }
 
-static uint32_t vni_at(unsigned slot)
+static unsigned network_at(unsigned slot)
 {
-    return slots[slot].words[0] | (uint32_t)(slots[slot].flags >> 2 & 0xff) << 16;
+    return slots[slot].words[0] >> 2 & 0xff;
 }
 
-/* The entry as the row of words that the table has: of one slot, or two. */
-static unsigned row_of(const struct mapping *entry, uint16_t row[WIDE], uint16_t *flags)
+/* Where a bit of the key, and of the value, stands in an entry's row of one or two slots. */
+static unsigned key_bit(unsigned kind, unsigned bit)
 {
-    unsigned keys = mapping_key_words(entry->kind), values = mapping_value_words(entry->kind);
+    unsigned first = LAYOUT_IPV6_LOW_END - LAYOUT_KEY;
+    return kind == LAYOUT_KIND_IPV6 && bit >= first ? WORDS * BITS + LAYOUT_KEY + bit - first
+                                                    : LAYOUT_KEY + bit;
+}
+
+static unsigned value_bit(unsigned kind, unsigned bit)
+{
+    if (kind == LAYOUT_KIND_MAC)
+        return LAYOUT_DESTINATION + bit;
+    return LAYOUT_NEIGHBOUR + bit + (kind == LAYOUT_KIND_IPV6 ? WORDS * BITS : 0);
+}
+
+static unsigned value_word(unsigned kind, unsigned bit)
+{
+    return mapping_value_words(kind) - 1 - bit / 16;
+}
+
+/* The entry as the row of words that the table has. */
+static void row_of(const struct mapping *entry, unsigned network, uint32_t row[WIDE])
+{
     memset(row, 0, WIDE * sizeof *row);
-    row[0] = (uint16_t)entry->vni;
-    memcpy(row + 1, entry->key, keys * sizeof *row);
-    memcpy(row + 1 + keys, entry->value, values * sizeof *row);
-    *flags = (uint16_t)(entry->kind | (entry->vni >> 16) << 2);
-    return 1 + keys + values;
+    row[0] = entry->kind | network << 2;
+    for (unsigned bit = 0; bit < 16 * mapping_key_words(entry->kind); bit++) {
+        unsigned at = key_bit(entry->kind, bit);
+        row[at / BITS] |= (uint32_t)(entry->key[bit / 16] >> bit % 16 & 1) << at % BITS;
+    }
+    for (unsigned bit = 0; bit < 16 * mapping_value_words(entry->kind); bit++) {
+        unsigned at = value_bit(entry->kind, bit);
+        uint32_t word = entry->value[value_word(entry->kind, bit)];
+        row[at / BITS] |= (word >> bit % 16 & 1) << at % BITS;
+    }
 }
 
-static void fill(unsigned slot, const uint16_t row[WIDE], uint16_t flags, bool wide)
+bool mapping_at(unsigned slot, struct mapping *entry)
 {
-    memcpy(slots[slot].words, row, sizeof slots[slot].words);
-    slots[slot].flags = flags;
+    unsigned kind = kind_at(slot), network = network_at(slot);
+    if (!kind)
+        return false;
+    memset(entry, 0, sizeof *entry);
+    entry->kind = (uint8_t)kind;
+    entry->vni = network < NETWORKS ? networks[network].vni : LAYOUT_UNDERLAY_VNI;
+    for (unsigned bit = 0; bit < 16 * mapping_key_words(kind); bit++) {
+        unsigned at = key_bit(kind, bit), word = at / BITS;
+        uint32_t found = word_of(slot + word / WORDS, word % WORDS) >> at % BITS & 1;
+        entry->key[bit / 16] |= (uint16_t)(found << bit % 16);
+    }
+    for (unsigned bit = 0; bit < 16 * mapping_value_words(kind); bit++) {
+        unsigned at = value_bit(kind, bit), word = at / BITS;
+        uint32_t found = word_of(slot + word / WORDS, word % WORDS) >> at % BITS & 1;
+        entry->value[value_word(kind, bit)] |= (uint16_t)(found << bit % 16);
+    }
+    return true;
+}
+
+static void store(unsigned slot, const uint32_t *row)
+{
+    slots[slot].flags = 0;
+    for (unsigned n = 0; n < WORDS; n++) {
+        slots[slot].words[n] = (uint16_t)row[n];
+        slots[slot].flags |= (uint16_t)((row[n] >> 16) << 2 * n);
+    }
+}
+
+static void fill(unsigned slot, const uint32_t row[WIDE], bool wide)
+{
+    store(slot, row);
     slots[slot].wide = wide;
     if (wide) {
-        memcpy(slots[slot + 1].words, row + WORDS, sizeof slots[slot + 1].words);
-        slots[slot + 1].flags = 0;
+        store(slot + 1, row + WORDS);
         slots[slot + 1].wide = 2;
         write_word(slot, 0, 0);
         publish(slot + 1);
@@ -132,19 +219,15 @@ static void fill(unsigned slot, const uint16_t row[WIDE], uint16_t flags, bool w
 
 static unsigned find(const struct mapping *entry)
 {
-    uint16_t row[WIDE], flags;
-    unsigned bucket[2];
-    row_of(entry, row, &flags);
-    buckets_of(entry->kind, entry->vni, row, bucket);
-    unsigned keys = 1 + mapping_key_words(entry->kind);
+    unsigned bucket[2], network = mapping_network(entry->vni);
+    if (network == NONE)
+        return NONE;
+    buckets_of(entry, network, bucket);
     for (unsigned n = 0; n < 4; n++) {
+        struct mapping other;
         unsigned slot = 2 * bucket[n >> 1] + (n & 1);
-        unsigned first = keys < WORDS ? keys : WORDS;
-        if (kind_at(slot) != entry->kind || vni_at(slot) != entry->vni
-            || memcmp(slots[slot].words, row, first * sizeof *row))
-            continue;
-        if (keys <= WORDS
-            || !memcmp(slots[slot + 1].words, row + WORDS, (keys - WORDS) * sizeof *row))
+        if (kind_at(slot) == entry->kind && network_at(slot) == network && mapping_at(slot, &other)
+            && !memcmp(other.key, entry->key, mapping_key_words(entry->kind) * sizeof *other.key))
             return slot;
     }
     return NONE;
@@ -180,7 +263,9 @@ static unsigned vacate(const unsigned *wanted, unsigned count, unsigned barred)
         }
         if (slots[slot].wide)
             continue;
-        buckets_of(kind_at(slot), vni_at(slot), slots[slot].words, bucket);
+        struct mapping entry;
+        mapping_at(slot, &entry);
+        buckets_of(&entry, network_at(slot), bucket);
         for (unsigned n = 0; n < 4; n++) {
             unsigned other = 2 * bucket[n >> 1] + (n & 1), seen = 0;
             while (seen < length && queue[seen] != other)
@@ -196,15 +281,18 @@ static unsigned vacate(const unsigned *wanted, unsigned count, unsigned barred)
 
 bool mapping_put(const struct mapping *entry)
 {
-    uint16_t row[WIDE], flags;
-    unsigned bucket[2];
-    bool wide = row_of(entry, row, &flags) > WORDS;
+    uint32_t row[WIDE];
+    unsigned bucket[2], network = take_network(entry->vni);
+    bool wide = entry->kind == LAYOUT_KIND_IPV6;
+    if (network == NONE)
+        return false;
     unsigned slot = find(entry);
+    row_of(entry, network, row);
     if (slot != NONE) {
-        fill(slot, row, flags, wide);
+        fill(slot, row, wide);
         return true;
     }
-    buckets_of(entry->kind, entry->vni, row, bucket);
+    buckets_of(entry, network, bucket);
     if (!wide) {
         unsigned wanted[4];
         for (unsigned n = 0; n < 4; n++)
@@ -219,24 +307,8 @@ bool mapping_put(const struct mapping *entry)
     }
     if (slot == NONE)
         return false;
-    fill(slot, row, flags, wide);
-    return true;
-}
-
-bool mapping_at(unsigned slot, struct mapping *entry)
-{
-    unsigned kind = kind_at(slot);
-    if (!kind)
-        return false;
-    uint16_t row[WIDE] = {0};
-    memcpy(row, slots[slot].words, sizeof slots[slot].words);
-    if (slots[slot].wide)
-        memcpy(row + WORDS, slots[slot + 1].words, sizeof slots[slot + 1].words);
-    unsigned keys = mapping_key_words(kind);
-    entry->kind = (uint8_t)kind;
-    entry->vni = vni_at(slot);
-    memcpy(entry->key, row + 1, keys * sizeof *row);
-    memcpy(entry->value, row + 1 + keys, mapping_value_words(kind) * sizeof *row);
+    fill(slot, row, wide);
+    count_entry(network, 1);
     return true;
 }
 
@@ -252,6 +324,7 @@ void mapping_remove(const struct mapping *entry)
     if (slot == NONE)
         return;
     bool wide = slots[slot].wide;
+    count_entry(network_at(slot), -1);
     release(slot);
     if (wide)
         release(slot + 1);

@@ -13,7 +13,7 @@
 
 enum { MAPPING_KEY = 8, MAPPING_VALUE = 3 };
 
-/* An entry: words as the table has them, keys from the least significant word, values from the most. */
+/* An entry: keys from the least significant word, values from the most. */
 struct mapping {
     uint8_t kind;
     uint32_t vni;
@@ -23,6 +23,9 @@ struct mapping {
 
 unsigned mapping_key_words(unsigned kind);
 unsigned mapping_value_words(unsigned kind);
+
+/* The card's own number for a network that has entries. */
+unsigned mapping_network(uint32_t vni);
 
 /* Empty both copies. */
 void mapping_clear(void);

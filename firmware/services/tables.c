@@ -18,8 +18,6 @@ enum {
     ADDRESSES = LAYOUT_ADDRESSES,
     OUTER = LAYOUT_IPV6 ? 14 + 40 + 8 + 8 : 14 + 20 + 8 + 8,
     LINK_UP = 1 << 16,
-    /* In a steering record's word of the network identifier's high byte: no network. */
-    NOWHERE = 0xffff,
 };
 
 static struct port {
@@ -30,16 +28,16 @@ static struct port {
     uint8_t count4, count6;
 } ports[FUNCTIONS];
 
-static void write_words(uint32_t at, const uint8_t *from, unsigned count, uint32_t first)
+static void write_words(uint32_t at, const uint8_t *from, unsigned count)
 {
     for (unsigned n = 0; n < count; n++)
-        register_write(at + 4 * n, get16(from + 2 * n) | (n ? 0 : first));
+        register_write(at + 4 * n, get32(from + 4 * n));
 }
 
 static void source(unsigned function, unsigned word, uint32_t value)
 {
     register_write(
-        CARD_OVERLAY_TRANSMIT_SOURCE_WORDS + 4 * (function * LAYOUT_RECORD_WORDS + word), value
+        CARD_OVERLAY_TRANSMIT_CLASSIFY_PORTS_WORDS + 4 * (function * LAYOUT_RECORD_WORDS + word), value
     );
 }
 
@@ -72,8 +70,8 @@ static void show(unsigned function, const uint8_t mac[6], bool up)
 
 static void close_port(unsigned function)
 {
-    source(function, 4, 0);
-    steer(function, 4, NOWHERE);
+    source(function, LAYOUT_RECORD_MAC_HIGH, 0);
+    steer(function, LAYOUT_RECORD_MAC_HIGH, 0);
     show(function, ports[function].mac, false);
 }
 
@@ -137,9 +135,10 @@ void tables_open(const struct addresses *own)
         );
     }
     if (memcmp(own->mac, nothing, 6)) {
-        write_words(CARD_OVERLAY_TUNNEL_WORDS + 4 * LAYOUT_ENDPOINT_MAC, own->mac, 3, 0);
-        write_words(CARD_OVERLAY_TUNNEL_WORDS + 4 * LAYOUT_ENDPOINT_IPV4, own->ipv4, 2, 0);
-        write_words(CARD_OVERLAY_TUNNEL_WORDS + 4 * LAYOUT_ENDPOINT_IPV6, own->ipv6, 8, 0);
+        register_write(CARD_OVERLAY_TUNNEL_WORDS + 4 * LAYOUT_ENDPOINT_MAC, get16(own->mac));
+        write_words(CARD_OVERLAY_TUNNEL_WORDS + 4 * (LAYOUT_ENDPOINT_MAC + 1), own->mac + 2, 1);
+        write_words(CARD_OVERLAY_TUNNEL_WORDS + 4 * LAYOUT_ENDPOINT_IPV4, own->ipv4, 1);
+        write_words(CARD_OVERLAY_TUNNEL_WORDS + 4 * LAYOUT_ENDPOINT_IPV6, own->ipv6, 4);
         struct mapping entry = neighbour(LAYOUT_UNDERLAY_VNI, own->ipv4, 4, own->mac);
         if (memcmp(own->ipv4, nothing, 4))
             mapping_put(&entry);
@@ -260,27 +259,25 @@ static bool learn_port(const struct port *port)
 static void open_port(unsigned function)
 {
     const struct port *port = &ports[function];
-    for (unsigned n = 0; n < 3; n++) {
-        source(function, n, get16(port->mac + 2 * n));
-        source(function, 5 + n, get16(port->mac + 2 * n));
-        steer(function, n, get16(port->mac + 2 * n));
-    }
+    static const uint8_t nothing[16];
+    uint32_t base = CARD_OVERLAY_TRANSMIT_CLASSIFY_PORTS_WORDS + 4 * function * LAYOUT_RECORD_WORDS;
+    uint32_t high = get16(port->mac) | LAYOUT_RECORD_OPEN
+        | mapping_network(port->vni) << LAYOUT_RECORD_NETWORK;
     for (unsigned n = 0; n < ADDRESSES; n++) {
-        uint32_t base = CARD_OVERLAY_TRANSMIT_SOURCE_WORDS + 4 * function * LAYOUT_RECORD_WORDS;
         write_words(
-            base + 4 * (LAYOUT_RECORD_IPV4 + 2 * n), port->ipv4[n], 2,
-            n < port->count4 ? LAYOUT_RECORD_VALID : 0
+            base + 4 * (LAYOUT_RECORD_IPV4 + n), n < port->count4 ? port->ipv4[n] : nothing, 1
         );
         if (LAYOUT_IPV6)
             write_words(
-                base + 4 * (LAYOUT_RECORD_IPV6 + 8 * n), port->ipv6[n], 8,
-                n < port->count6 ? LAYOUT_RECORD_VALID : 0
+                base + 4 * (LAYOUT_RECORD_IPV6 + 4 * n), n < port->count6 ? port->ipv6[n] : nothing, 4
             );
     }
-    source(function, 3, port->vni & 0xffff);
-    steer(function, 3, port->vni & 0xffff);
-    source(function, 4, port->vni >> 16 | LAYOUT_RECORD_OPEN);
-    steer(function, 4, port->vni >> 16 | LAYOUT_RECORD_OPEN);
+    source(function, LAYOUT_RECORD_MAC_LOW, get32(port->mac + 2));
+    steer(function, LAYOUT_RECORD_MAC_LOW, get32(port->mac + 2));
+    source(function, LAYOUT_RECORD_VNI, port->vni);
+    steer(function, LAYOUT_RECORD_VNI, port->vni);
+    source(function, LAYOUT_RECORD_MAC_HIGH, high);
+    steer(function, LAYOUT_RECORD_MAC_HIGH, high);
     show(function, port->mac, true);
 }
 

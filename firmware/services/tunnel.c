@@ -7,13 +7,14 @@
 #include "card_registers.h"
 #include "hal/registers.h"
 
-/* Where things stand in an outer header behind its two bytes of nothing (niter.net.encapsulate). */
+/* Where things stand in an outer header (niter.net.encapsulate). */
 enum {
-    IP = 2 + 14,
+    IP = 14,
     UDP4 = IP + 20,
     UDP6 = IP + 40,
-    WORDS4 = (UDP4 + 16) / 4,
-    WORDS6 = (UDP6 + 16) / 4,
+    BEAT = 8,
+    BEATS4 = (UDP4 + 16 + 7) / BEAT,
+    BEATS6 = (UDP6 + 16 + 7) / BEAT,
     PORT_VXLAN = 4789,
     PORT_GENEVE = 6081,
     KINDS = 4, /* IPv4 or IPv6, VXLAN or GENEVE. */
@@ -25,11 +26,23 @@ static struct tunnel tunnels[LAYOUT_TUNNELS];
 static uint8_t templates[KINDS];
 static uint8_t template_count;
 
-static const uint8_t own_words4[] = {0, 1, 8}, own_words6[] = {0, 1, 10, 11, 12, 13};
+static const uint8_t own_beats4[] = {0, 3, 4}, own_beats6[] = {0, 4, 5, 6};
 
-static void write_word(uint32_t index, uint32_t value)
+/* A row of the table: eight bytes in two words, the first byte lowest. */
+static void write_row(uint32_t row, uint32_t low, uint32_t high)
 {
-    register_write(CARD_OVERLAY_TRANSMIT_ENCAPSULATE_WORDS + 4 * index, value);
+    register_write(CARD_OVERLAY_TRANSMIT_ENCAPSULATE_WORDS + 4 * row, low);
+    register_write(CARD_OVERLAY_TRANSMIT_ENCAPSULATE_WORDS + 4 * (LAYOUT_TUNNEL_ROWS + row), high);
+}
+
+static uint32_t little(const uint8_t *from)
+{
+    return from[0] | (uint32_t)from[1] << 8 | (uint32_t)from[2] << 16 | (uint32_t)from[3] << 24;
+}
+
+static void write_beat(uint32_t row, const uint8_t *from)
+{
+    write_row(row, little(from), little(from + 4));
 }
 
 void tunnel_open(const struct addresses *addresses)
@@ -40,13 +53,13 @@ void tunnel_open(const struct addresses *addresses)
     template_count = 0;
 }
 
-static void header_of(const struct tunnel *tunnel, uint8_t header[UDP6 + 16])
+static void header_of(const struct tunnel *tunnel, uint8_t header[BEATS6 * BEAT])
 {
     bool six = tunnel->version == 6;
-    memset(header, 0, UDP6 + 16);
-    memcpy(header + 2, tunnel->next_hop, 6);
-    memcpy(header + 8, own.mac, 6);
-    put16(header + 14, six ? 0x86dd : 0x0800);
+    memset(header, 0, BEATS6 * BEAT);
+    memcpy(header, tunnel->next_hop, 6);
+    memcpy(header + 6, own.mac, 6);
+    put16(header + 12, six ? 0x86dd : 0x0800);
     uint8_t *ip = header + IP;
     if (six) {
         ip[0] = 0x60;
@@ -68,13 +81,19 @@ static void header_of(const struct tunnel *tunnel, uint8_t header[UDP6 + 16])
     put32(udp + 8, tunnel->geneve ? 0x6558 : 0x08000000);
 }
 
-static bool own_word(unsigned word, bool six)
+static bool own_beat(unsigned beat, bool six)
 {
-    const uint8_t *words = six ? own_words6 : own_words4;
-    for (unsigned n = 0; n < (six ? sizeof own_words6 : sizeof own_words4); n++)
-        if (words[n] == word)
+    const uint8_t *beats = six ? own_beats6 : own_beats4;
+    for (unsigned n = 0; n < (six ? sizeof own_beats6 : sizeof own_beats4); n++)
+        if (beats[n] == beat)
             return true;
     return false;
+}
+
+/* Where a beat of the tunnel's own stands in its record. */
+static unsigned place_of(unsigned beat)
+{
+    return LAYOUT_TUNNEL_WORDS == 8 ? beat : beat - ((beat >> 1 | beat >> 2) & 1);
 }
 
 static unsigned kind_of(const struct tunnel *tunnel)
@@ -100,11 +119,9 @@ static bool take_template(const struct tunnel *tunnel, const uint8_t *header)
         return true;
     if (template_count == LAYOUT_TEMPLATES)
         return false;
-    for (unsigned word = 0; word < (six ? WORDS6 : WORDS4); word++)
-        write_word(
-            template_count * LAYOUT_TEMPLATE_WORDS + word,
-            own_word(word, six) ? 0 : get32(header + 4 * word)
-        );
+    for (unsigned beat = 0; beat < (six ? BEATS6 : BEATS4); beat++)
+        if (!own_beat(beat, six))
+            write_beat(template_count * LAYOUT_TEMPLATE_WORDS + beat, header + BEAT * beat);
     *template = ++template_count;
     return true;
 }
@@ -118,23 +135,24 @@ int tunnel_take(const struct tunnel *tunnel)
         else if (!memcmp(&tunnels[n], tunnel, sizeof *tunnel))
             return (int)n;
     }
-    uint8_t header[UDP6 + 16];
+    uint8_t header[BEATS6 * BEAT];
     header_of(tunnel, header);
     if (index < 0 || !take_template(tunnel, header))
         return -1;
     bool six = tunnel->version == 6;
     uint32_t base = LAYOUT_TUNNEL_BASE + (uint32_t)index * LAYOUT_TUNNEL_WORDS, partial = 0;
-    for (unsigned word = 0; word < (six ? WORDS6 : WORDS4); word++)
-        if (own_word(word, six))
-            write_word(base + ((word & 7) | word >> 3 << 1), get32(header + 4 * word));
+    for (unsigned beat = 0; beat < (six ? BEATS6 : BEATS4); beat++)
+        if (own_beat(beat, six))
+            write_beat(base + place_of(beat), header + BEAT * beat);
     for (unsigned at = IP; !six && at < UDP4; at += 2)
         partial += get16(header + at);
-    write_word(
+    write_row(
         base + LAYOUT_TUNNEL_DESCRIPTOR,
         partial % 0xffff << LAYOUT_DESCRIPTOR_PARTIAL
             | (uint32_t)(templates[kind_of(tunnel)] - 1) << LAYOUT_DESCRIPTOR_TEMPLATE
             | (uint32_t)tunnel->port << LAYOUT_DESCRIPTOR_PORT | (uint32_t)six << LAYOUT_DESCRIPTOR_IPV6
-            | (uint32_t)tunnel->checksum << LAYOUT_DESCRIPTOR_CHECKSUM
+            | (uint32_t)tunnel->checksum << LAYOUT_DESCRIPTOR_CHECKSUM,
+        0
     );
     tunnels[index] = *tunnel;
     return index;

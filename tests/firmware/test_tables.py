@@ -13,10 +13,11 @@ from firmware.host.build import CONFIG
 from niter.net import (
     LOCAL,
     MAPPING_HASH,
-    SLOT_WORDS,
+    UNDERLAY_NETWORK,
     UNDERLAY_VNI,
     KeyKind,
     PortRecord,
+    SlotLayout,
     Steer,
 )
 from niterctl.card import Tunnel
@@ -28,7 +29,7 @@ from sim.models.overlay import Tunnel as ModelTunnel
 from .conftest import POLICY
 
 OVERLAY = CONFIG.overlay
-MAPPING = "overlay.transmit.mapping.words"
+MAPPING = "overlay.transmit.classify.mapping.words"
 STATION, PORT_MAC = "02:00:00:00:00:02", "02:00:00:00:00:01"
 VIA = Tunnel(ip_address("198.51.100.2"), "02:00:00:00:00:99")
 
@@ -44,27 +45,47 @@ def written(tables, path):
     return {word: value for where, word, value in tables.writes if where == path}
 
 
-def search(words, kind, vni, key, count):
+def search(card_words, kind, vni, key, count):
     """What the gateware's lookup finds, as its docstring has it; None when it finds nothing."""
-    low = [vni & 0xFFFF, *key]
-    flags = [kind.value] + [vni >> 16 + 2 * n & 3 for n in range(4)] + [0] * 9
-    wanted = [word | flag << 16 for word, flag in zip(low, flags, strict=False)]
-    digest = MAPPING_HASH.compute([*low, vni >> 16 | kind.value << 8])
-    bits = (OVERLAY.slots // 2).bit_length() - 1
-    for bucket in (digest & (1 << bits) - 1, digest >> 16 - bits):
-        for slot in (2 * bucket, 2 * bucket + 1):
-            entry = [
-                words[(n % SLOT_WORDS) * OVERLAY.slots + slot + n // SLOT_WORDS]
-                for n in range(len(wanted) + count)
-                if slot + n // SLOT_WORDS < OVERLAY.slots
-            ]
-            if entry[: len(wanted)] == wanted:
-                return [word & 0xFFFF for word in entry[len(wanted) :]]
+    words, networks = card_words
+    place = SlotLayout(ipv6=OVERLAY.ipv6)
+    # Numbers of networks are the firmware's to give: any that leads to the key is the right one.
+    for network in [UNDERLAY_NETWORK] if vni == UNDERLAY_VNI else networks:
+        parts = [key >> 16 * n & 0xFFFF for n in range(count)]
+        digest = MAPPING_HASH.compute([*parts, network | kind.value << 8])
+        bits = (OVERLAY.slots // 2).bit_length() - 1
+        for bucket in (digest & (1 << bits) - 1, digest >> 16 - bits):
+            for slot in (2 * bucket, 2 * bucket + 1):
+                row = row_at(words, slot, place)
+                if cut(row, place.KIND) != kind.value or cut(row, place.NETWORK) != network:
+                    continue
+                if kind == KeyKind.IPV6:
+                    rest = row_at(words, slot + 1, place)
+                    low = place.IPV6_LOW.stop - place.IPV6_LOW.start
+                    found = cut(row, place.IPV6_LOW) | cut(rest, place.IPV6_HIGH) << low
+                    value = cut(rest, place.NEIGHBOUR)
+                else:
+                    wide = kind == KeyKind.MAC
+                    found = cut(row, place.MAC if wide else place.IPV4)
+                    value = cut(row, place.DESTINATION if wide else place.NEIGHBOUR)
+                if found == key:
+                    return value
     return None
 
 
+def row_at(words, slot, place):
+    """A slot as one number."""
+    row = [words[n * OVERLAY.slots + slot] << place.WORD * n for n in range(place.words)]
+    return sum(row)
+
+
+def cut(row, bits):
+    return row >> bits.start & (1 << bits.stop - bits.start) - 1
+
+
 def table(card):
-    return card.words(MAPPING, 0, SLOT_WORDS * OVERLAY.slots)
+    words = card.words(MAPPING, 0, SlotLayout(ipv6=OVERLAY.ipv6).words * OVERLAY.slots)
+    return words, sorted({word >> 2 & 0xFF for word in words[: OVERLAY.slots] if word & 3})
 
 
 def number(text):
@@ -72,26 +93,19 @@ def number(text):
 
 
 def target(words, vni, mac):
-    key = [number(mac) >> 16 * n & 0xFFFF for n in range(3)]
-    found = search(words, KeyKind.MAC, vni, key, 1)
-    return None if found is None else found[0]
+    return search(words, KeyKind.MAC, vni, number(mac), 3)
 
 
 def who_has(words, vni, address):
     parsed = ip_address(address)
     kind, count = (KeyKind.IPV4, 2) if parsed.version == 4 else (KeyKind.IPV6, 8)
-    key = [int(parsed) >> 16 * n & 0xFFFF for n in range(count)]
-    found = search(words, kind, vni, key, 3)
-    return (
-        None
-        if found is None
-        else ":".join(f"{word:04x}"[n : n + 2] for word in found for n in (0, 2))
-    )
+    found = search(words, kind, vni, int(parsed), count)
+    return None if found is None else found.to_bytes(6, "big").hex(":")
 
 
 def test_the_card_starts_closed_and_with_its_own_endpoint(card, owner):
-    assert card.words("overlay.transmit.source.words", 4) == [0]
-    assert card.words("overlay.receive.steer.words", 4) == [0xFFFF]
+    assert card.words("overlay.transmit.classify.ports.words", PortRecord.MAC_HIGH) == [0]
+    assert card.words("overlay.receive.steer.words", PortRecord.MAC_HIGH) == [0]
     expected = written(model(), "tunnel.words")
     for word, value in expected.items():
         assert card.words("overlay.tunnel.words", word) == [value]
@@ -106,7 +120,7 @@ def test_a_port_is_what_the_model_makes_it(card, owner):
     owner.add_port(1, PORT_MAC, 0x123456, tuple(map(ip_address, addresses)))
     tables = model()
     tables.port(1, PORT_MAC, 0x123456, addresses)
-    for path in ("transmit.source.words", "receive.steer.words"):
+    for path in ("transmit.classify.ports.words", "receive.steer.words"):
         for word, value in written(tables, path).items():
             assert card.words(f"overlay.{path}", word) == [value], (path, word)
     words = table(card)
@@ -127,8 +141,8 @@ def test_a_port_is_what_the_model_makes_it(card, owner):
 def test_a_port_that_is_removed_is_closed_and_forgotten(card, owner):
     owner.add_port(0, PORT_MAC, 5, (ip_address("10.0.0.1"),))
     owner.remove_port(0)
-    assert card.words("overlay.transmit.source.words", 4) == [0]
-    assert card.words("overlay.receive.steer.words", 4) == [0xFFFF]
+    assert card.words("overlay.transmit.classify.ports.words", PortRecord.MAC_HIGH) == [0]
+    assert card.words("overlay.receive.steer.words", PortRecord.MAC_HIGH) == [0]
     words = table(card)
     assert target(words, 5, PORT_MAC) is None
     assert who_has(words, 5, "10.0.0.1") is None
@@ -143,7 +157,11 @@ def test_a_port_shows_its_address_to_the_driver(card, owner):
     # The last word that was written: end of the address, and the link.
     assert card.words("net.config.value") == [0x5544 | 1 << 16]
     assert card.words("net.config.select") == [1 | 1 << 8]
-    assert card.words("overlay.receive.steer.words", Steer.STRIDE, 3) == [0x0211, 0x2233, 0x4455]
+    assert card.words("overlay.receive.steer.words", Steer.STRIDE, 3) == [
+        0x22334455,
+        0x0211 | PortRecord.OPEN,
+        5,
+    ]
 
 
 @pytest.mark.parametrize("remote", ["198.51.100.2", "2001:db8::9"])
@@ -208,7 +226,7 @@ def test_the_table_takes_as_much_as_the_models_and_loses_nothing(card, owner):
         mac = f"02:{random.randrange(1 << 40):010x}"
         mac = ":".join([mac[:2], *(mac[3:][n : n + 2] for n in range(0, 10, 2))])
         address = ip_address(random.randrange(1 << 32))
-        vni = random.randrange(UNDERLAY_VNI)
+        vni = random.randrange(200) * 0x10101
         try:
             owner.add_route(vni, mac, VIA, (address,))
             stations[vni, mac] = address
@@ -236,7 +254,7 @@ def test_wide_entries_find_room_beside_others(card, owner):
             stations[mac] = address
         except RequestError as error:
             assert error.status == Status.FULL
-    assert len(stations) * 3 > OVERLAY.slots * 0.6
+    assert len(stations) * 3 > OVERLAY.slots * 0.55
     words = table(card)
     for mac, address in stations.items():
         assert who_has(words, 7, str(address)) == mac
@@ -264,14 +282,14 @@ def test_wide_entries_find_room_beside_others(card, owner):
 )
 def test_what_cannot_be_is_refused_and_changes_nothing(card, owner, status, call):
     before = (
-        card.words("overlay.transmit.source.words", 0, 2 * PortRecord(OVERLAY).size),
+        card.words("overlay.transmit.classify.ports.words", 0, 2 * PortRecord(OVERLAY).size),
         table(card),
     )
     with pytest.raises(RequestError) as error:
         call(owner)
     assert error.value.status == status
     after = (
-        card.words("overlay.transmit.source.words", 0, 2 * PortRecord(OVERLAY).size),
+        card.words("overlay.transmit.classify.ports.words", 0, 2 * PortRecord(OVERLAY).size),
         table(card),
     )
     assert before == after
@@ -305,9 +323,9 @@ def test_tunnels_and_lists_end_where_the_card_does(card, owner):
 
 
 def test_counters_are_read_whole(card, owner):
-    card.set_word("overlay.transmit.drop.counters", 2, 7)
-    card.set_word("overlay.receive.drop.counters", 2 * 95, 0xFFFFFFFF)
-    card.set_word("overlay.receive.drop.counters", 2 * 95 + 1, 1)
+    card.set_word("overlay.counters.counters", 2, 7)
+    card.set_word("overlay.counters.counters", 2 * (128 + 95), 0xFFFFFFFF)
+    card.set_word("overlay.counters.counters", 2 * (128 + 95) + 1, 1)
     counters = owner.counters()
     assert counters["transmit"]["function0_malformed"] == 7
     assert counters["receive"]["card_bytes"] == 0x1FFFFFFFF

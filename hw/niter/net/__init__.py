@@ -7,7 +7,7 @@ from .drop import Drop
 from .ecn import CombineEcn
 from .encapsulate import Descriptor, Encapsulate, TunnelLayout
 from .lookup import MAPPING_HASH, KeyKind, Lookup, SlotLayout
-from .mapping import LOCAL, UNDERLAY_NETWORK, Mapping
+from .mapping import LOCAL, UNDERLAY_NETWORK, UNDERLAY_VNI, Mapping
 from .mtu import SizeLimit
 from .overlay import RECEIVE, TRANSMIT, Overlay
 from .parser import Parser
@@ -27,6 +27,7 @@ __all__ = [
     "SERVICES",
     "TRANSMIT",
     "UNDERLAY_NETWORK",
+    "UNDERLAY_VNI",
     "Classify",
     "CombineEcn",
     "Decapsulate",

@@ -24,20 +24,11 @@ class Count(data.Struct):
 
 
 def counter_names(functions: int) -> list[str]:
-    """Names of both pipelines' counters in the order of (direction, owner, reason).
-
-    Each direction has room for a power of two of owners.
-    """
+    """Names of one pipeline's counters in order: 32 for each function, and 32 for the card."""
     reasons = {verdict.value: verdict.name.lower() for verdict in Verdict}
     reasons |= {Verdict.PASS.value: "frames", BYTES: "bytes"}
     owners = [f"function{n}" for n in range(functions)] + ["card"]
-    owners += [f"nobody{n}" for n in range((1 << functions.bit_length()) - len(owners))]
-    return [
-        f"{direction}_{owner}_{reasons.get(n, f'reserved{n}')}"
-        for direction in ("transmit", "receive")
-        for owner in owners
-        for n in range(32)
-    ]
+    return [f"{owner}_{reasons.get(n, f'reserved{n}')}" for owner in owners for n in range(32)]
 
 
 class Drop(Stage):

@@ -11,7 +11,7 @@ from .config import OverlayConfig
 from .lookup import KeyKind, Lookup
 from .protocol import IpProtocol, NeighbourDiscovery
 
-__all__ = ["LOCAL", "UNDERLAY_NETWORK", "Mapping"]
+__all__ = ["LOCAL", "UNDERLAY_NETWORK", "UNDERLAY_VNI", "Mapping"]
 
 #: In the value of a MAC entry: the destination is a function of this card. Otherwise the
 #: value is the index of a tunnel endpoint.
@@ -19,6 +19,9 @@ LOCAL = 1 << 15
 
 #: The network that frames of the underlay itself are looked up in; not for tenants.
 UNDERLAY_NETWORK = 0xFF
+
+#: What control software calls that network where it names networks by their identifiers.
+UNDERLAY_VNI = 0xFFFFFF
 
 
 class Mapping(wiring.Component):

@@ -97,8 +97,11 @@ class Overlay(wiring.Component):
         self.transmit = Pipeline(_make(config, config.transmit or TRANSMIT))
         self.receive = Pipeline(_make(config, config.receive or RECEIVE))
         self.decapsulate = Decapsulate(config)
+        names = counter_names(config.functions)
+        room = 32 << config.functions.bit_length()
+        names += [f"reserved{n}" for n in range(len(names), room)]
         self._counters = csr.CounterBank(
-            counter_names(config.functions),
+            [f"{direction}_{name}" for direction in ("transmit", "receive") for name in names],
             doc="Frames, bytes and drops by reason, of each function and of the card.",
         )
         self._decoder = decoder_of(
