@@ -61,7 +61,7 @@ def test_time_is_set(niterctl):
 
 
 def test_counters_are_watched(card, niterctl):
-    card.set_word("overlay.transmit.drop.counters", 0, 3)
+    card.set_word("overlay.counters.counters", 0, 3)
     assert niterctl("counters")["transmit"] == {"function0_frames": 3}
     assert len(niterctl("counters", "--all")["receive"]) == 96
     watched = niterctl("counters", "--watch", "--every", 0.01, "--count", 2, as_json=False)
