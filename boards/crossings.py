@@ -35,6 +35,11 @@ _CLOCKED = {
         ("CLKW", r"(?:ADW|DI|BE|CSW)\d*|CEW|RST", r""),
         ("CLKR", r"(?:ADR|CSR)\d*|CER|OCER", r"DO\d*"),
     ],
+    # Of 36 bits, one port writes and the other reads, through the data pins of both.
+    "DP16KD of 36 bits": [
+        ("CLKA", r"(?:ADA|DIA|DIB|WEA|CEA|CSA|RSTA)\d*", r""),
+        ("CLKB", r"(?:ADB|CEB|OCEB|CSB|RSTB)\d*", r"DO[AB]\d*"),
+    ],
     "IDDRX1F": [("SCLK", r"RST", r"Q[01]")],
     "ODDRX1F": [("SCLK", r"D[01]|RST", r"")],
     "DCUA": [
@@ -136,7 +141,7 @@ class Netlist:
         """Signals that clock a cell, and how many cells each."""
         count: dict[str, int] = {}
         for cell in self._cells.values():
-            for pin, _, _ in _CLOCKED.get(cell["type"], ()):
+            for pin, _, _ in _clocked(cell):
                 for bit in cell["connections"].get(pin, ()):
                     if isinstance(bit, int):
                         name = self._names[bit]
@@ -151,7 +156,7 @@ class Netlist:
         """Every path between clocks that nothing here accounts for."""
         found = []
         for name, cell in self._cells.items():
-            for clock_pin, sinks, _ in _CLOCKED.get(cell["type"], ()):
+            for clock_pin, sinks, _ in _clocked(cell):
                 clock = self._clock(cell, clock_pin)
                 if clock is None:
                     continue
@@ -237,7 +242,7 @@ class Netlist:
         name, pin = self._drivers[bit]
         cell = self._cells[name]
         kind = cell["type"]
-        for clock_pin, _, outputs in _CLOCKED.get(kind, ()):
+        for clock_pin, _, outputs in _clocked(cell):
             if re.fullmatch(outputs, pin):
                 return frozenset({(name, self._clock(cell, clock_pin) or _ASYNC)}), []
         if kind in _LOGIC:
@@ -251,6 +256,14 @@ class Netlist:
             written = frozenset({(name, self._clock(cell, "WCK") or _ASYNC)})
             return written, [b for b in cell["connections"]["RAD"] if isinstance(b, int)]
         return frozenset({(name, _ASYNC)}), []
+
+
+def _clocked(cell: Mapping) -> list[tuple[str, str, str]]:
+    """The clocks of a cell and what goes with them; a block memory's depend on its width."""
+    kind = cell["type"]
+    if kind == "DP16KD" and int(cell["parameters"]["DATA_WIDTH_A"], 2) == 36:
+        kind = "DP16KD of 36 bits"
+    return _CLOCKED.get(kind, [])
 
 
 def _held(sink: str, source: str) -> bool:

@@ -96,6 +96,29 @@ def test_says_what_it_is(netlist):
     assert text.startswith("bare_TRELLIS_FF_Q.DI (clk_b) sees ") and text.endswith("(clk_a)")
 
 
+@pytest.mark.parametrize("reader, found", [("CLKB", False), ("CLKA", True)])
+def test_wide_memory(reader, found):
+    """Of 36 bits, what both sets of data pins show belongs to the reading port's clock."""
+    clocks = {"CLKA": 2, "CLKB": 3}
+    memory = {
+        "type": "DP16KD",
+        "parameters": {"DATA_WIDTH_A": f"{36:032b}"},
+        "connections": {**{pin: [bit] for pin, bit in clocks.items()}, "DOA0": [4]},
+        "port_directions": {"CLKA": "input", "CLKB": "input", "DOA0": "output"},
+        "attributes": {"src": ""},
+    }
+    register = {
+        "type": "TRELLIS_FF",
+        "parameters": {},
+        "connections": {"CLK": [clocks[reader]], "DI": [4], "Q": [5]},
+        "port_directions": {"CLK": "input", "DI": "input", "Q": "output"},
+        "attributes": {"src": ""},
+    }
+    names = {name: {"bits": [bit]} for name, bit in (("a", 2), ("b", 3), ("o", 4), ("q", 5))}
+    netlist = Netlist({"cells": {"memory": memory, "register": register}, "netnames": names})
+    assert bool(netlist.crossings()) == found
+
+
 def test_unknown_cell():
     cell = {"type": "MYSTERY", "connections": {}, "port_directions": {}, "attributes": {}}
     with pytest.raises(ValueError, match="Nothing is known of MYSTERY"):
