@@ -130,8 +130,8 @@ class OutstandingReads(wiring.Component):
             with m.If(timer == self._timeout - 1):
                 m.d.sync += [timer.eq(0), epoch.eq(epoch + 1)]
 
-        # The round through all tags: a row is read when no completion needs the port or its
-        # row, and looked at in the next cycle. No row is read while it is written.
+        # The round through all tags: a row is read between completions, and looked at in the next
+        # cycle. No row is read while it is written. The link's framing leaves the time for it.
         under_way, current = Signal(), Signal(5)
         round_tag = Signal(range(SLOTS))
         inspect, inspecting = Signal(), Signal()
@@ -144,8 +144,8 @@ class OutstandingReads(wiring.Component):
                 cleared
                 & ~self.find
                 & ~inspecting
-                & (~under_way | self.end)
-                & ~(update.en & (update.addr == round_tag))
+                & ~under_way
+                & ~(self.open.valid & (self.open.payload.tag == round_tag))
             ),
             lookup.addr.eq(round_tag),
             lookup.en.eq(self.find | inspect),
