@@ -51,7 +51,7 @@ def ping(guest: Guest, address: str, count: int = 5, size: int = 56, extra: str 
     return output.strip().splitlines()[-1]
 
 
-def iperf(guest: Guest, address: str, options: str, seconds: int = 4) -> tuple[float, float]:
+def iperf(guest: Guest, address: str, options: str, seconds: int = 10) -> tuple[float, float]:
     """Megabits a second that arrived, and per cent of datagrams lost."""
     command = f"iperf3 -J -c {address} -t {seconds} --connect-timeout 20000 {options}"
     result = guest.run(f"timeout 90 {command}", timeout=100, check=False)
@@ -174,7 +174,7 @@ def queues(setting: Setting) -> None:
     """Parallel streams reach more than one queue pair."""
     needs_stack(setting)
     guest = setting.guests[0]
-    iperf(guest, PEERS[0][1], "-P 8", seconds=3)
+    iperf(guest, PEERS[0][1], "-P 8", seconds=10)
     counts = guest.run("grep virtio0 /proc/interrupts").output
     used = [line.split()[1] for line in counts.splitlines() if "put." in line]
     setting.notes["queues"] = f"interrupts by queue: {' '.join(used)}"
@@ -188,7 +188,7 @@ def jumbo(setting: Setting) -> None:
     try:
         ping(guest, PEERS[0][1], 4, size=8972, extra="-M do")
         if setting.peer.full:
-            rate, _ = iperf(guest, PEERS[0][1], "", seconds=3)
+            rate, _ = iperf(guest, PEERS[0][1], "", seconds=10)
             setting.notes["jumbo"] = f"{rate:.2f} Mb/s"
     finally:
         guest.run("ip link set eth0 mtu 1500")
@@ -269,11 +269,12 @@ def shares(setting: Setting) -> None:
     needs_stack(setting)
     first, second = setting.guests
     rates = {}
-    command = "timeout 90 iperf3 -J -c {} -t 6 --connect-timeout 20000"
+    command = "timeout 90 iperf3 -J -c {} -t 15 --connect-timeout 20000"
     guests = (first, second)
     begun = [g.begin(command.format(peer[1])) for g, peer in zip(guests, PEERS, strict=True)]
     for guest, line in zip(guests, begun, strict=True):
         report = json.loads(guest.finish(line, timeout=100, check=False).output)
+        assert "sum_received" in report["end"], f"{guest.name}: {report.get('error')}"
         rates[guest.name] = report["end"]["sum_received"]["bits_per_second"] / 1e6
     low, high = sorted(rates.values())
     setting.notes["shares"] = ", ".join(f"{n}: {rate:.2f} Mb/s" for n, rate in rates.items())
@@ -292,7 +293,7 @@ def local_delivery(setting: Setting) -> None:
         sent = setting.card.control.status()["ports"][0]["out"]
         ping(second, GUESTS[0].shared)
         second.run("iperf3 -s -D -1; sleep 1")
-        rate, _ = iperf(first, GUESTS[1].shared, "", seconds=3)
+        rate, _ = iperf(first, GUESTS[1].shared, "", seconds=10)
         setting.notes["local_delivery"] = f"{rate:.2f} Mb/s"
         # Broadcasts and neighbour discovery may leave; a stream of data may not.
         left = setting.card.control.status()["ports"][0]["out"] - sent
