@@ -23,6 +23,9 @@ has 512 bytes, whatever format the host sees. The rules:
    may cross the abort; the acknowledgement comes all the same, behind it.
 6. Neither side waits for the other in a circle: completions, pushes and acknowledgements are
    taken without waiting for a request to be accepted.
+7. Requests and aborts are accepted in bounded time, whatever the target does, since what is on
+   offer cannot be taken back: who cannot begin a request yet keeps it. An abort is behind the
+   requests that were accepted before it.
 """
 
 from amaranth.lib import data, enum, stream, wiring

@@ -1,0 +1,225 @@
+"""The volume check: every block command goes to its volume, and nowhere else."""
+
+from amaranth import Cat, Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.utils import ceil_log2
+
+from niter import csr
+from niter.interface import (
+    BlockCompletion,
+    BlockOpcode,
+    BlockPort,
+    BlockRequest,
+    BlockStatus,
+)
+from niter.ram import Ram
+from niter.stream import Arbiter
+
+__all__ = ["VolumeRecord", "Volumes", "pass_data"]
+
+
+class VolumeRecord:
+    """Where the words of a volume's record stand in the volume table.
+
+    Sectors are those of the block contract, 512 bytes. A record is taken out of use, with
+    a zero in ``FLAGS``, before its other words are changed.
+    """
+
+    #: Words from one volume's record to the next.
+    STRIDE = 8
+    #: First sector of the volume at its target: bits 31:0, then bits 55:32.
+    FIRST = 0
+    #: Sectors that the volume has, likewise.
+    LENGTH = 2
+    #: The flags below.
+    FLAGS = 4
+    ATTACHED = 1 << 0
+    READ_ONLY = 1 << 1
+    #: Words that are looked at.
+    WORDS = 5
+
+
+def pass_data(m: Module, front: wiring.PureInterface, back: wiring.PureInterface) -> None:
+    """Join the data of a stage's two block ports, for one that only looks at requests.
+
+    Parameters
+    ----------
+    front, back
+        The stage's own ports towards the front end and towards the transport.
+    """
+    for name in ("pull", "pull_data", "push", "push_data"):
+        connect(m, flipped(getattr(back, name)), flipped(getattr(front, name)))
+
+
+class Volumes(wiring.Component):
+    """Checks each request against its volume and moves it to where the volume lies.
+
+    ::
+
+        request ── record ── in range, writable? ──┬── request, at the target's sector
+                                                   └── completion with an error
+
+    A request of a volume that is not attached ends in ``NO_VOLUME``, one that does not lie
+    in it whole in ``OUT_OF_RANGE``, and WRITE, WRITE_ZEROES and DISCARD of a read-only one in
+    ``READ_ONLY``; none of them goes any further. FLUSH has no place. Everything else passes
+    with ``first`` of its volume added to ``lba``. All else of the contract passes as it is;
+    an abort waits until the requests accepted before it have been decided.
+
+    The record is read a word a cycle: a request takes 10 cycles, and the next one begins
+    when it has left. Each request is counted for its volume, by what became of it.
+
+    Parameters
+    ----------
+    volumes
+        1 to 16.
+
+    Members
+    -------
+    i : In(BlockPort)
+        The front end.
+    o : Out(BlockPort)
+        The next stage, or the transport; its ``lba`` counts from the target's first sector.
+    csr : In(csr.Signature)
+        ``table``, the records, and ``counters``.
+    """
+
+    #: What is counted for each volume.
+    EVENTS = ("passed", "refused")
+
+    def __init__(self, volumes: int = 16):
+        if not 1 <= volumes <= 16:
+            raise ValueError(f"There are 1 to 16 volumes, not {volumes!r}")
+        self.volumes = volumes
+        words = VolumeRecord.STRIDE << ceil_log2(volumes)
+        self._table = csr.MemoryMap(addr_width=ceil_log2(words))
+        self._table.add_resource(
+            csr.WordArray(words, "Volume table: a record of words for each volume."),
+            name="words",
+            size=words,
+        )
+        self._bus = csr.Signature(addr_width=self._table.addr_width).create()
+        self._bus.memory_map = self._table
+        self._counters = csr.CounterBank(
+            [f"volume_{n}_{event}" for n in range(volumes) for event in self.EVENTS],
+            amount_width=1,
+            doc="Requests of each volume that went on, and that ended here.",
+        )
+        decoder = csr.Decoder(
+            addr_width=max(self._table.addr_width, self._counters.bus.addr_width) + 1
+        )
+        decoder.add(self._bus, name="table")
+        decoder.add(self._counters.bus, name="counters")
+        self._decoder = decoder
+        super().__init__(
+            {
+                "i": In(BlockPort),
+                "o": Out(BlockPort),
+                "csr": In(csr.Signature(addr_width=decoder.bus.addr_width)),
+            }
+        )
+        self.csr.memory_map = decoder.bus.memory_map
+
+    def elaborate(self, platform):  # noqa: D102
+        m = Module()
+        m.submodules.decoder = self._decoder
+        m.submodules.counters = counters = self._counters
+        connect(m, flipped(self.csr), self._decoder.bus)
+        m.submodules.table = table = Ram(
+            shape=csr.DATA_WIDTH, depth=1 << self._table.addr_width, init=[]
+        )
+        read, write = table.read_port(), table.write_port()
+        m.d.comb += [
+            write.addr.eq(self._bus.addr),
+            write.data.eq(self._bus.w_data),
+            write.en.eq(self._bus.w_stb),
+        ]
+
+        request = Signal(BlockRequest)
+        status = Signal(BlockStatus)
+        record = Signal(csr.DATA_WIDTH * VolumeRecord.WORDS)
+        asked = Signal(range(VolumeRecord.WORDS + 1))
+        first, length, flags = (
+            record[csr.DATA_WIDTH * at :][:width]
+            for at, width in (
+                (VolumeRecord.FIRST, 56),
+                (VolumeRecord.LENGTH, 56),
+                (VolumeRecord.FLAGS, 2),
+            )
+        )
+        end = Signal(57)
+        placed = Signal(56)
+        place = Signal()
+        changes = Signal()
+        m.d.comb += [
+            read.addr.eq(Cat(asked, request.volume)),
+            place.eq(request.opcode != BlockOpcode.FLUSH),
+            changes.eq(
+                (request.opcode == BlockOpcode.WRITE)
+                | (request.opcode == BlockOpcode.WRITE_ZEROES)
+                | (request.opcode == BlockOpcode.DISCARD)
+            ),
+            self.o.request.payload.eq(request),
+            self.o.request.payload.lba.eq(placed),
+        ]
+        # Both sums stand a cycle behind the record's last word.
+        m.d.sync += [end.eq(request.lba + request.sectors), placed.eq(request.lba + first)]
+
+        m.submodules.completions = completions = Arbiter(BlockCompletion, 2, packet=False)
+        refusal, answered = completions.i
+        connect(m, flipped(self.o.completion), answered)
+        connect(m, completions.o, flipped(self.i.completion))
+        m.d.comb += [refusal.payload.tag.eq(request.tag), refusal.payload.status.eq(status)]
+
+        event = counters.i
+        m.d.comb += event.payload.amount.eq(1)
+        m.d.comb += event.payload.index.eq(Cat(status != BlockStatus.OK, request.volume))
+
+        with m.FSM() as fsm:
+            with m.State("TAKE"):
+                # An abort on offer stays so until it is taken.
+                m.d.comb += self.i.request.ready.eq(~self.i.abort.valid)
+                m.d.sync += [request.eq(self.i.request.payload), asked.eq(0)]
+                with m.If(self.i.request.valid & self.i.request.ready):
+                    m.next = "READ"
+            with m.State("READ"):
+                m.d.sync += asked.eq(asked + 1)
+                with m.If(asked != 0):
+                    m.d.sync += record.eq(Cat(record[csr.DATA_WIDTH :], read.data))
+                with m.If(asked == VolumeRecord.WORDS):
+                    m.next = "SUM"
+            with m.State("SUM"):
+                m.next = "DECIDE"
+            with m.State("DECIDE"):
+                m.d.sync += status.eq(BlockStatus.OK)
+                with m.If(place & (end > length)):
+                    m.d.sync += status.eq(BlockStatus.OUT_OF_RANGE)
+                with m.If(changes & flags[1]):
+                    m.d.sync += status.eq(BlockStatus.READ_ONLY)
+                with m.If(~flags[0] | (request.volume >= self.volumes)):
+                    m.d.sync += status.eq(BlockStatus.NO_VOLUME)
+                m.next = "GO"
+            with m.State("GO"):
+                m.d.comb += [
+                    self.o.request.valid.eq(status == BlockStatus.OK),
+                    refusal.valid.eq(status != BlockStatus.OK),
+                ]
+                passed = self.o.request.valid & self.o.request.ready
+                with m.If(passed | (refusal.valid & refusal.ready)):
+                    m.next = "COUNT"
+            with m.State("COUNT"):
+                # A volume that is not there has no counters.
+                m.d.comb += event.valid.eq(request.volume < self.volumes)
+                with m.If(event.ready | ~event.valid):
+                    m.next = "TAKE"
+
+        pass_data(m, self.i, self.o)
+        # An abort does not overtake the request that it is about.
+        between = fsm.ongoing("TAKE")
+        m.d.comb += [
+            self.o.abort.payload.eq(self.i.abort.payload),
+            self.o.abort.valid.eq(self.i.abort.valid & between),
+            self.i.abort.ready.eq(self.o.abort.ready & between),
+        ]
+        connect(m, flipped(self.o.aborted), flipped(self.i.aborted))
+        return m
