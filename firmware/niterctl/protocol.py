@@ -35,7 +35,7 @@ class Role(IntEnum):
     OBSERVER = 0
     #: Provisions ports and routes, and sets the time.
     OPERATOR = 1
-    #: Updates the firmware, changes the policy, resets.
+    #: Changes the policy, resets.
     OWNER = 2
 
 
@@ -54,10 +54,6 @@ class Command(IntEnum):
     LOG = 10
     ATTEST = 11
     ATTEST_READ = 12
-    UPDATE_BEGIN = 13
-    UPDATE_WRITE = 14
-    UPDATE_FINISH = 15
-    UPDATE_CONFIRM = 16
     POLICY_READ = 17
     POLICY_WRITE = 18
     RESET = 19
@@ -103,11 +99,6 @@ class Event(IntEnum):
     PORT_CLOSED = 6
     #: The card's time was set. Argument: the difference in seconds, at most 2^31 - 1.
     TIME = 7
-    #: An update began, was accepted, failed its check, was confirmed. Argument: the slot.
-    UPDATE_BEGIN = 8
-    UPDATE_READY = 9
-    UPDATE_FAILED = 10
-    UPDATE_CONFIRMED = 11
     #: The policy in flash was replaced; it holds from the next reset.
     POLICY = 12
     #: A document was signed.
