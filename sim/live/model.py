@@ -155,13 +155,18 @@ def _pins(verilog: str, ports: int) -> str:
         "tx_payload": "link__tx__payload",
         "limit": "link__limit",
         "allocated": "link__allocated",
-        "csr_addr": "csr__addr",
         "csr_read": "csr__r_stb",
         "csr_write": "csr__w_stb",
         "csr_read_data": "csr__r_data",
         "csr_write_data": "csr__w_data",
     }
     lines = [f"    pins.{member} = {pin(name)};" for member, name in plain.items()]
+    # Of 16 bits or of 32, as the card's registers need.
+    address = f"card.csr{_UNDERSCORES}addr"
+    lines.append(
+        f"    pins.set_csr_address = [&card](uint32_t address) "
+        f"{{ {address} = static_cast<decltype({address})>(address); }};"
+    )
     for n in range(ports):
         transmit = (f"gmii{n}_tx_clk", f"gmii{n}_tx_rst", *_gmii("transmit", n, "en"))
         receive = (f"gmii{n}_rx_clk", f"gmii{n}_rx_rst", *_gmii("receive", n, "dv"))

@@ -97,7 +97,7 @@ void Machine::cycle() {
 }
 
 void Machine::control_write(uint32_t address, uint32_t value) {
-    *pins_.csr_addr = SData(address);
+    pins_.set_csr_address(address);
     *pins_.csr_write_data = value;
     *pins_.csr_write = 1;
     card_->eval();
@@ -109,7 +109,7 @@ void Machine::control_write(uint32_t address, uint32_t value) {
 }
 
 uint32_t Machine::control_read(uint32_t address) {
-    *pins_.csr_addr = SData(address);
+    pins_.set_csr_address(address);
     *pins_.csr_read = 1;
     card_->eval();
     cycle();

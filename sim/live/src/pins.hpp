@@ -3,6 +3,8 @@
 
 #include <verilated.h>
 
+#include <cstdint>
+#include <functional>
 #include <vector>
 
 class Card;
@@ -19,7 +21,7 @@ struct Pins {
     CData *up, *rx_valid, *rx_ready, *tx_valid, *tx_ready, *infinite;
     WData *rx_payload, *tx_payload;
     QData *limit, *allocated;
-    SData* csr_addr;
+    std::function<void(uint32_t)> set_csr_address;
     CData *csr_read, *csr_write;
     IData *csr_read_data, *csr_write_data;
     std::vector<GmiiPins> ports;
