@@ -141,7 +141,7 @@ class Overlay(wiring.Component):
         # buffers in the same cycle.
         m.submodules.turn = turn = SkidBuffer(FrameBeat)
         _take(m, underlay.o, turn.i, "length", "port", "underlay")
-        _take(m, turn.o, from_host.i[1], "length", "port", "underlay")
+        connect(m, turn.o, from_host.i[1])
         connect(m, from_host.o, self.transmit.i)
         connect(m, self.transmit.o, flipped(self.o_wire))
 
