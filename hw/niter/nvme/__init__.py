@@ -1,0 +1,1 @@
+"""The NVMe controller: queues and registers towards the host, the block contract behind."""
