@@ -1,12 +1,15 @@
 """Headers for the firmware, made from what is declared elsewhere.
 
 ``protocol.h`` comes from ``niterctl.protocol``, ``card_layout.h`` from the overlay's tables,
-``card_registers.h`` from the register classes, ``certificate_template.h`` from
-``niterctl.certificates``. The same inputs give the same text.
+``card_registers.h`` from the register classes, ``nvme_messages.h`` from
+``niter.nvme.front.messages``, ``certificate_template.h`` from ``niterctl.certificates``. The same
+inputs give the same text.
 """
 
 from enum import IntEnum
 from pathlib import Path
+
+from amaranth.lib import data
 
 from niter.card import Card, CardConfig
 from niter.csr.generate import c_header
@@ -24,10 +27,11 @@ from niter.net import (
     TunnelLayout,
 )
 from niter.net.drop import counter_names
+from niter.nvme.front import messages
 from niterctl import protocol
 from niterctl.certificates import template_header
 
-__all__ = ["layout_header", "protocol_header", "write_headers"]
+__all__ = ["layout_header", "messages_header", "protocol_header", "write_headers"]
 
 
 def _guard(name: str, source: str, lines: list[str]) -> str:
@@ -123,6 +127,27 @@ def layout_header(config: CardConfig) -> str:
     )
 
 
+def messages_header() -> str:
+    """What the NVMe front and the admin firmware say to each other."""
+    lines = []
+    for kind in (messages.RequestKind, messages.ReplyKind):
+        prefix = kind.__name__.removesuffix("Kind").upper()
+        members = ", ".join(f"NVME_{prefix}_{member.name} = {member.value}" for member in kind)
+        lines += [f"enum nvme_{prefix.lower()}_kind {{ {members} }};", ""]
+    lines += [f"#define NVME_NO_INTERRUPT {messages.NO_INTERRUPT}u", ""]
+    lines += [
+        f"#define NVME_EVENT_{name.upper()} {1 << field.offset}u"
+        for name, field in data.Layout.cast(messages.Events)
+        if field.width == 1
+    ]
+    lines += ["", "struct nvme_reply {"]
+    for name, field in data.Layout.cast(messages.Reply):
+        assert field.offset % field.width == 0, "the compiler would put a gap here"
+        lines.append(f"    uint{field.width}_t {name.lstrip('_')};")
+    text = _guard("NVME_MESSAGES", "niter.nvme.front.messages", [*lines, "};"])
+    return text.replace("_H\n\n", "_H\n\n#include <stdint.h>\n\n", 1)
+
+
 def write_headers(folder: Path, config: CardConfig) -> None:
     """Write all headers for a card into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -130,6 +155,7 @@ def write_headers(folder: Path, config: CardConfig) -> None:
         "protocol.h": protocol_header(),
         "card_layout.h": layout_header(config),
         "certificate_template.h": template_header(),
+        "nvme_messages.h": messages_header(),
         "card_registers.h": c_header(Card(config).csr.memory_map, name="card"),
     }
     for name, text in texts.items():

@@ -1,0 +1,1 @@
+"""The front of the NVMe controllers: registers and queues towards the host."""
