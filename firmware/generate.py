@@ -1,15 +1,17 @@
 """Headers for the firmware, made from what is declared elsewhere.
 
 ``protocol.h`` comes from ``niterctl.protocol``, ``card_layout.h`` from the overlay's tables,
-``card_registers.h`` from the register classes, ``nvme_messages.h`` from
-``niter.nvme.front.messages``, ``certificate_template.h`` from ``niterctl.certificates``. The same
-inputs give the same text.
+``card_registers.h`` from the register classes, ``nvme_layout.h`` from the NVMe room,
+``nvme_messages.h`` from ``niter.nvme.front.messages``, ``certificate_template.h`` from
+``niterctl.certificates``. The same inputs give the same text.
 """
 
+from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
 from amaranth.lib import data
+from amaranth.utils import ceil_log2
 
 from niter.card import Card, CardConfig
 from niter.csr.generate import c_header
@@ -31,7 +33,14 @@ from niter.nvme.front import messages
 from niterctl import protocol
 from niterctl.certificates import template_header
 
-__all__ = ["layout_header", "messages_header", "protocol_header", "write_headers"]
+__all__ = [
+    "NvmeLimits",
+    "layout_header",
+    "messages_header",
+    "nvme_header",
+    "protocol_header",
+    "write_headers",
+]
 
 
 def _guard(name: str, source: str, lines: list[str]) -> str:
@@ -146,6 +155,68 @@ def messages_header() -> str:
         lines.append(f"    uint{field.width}_t {name.lstrip('_')};")
     text = _guard("NVME_MESSAGES", "niter.nvme.front.messages", [*lines, "};"])
     return text.replace("_H\n\n", "_H\n\n#include <stdint.h>\n\n", 1)
+
+
+@dataclass(frozen=True)
+class NvmeLimits:
+    """What the NVMe controllers of a card can.
+
+    Parameters
+    ----------
+    controllers
+        Functions that are NVMe controllers, from ``first_function`` on.
+    queues
+        Pairs of I/O queues of each.
+    entries
+        Of the largest queue.
+    vectors
+        MSI-X vectors of each.
+    namespaces
+        Of each.
+    volumes
+        Of the card.
+    """
+
+    controllers: int = 1
+    queues: int = 4
+    entries: int = 1024
+    vectors: int = 5
+    namespaces: int = 16
+    volumes: int = 16
+    first_function: int = 0
+    vendor: int = 0x1AF4
+    subsystem_vendor: int = 0x1AF4
+
+
+def nvme_header(limits: NvmeLimits) -> str:
+    """Limits of the NVMe controllers, and where things stand in their namespace table."""
+    class record:
+        STRIDE=4; FLAGS=0; ACTIVE=1; READ_ONLY=2; LARGE=4; VOLUME_SHIFT=4; BLOCKS=1
+    numbers = {
+        "CONTROLLERS": limits.controllers,
+        "FIRST_FUNCTION": limits.first_function,
+        "VENDOR": limits.vendor,
+        "SUBSYSTEM_VENDOR": limits.subsystem_vendor,
+        "QUEUES": limits.queues,
+        "ENTRIES": limits.entries,
+        "VECTORS": limits.vectors,
+        "NAMESPACES": limits.namespaces,
+        "VOLUMES": limits.volumes,
+        "TRANSFER_PAGES": 5,
+        "RECORDS": 1 << ceil_log2(limits.namespaces),
+        "RECORD_WORDS": record.STRIDE,
+        "RECORD_FLAGS": record.FLAGS,
+        "RECORD_BLOCKS": record.BLOCKS,
+        "RECORD_ACTIVE": record.ACTIVE,
+        "RECORD_READ_ONLY": record.READ_ONLY,
+        "RECORD_LARGE": record.LARGE,
+        "RECORD_VOLUME_SHIFT": record.VOLUME_SHIFT,
+    }
+    return _guard(
+        "NVME_LAYOUT",
+        "niter.nvme",
+        [f"#define NVME_{key} {value}u" for key, value in numbers.items()],
+    )
 
 
 def write_headers(folder: Path, config: CardConfig) -> None:
