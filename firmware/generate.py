@@ -188,10 +188,19 @@ class NvmeLimits:
     subsystem_vendor: int = 0x1AF4
 
 
+class _NamespaceRecord:
+    """A record of the hardware's namespace table: flags, then 64 bits of size in blocks."""
+
+    STRIDE = 4
+    FLAGS, BLOCKS = 0, 1
+    ACTIVE, READ_ONLY, LARGE = 1 << 0, 1 << 1, 1 << 2
+    VOLUME_SHIFT = 4
+
+
 def nvme_header(limits: NvmeLimits) -> str:
     """Limits of the NVMe controllers, and where things stand in their namespace table."""
-    class record:
-        STRIDE=4; FLAGS=0; ACTIVE=1; READ_ONLY=2; LARGE=4; VOLUME_SHIFT=4; BLOCKS=1
+
+    record = _NamespaceRecord
     numbers = {
         "CONTROLLERS": limits.controllers,
         "FIRST_FUNCTION": limits.first_function,

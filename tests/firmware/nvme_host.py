@@ -17,7 +17,7 @@ from niter.net.stage import decoder_of
 from niter.nvme.front.messages import Reply, ReplyKind, RequestKind
 from niter.soc import Mailbox
 
-__all__ = ["Host", "LIMITS", "Told"]
+__all__ = ["LIMITS", "Host", "Told"]
 
 LIMITS = NvmeLimits(controllers=2, queues=4, entries=1024, vectors=5)
 

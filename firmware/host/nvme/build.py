@@ -4,7 +4,6 @@ import hashlib
 import os
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
-
 from pathlib import Path
 
 from firmware.generate import NvmeLimits, messages_header, nvme_header
@@ -67,6 +66,8 @@ def build(memory_map: MemoryMap, limits: NvmeLimits) -> Path:
     with ThreadPoolExecutor(2) as pool:
         objects = list(pool.map(compile_one, _sources()))
     partial = place / f"admin.{os.getpid()}"
-    subprocess.run(["gcc", "-fsanitize=address,undefined", *objects, "-o", str(partial)], check=True)
+    subprocess.run(
+        ["gcc", "-fsanitize=address,undefined", *objects, "-o", str(partial)], check=True
+    )
     partial.rename(program)
     return program

@@ -55,7 +55,9 @@ class Identity:
     def pack(self) -> bytes:
         """``struct nvme_identity``."""
         padded = (self.serial.ljust(20), self.model.ljust(40), self.firmware.ljust(8))
-        return b"".join(text.encode("ascii") for text in padded) + self.name.encode().ljust(224, b"\0")
+        return b"".join(text.encode("ascii") for text in padded) + self.name.encode().ljust(
+            224, b"\0"
+        )
 
 
 @dataclass(frozen=True)
@@ -119,9 +121,7 @@ class Admin:
         """Tell what was measured."""
         yield from self._do(_Command.TEMPERATURE, kelvin=kelvin)
 
-    def run(
-        self, work: Generator[Access, int, int], access: Callable[[Access], int | None]
-    ) -> int:
+    def run(self, work: Generator[Access, int, int], access: Callable[[Access], int | None]) -> int:
         """Do what a generator asks for."""
         answer = None
         while True:
@@ -190,7 +190,9 @@ class Admin:
         self._process.stdout.close()
         self._errors.close()
         if complaints or self._process.returncode:
-            raise AssertionError(f"The firmware ended with {self._process.returncode}: {complaints}")
+            raise AssertionError(
+                f"The firmware ended with {self._process.returncode}: {complaints}"
+            )
 
     def __enter__(self) -> "Admin":
         return self

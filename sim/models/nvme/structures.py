@@ -1,4 +1,4 @@
-"""What the controller returns: identify data and log pages, field by field from the specification."""
+"""What the controller returns: identify data and log pages, as the specification lists them."""
 
 from sim.models.nvme.specification import Structure
 
