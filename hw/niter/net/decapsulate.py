@@ -5,7 +5,7 @@ from amaranth.lib import enum
 from amaranth.lib.wiring import connect, flipped
 
 from niter.interface import FrameBeat, Verdict
-from niter.stream import PipeRegister, Realigner
+from niter.stream import PipeRegister, Realigner, SkidBuffer
 
 from .config import OverlayConfig
 from .peers import Peers
@@ -91,7 +91,8 @@ class Decapsulate(Stage):
         self._word = Signal(32)
         self._high = self._word[16:]
         self._low = self._word[:16]
-        # A length field and what it counts beside the bytes from this word to the frame's end.
+        # Bytes from this word to the frame's end; a length field, and what it counts beside them.
+        self._left = Signal(15)
         self._length = Signal(16)
         self._slack = Signal(signed(7))
         self._exact = Signal()
@@ -105,9 +106,12 @@ class Decapsulate(Stage):
         self._vni = Signal(24)
         self._ecn = Signal(2)
         self._verdict = Signal(Verdict)
-        # The word is reason to reject the frame; which reason follows from its place alone.
+        # The word is reason to reject the frame; which reason follows from its place alone. It is
+        # rejected with the word behind, so that this is no part of the way to `ready`.
         self._refuse = Signal()
         self._reason = Signal(Verdict)
+        self._refused = Signal()
+        self._refused_for = Signal(Verdict)
         self._enters_frame = Signal()
         # The datagram has a checksum.
         self._checked = Signal()
@@ -115,7 +119,7 @@ class Decapsulate(Stage):
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         self.control(m)
-        m.submodules.register = register = PipeRegister(FrameBeat)
+        m.submodules.register = register = SkidBuffer(FrameBeat)
         connect(m, flipped(self.i), register.i)
         m.submodules.realigner = realigner = Realigner(
             FrameBeat, turns={2, 6} if self.config.ipv6 or self.config.geneve else {6}
@@ -138,7 +142,7 @@ class Decapsulate(Stage):
         first = Signal()
         step = Signal()
         ends = Signal()
-        left = Signal(15)
+        left = self._left
         m.d.comb += [
             step.eq(register.o.valid & (self._state != _State.FRAME)),
             # Nothing is left behind this word, which may itself be a part of one. Two bytes
@@ -155,7 +159,6 @@ class Decapsulate(Stage):
                 )
             ),
             self._own.eq(self._word == self._endpoint.data),
-            left.eq(meta.length + 2 - Cat(C(0, 2), self._offset)),
             self._length.eq(self._high),
             self._exact.eq(self._length == (left + self._slack)[:16]),
         ]
@@ -195,7 +198,9 @@ class Decapsulate(Stage):
                 self._offset.eq(self._offset + 1),
                 self._foreign.eq(0),
             ]
-            m.d.comb += register.o.ready.eq(half & ~self._enters_frame)
+            # One word further than this one.
+            m.d.sync += left.eq(meta.length - 2 - Cat(C(0, 2), self._offset))
+            m.d.comb += register.o.ready.eq(half & ~self._enters_frame & ~ends)
             with m.Switch(self._state):
                 self._ethernet(m)
                 self._ipv4(m)
@@ -208,13 +213,13 @@ class Decapsulate(Stage):
                     m.d.comb += [self._refuse.eq(1), self._reason.eq(Verdict.OUTER_CHECKSUM)]
             with m.If(self._foreign):
                 m.d.comb += [self._refuse.eq(1), self._reason.eq(Verdict.NOT_TUNNEL)]
-            with m.If(self._refuse | ends):
+            m.d.sync += [self._refused.eq(self._refuse), self._refused_for.eq(self._reason)]
+            with m.If(self._refused | ends):
                 m.d.sync += [
-                    self._verdict.eq(Mux(ends, Verdict.MALFORMED, self._reason)),
+                    self._verdict.eq(Mux(self._refused, self._refused_for, Verdict.MALFORMED)),
                     self._state.eq(_State.FRAME),
                     self._start.eq(0),
                 ]
-                m.d.comb += register.o.ready.eq(0)
         with m.If(register.o.ready):
             m.d.sync += carried.eq(Cat(lanes[7], lanes[6]))
 
@@ -234,6 +239,7 @@ class Decapsulate(Stage):
                         self._offset.eq(0),
                         self._geneve.eq(0),
                         self._foreign.eq(0),
+                        self._refused.eq(0),
                         half.eq(0),
                         carried.eq(0),
                     ]

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from niter import csr
 from niter.interface import FrameBeat, FrameStream
-from niter.stream import Arbiter, SkidBuffer
+from niter.stream import Arbiter
 
 from .classify import Classify
 from .config import OverlayConfig, StageList
@@ -137,11 +137,7 @@ class Overlay(wiring.Component):
         # Nothing but the named members comes from outside: what a stage sets is its own.
         m.submodules.from_host = from_host = Arbiter(FrameBeat, 2)
         _take(m, self.i_host, from_host.i[0], "length", "function", "inner_checksum")
-        # Few frames go this way; their wait for the transmit pipeline must not reach the MAC's
-        # buffers in the same cycle.
-        m.submodules.turn = turn = SkidBuffer(FrameBeat)
-        _take(m, underlay.o, turn.i, "length", "port", "underlay")
-        connect(m, turn.o, from_host.i[1])
+        _take(m, underlay.o, from_host.i[1], "length", "port", "underlay")
         connect(m, from_host.o, self.transmit.i)
         connect(m, self.transmit.o, flipped(self.o_wire))
 

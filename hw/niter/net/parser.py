@@ -3,9 +3,9 @@
 from amaranth import Cat, Module, Mux, Signal
 
 from niter.interface import Beat, FrameMeta, Verdict
+from niter.stream import Fifo
 
 from .config import OverlayConfig
-from .delay import DelayLine
 from .dissector import Dissector
 from .stage import Stage
 
@@ -14,6 +14,9 @@ __all__ = ["HEADER_BEATS", "Parser"]
 #: Beats within which all headers must end, with and without IPv6: where it stands, Ethernet, IPv4
 #: and UDP cannot be longer.
 HEADER_BEATS = {True: 15, False: 11}
+
+#: Beats that the queue holds: those of the headers, and what is read beside them.
+_QUEUE = 16
 
 #: Cycles until a checksum is known behind the headers.
 _SETTLING = 2
@@ -51,8 +54,7 @@ class Parser(Stage):
         m = Module()
         self.control(m)
         header_beats = HEADER_BEATS[self.config.ipv6]
-        # Beats wait here for at least as long as their headers take to be read.
-        m.submodules.queue = queue = DelayLine(Beat, header_beats + 1)
+        m.submodules.queue = queue = Fifo(Beat, _QUEUE)
         m.submodules.dissector = dissector = Dissector(ipv6=self.config.ipv6, verify=self.verify)
         packet = self.i.payload.packet
 

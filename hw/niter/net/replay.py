@@ -61,10 +61,9 @@ class Replay(wiring.Component):
         leaving = Signal(FrameMeta)
         occupied = Signal()
         fetched = Signal()
-        room = Signal()
+        room = Signal(init=1)
         done = Signal()
         m.d.comb += [
-            room.eq((tail ^ base) != self.depth),
             self.i.ready.eq(room & (inside | ~waiting)),
             write.addr.eq(tail),
             write.data.eq(self.i.payload.packet),
@@ -76,6 +75,8 @@ class Replay(wiring.Component):
             read.addr.eq(head),
             read.en.eq((~fetched | (self.o.valid & self.o.ready)) & ~done),
         ]
+        # Registered, and so one beat behind: it looks at the level before this cycle's beat.
+        m.d.sync += room.eq((tail - base)[: bits + 1] < self.depth - 1)
         with m.If(write.en):
             m.d.sync += [tail.eq(tail + 1), inside.eq(~self.i.payload.packet.last)]
             with m.If(~inside):

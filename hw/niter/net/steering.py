@@ -9,7 +9,7 @@ from amaranth.utils import ceil_log2
 
 from niter import csr
 from niter.interface import BEAT_BYTES, FrameBeat, FrameStream
-from niter.stream import Arbiter, PipeRegister
+from niter.stream import Arbiter, PipeRegister, SkidBuffer
 
 from .protocol import EtherType, IpProtocol
 
@@ -169,7 +169,9 @@ class Steering(wiring.Component):
         upstream = self.i_wire
         row = []
         for n in range(_HEADER_BEATS):
-            m.submodules[f"delay_{n}"] = delay = PipeRegister(FrameBeat)
+            # The last one cuts the way back; the others only pass it on.
+            kind = SkidBuffer if n == _HEADER_BEATS - 1 else PipeRegister
+            m.submodules[f"delay_{n}"] = delay = kind(FrameBeat)
             if row:
                 connect(m, row[-1].o, delay.i)
             row.append(delay)
