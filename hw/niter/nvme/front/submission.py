@@ -1,0 +1,361 @@
+"""The submission queues: doorbells, turns, and what was fetched and not completed."""
+
+from amaranth import C, Cat, Module, Mux, Signal
+from amaranth.lib import data, enum, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from niter.interface import MAX_FUNCTIONS, ReadCommand
+from niter.nvme.command import Completion
+from niter.stream import Fifo, Ram
+
+from .layouts import (
+    BATCH,
+    WORD_BITS,
+    Arrival,
+    Base,
+    Claim,
+    Doorbell,
+    Geometry,
+    Post,
+    RowOperation,
+    RowPort,
+    SubmissionPointers,
+    SubmissionUse,
+    Word,
+    distance,
+)
+
+__all__ = ["ReadContext", "SubmissionQueues"]
+
+
+class ReadContext(data.Struct):
+    """Travels with a read of entries."""
+
+    function: 3
+    queue: 5
+    count: 4
+    _unused: 4
+
+
+class _Event(enum.Enum, shape=3):
+    """What there is to do for a row."""
+
+    CONTROL = 0
+    ARRIVAL = 1
+    DOORBELL = 2
+    DONE = 3
+    TURN = 4
+
+
+class SubmissionQueues(wiring.Component):
+    """Takes doorbells, fetches entries in batches, and sends completions to their queues.
+
+    One event at a time is served for one row, in 5 to 20 cycles, never waiting for host memory.
+    A queue with new entries stands in a list, once; in its turn it reads up to ``BATCH``
+    entries, at most to the ring's end and what its completion queue has room for, and stands
+    at the list's end again when they have arrived and there are more. A queue that cannot read
+    now goes to the list's end. After a doorbell something else has its turn, lest a host that
+    keeps ringing stops all.
+
+    A doorbell's value must be in the ring and must not take entries back or pass the head.
+
+    Parameters
+    ----------
+    geometry
+        Size of the front.
+
+    Members
+    -------
+    port : In(RowPort)
+        The steward's way to the rows; ``LOAD`` gives ``USE``. Whether a row is listed survives.
+    running, live : In(8)
+        Controllers that are enabled; that may fetch.
+    room : In(1), admissible : In(8)
+        ``BATCH`` entries of I/O queues, or an admin entry of a function, can be kept.
+    doorbell : In(stream.Signature(Doorbell))
+    done : In(stream.Signature(Completion)), an array
+        Taken when the entry was posted. What nobody waits for is thrown away.
+    post : Out(stream.Signature(Post))
+    claim : Out(stream.Signature(Claim)), granted : In(4)
+        Room in completion queues; ``granted`` is valid when a claim is accepted.
+    arrival : In(stream.Signature(Arrival))
+    read : Out(stream.Signature(ReadCommand))
+    asked : Out(1)
+        A read has been issued: the first cycle of ``read``.
+    invalid_register, invalid_value, fatal : Out(8)
+        Pulses: a doorbell of a queue that does not exist, or a value that is not possible;
+        entries could not be read.
+    """
+
+    def __init__(self, geometry: Geometry):
+        self.geometry = geometry
+        super().__init__(
+            {
+                "port": In(RowPort),
+                "running": In(MAX_FUNCTIONS),
+                "live": In(MAX_FUNCTIONS),
+                "room": In(1),
+                "admissible": In(MAX_FUNCTIONS),
+                "doorbell": In(stream.Signature(Doorbell)),
+                "done": In(stream.Signature(Completion)).array(2),
+                "post": Out(stream.Signature(Post)),
+                "claim": Out(stream.Signature(Claim)),
+                "granted": In(4),
+                "arrival": In(stream.Signature(Arrival)),
+                "read": Out(stream.Signature(ReadCommand)),
+                "asked": Out(1),
+                "invalid_register": Out(MAX_FUNCTIONS),
+                "invalid_value": Out(MAX_FUNCTIONS),
+                "fatal": Out(MAX_FUNCTIONS),
+            }
+        )
+
+    def elaborate(self, platform):  # noqa: D102
+        m = Module()
+        g = self.geometry
+        m.submodules.rows = rows = Ram(shape=WORD_BITS, depth=4 * g.rows, init=[])
+        store, load = rows.write_port(), rows.read_port()
+        m.submodules.turns = turns = Fifo(len(g.row(Signal(3), Signal(5))), g.rows)
+        command, doorbell = self.port.command, self.doorbell.payload
+
+        # The queue in hand.
+        function, queue = Signal(3), Signal(5)
+        pointers, base, use = Signal(SubmissionPointers), Signal(Base), Signal(SubmissionUse)
+        running, live = Signal(), Signal()
+        word = Signal(2)
+        row = g.row(function, queue)
+        m.d.comb += [
+            store.addr.eq(Cat(word, row)),
+            load.addr.eq(Cat(C(Word.HIGH, 2), row)),
+            turns.i.payload.eq(row),
+            running.eq(self.running.bit_select(function, 1)),
+            live.eq(self.live.bit_select(function, 1)),
+        ]
+
+        # A completion stays where it is while its entry is posted.
+        source, posting = Signal(), Signal()
+        done = Mux(source, Cat(self.done[1].payload), Cat(self.done[0].payload))
+        done = data.View(Completion, done)
+        taken = Signal()
+        for number, port in enumerate(self.done):
+            m.d.comb += port.ready.eq(taken & (source == number))
+        post = self.post.payload
+        m.d.comb += [
+            self.post.valid.eq(posting),
+            post.function.eq(done.function),
+            post.queue.eq(done.queue),
+            post.cid.eq(done.cid),
+            post.status.eq(done.status),
+            post.result.eq(done.result),
+        ]
+        with m.If(self.post.ready & posting):
+            m.d.comb += taken.eq(1)
+            m.d.sync += posting.eq(0)
+        any_done = self.done[0].valid | self.done[1].valid
+
+        # What comes next.
+        event, chosen = Signal(_Event), Signal(_Event)
+        waits = Signal()
+        others = Signal()
+        next_function, next_queue = Signal(3), Signal(5)
+        can_turn = turns.o.valid & ~self.read.valid
+        can_finish = any_done & ~posting
+        m.d.comb += others.eq(self.arrival.valid | can_finish | can_turn)
+
+        def choose(what, at):
+            m.d.comb += [
+                waits.eq(1),
+                chosen.eq(what),
+                next_function.eq(at.function),
+                next_queue.eq(at.queue),
+            ]
+
+        first = self.done[1].valid
+        finished = data.View(
+            Completion, Mux(first, Cat(self.done[1].payload), Cat(self.done[0].payload))
+        )
+        with m.If(command.valid):
+            choose(_Event.CONTROL, command.payload)
+        with m.Elif(self.arrival.valid):
+            choose(_Event.ARRIVAL, self.arrival.payload)
+        with m.Elif(self.doorbell.valid & ~((event == _Event.DOORBELL) & others)):
+            choose(_Event.DOORBELL, doorbell)
+        with m.Elif(can_finish):
+            choose(_Event.DONE, finished)
+        with m.Elif(can_turn):
+            m.d.comb += [
+                waits.eq(1),
+                chosen.eq(_Event.TURN),
+                Cat(next_queue[: g.queue_bits], next_function).eq(turns.o.payload),
+            ]
+
+        # Arithmetic of rings.
+        gap, before, left = Signal(12), Signal(12), Signal(12)
+        count = Signal(4)
+        later = Signal(12)
+        page, carry = Signal(20), Signal()
+        passed = Signal(13)
+        m.d.comb += [later.eq(pointers.tail), passed.eq(pointers.head + self.arrival.payload.count)]
+        m.d.sync += [
+            gap.eq(distance(later, pointers.head, base.last)),
+            left.eq(base.last - pointers.head),
+        ]
+
+        claim, read = self.claim.payload, self.read.payload
+        m.d.comb += [
+            claim.function.eq(function),
+            claim.queue.eq(use.partner),
+            claim.count.eq(count),
+            self.port.loaded.eq(use),
+        ]
+        m.d.sync += self.asked.eq(0)
+        with m.If(self.read.ready):
+            m.d.sync += self.read.valid.eq(0)
+
+        def pulse(signal):
+            m.d.comb += signal.bit_select(function, 1).eq(1)
+
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.comb += load.addr.eq(Cat(C(Word.POINTERS, 2), g.row(next_function, next_queue)))
+                m.d.sync += [
+                    function.eq(next_function),
+                    queue.eq(next_queue),
+                ]
+                with m.If(~posting):
+                    m.d.sync += source.eq(first)
+                with m.If(waits):
+                    m.d.sync += event.eq(chosen)
+                    m.d.comb += turns.o.ready.eq(chosen == _Event.TURN)
+                    m.next = "POINTERS"
+            with m.State("POINTERS"):
+                m.d.comb += load.addr.eq(Cat(C(Word.BASE, 2), row))
+                m.d.sync += pointers.eq(load.data)
+                m.next = "BASE"
+            with m.State("BASE"):
+                m.d.comb += load.addr.eq(Cat(C(Word.USE, 2), row))
+                m.d.sync += base.eq(load.data)
+                m.next = "USE"
+            with m.State("USE"):
+                m.d.sync += use.eq(load.data)
+                m.next = "FILL"
+                with m.Switch(event):
+                    with m.Case(_Event.CONTROL):
+                        m.next = "CONTROL"
+                    with m.Case(_Event.ARRIVAL):
+                        m.next = "ARRIVAL"
+                    with m.Case(_Event.DONE):
+                        m.next = "DONE"
+
+            with m.State("CONTROL"):
+                operation = command.payload.operation
+                m.d.comb += [
+                    command.ready.eq(1),
+                    word.eq(command.payload.word),
+                    store.data.eq(command.payload.data),
+                    store.en.eq((operation == RowOperation.STORE) & ~command.payload.word[2]),
+                ]
+                with m.If(word == Word.POINTERS):
+                    m.d.comb += data.View(SubmissionPointers, store.data).listed.eq(pointers.listed)
+                m.next = "IDLE"
+
+            with m.State("ARRIVAL"):
+                # A batch ends with the ring at the latest.
+                m.d.comb += self.arrival.ready.eq(1)
+                m.d.sync += [pointers.head.eq(passed), pointers.reading.eq(0)]
+                with m.If(passed == base.last + 1):
+                    m.d.sync += pointers.head.eq(0)
+                with m.If(self.arrival.payload.error & running):
+                    pulse(self.fatal)
+                m.next = "LIST"
+
+            with m.State("DONE"):
+                m.next = "IDLE"
+                with m.If(use.outstanding == 0):
+                    m.d.comb += taken.eq(1)
+                with m.Else():
+                    m.d.sync += [
+                        use.outstanding.eq(use.outstanding - 1),
+                        posting.eq(running),
+                        post.partner.eq(use.partner),
+                        post.head.eq(pointers.head),
+                    ]
+                    m.d.comb += taken.eq(~running)
+                    m.next = "STORE USE"
+
+            # Doorbells and turns begin with what is in the ring.
+            with m.State("FILL"):
+                waits_for = Mux(queue == 0, ~self.admissible.bit_select(function, 1), ~self.room)
+                with m.If(event == _Event.DOORBELL):
+                    m.next = "NEW"
+                with m.Elif(~live | ~pointers.active | (pointers.tail == pointers.head)):
+                    m.d.sync += pointers.listed.eq(0)
+                    m.next = "STORE POINTERS"
+                with m.Elif(waits_for):
+                    m.next = "AGAIN"
+                with m.Else():
+                    m.next = "COUNT"
+            with m.State("NEW"):
+                m.d.comb += later.eq(doorbell.value)
+                m.d.sync += before.eq(gap)
+                m.next = "JUDGE"
+            with m.State("JUDGE"):
+                m.d.comb += self.doorbell.ready.eq(1)
+                with m.If(~running | ~pointers.active):
+                    pulse(self.invalid_register)
+                with m.Elif((gap >= before) & (doorbell.value <= base.last)):
+                    m.d.sync += pointers.tail.eq(doorbell.value)
+                with m.Else():
+                    pulse(self.invalid_value)
+                m.next = "LIST"
+            with m.State("LIST"):
+                due = pointers.active & (pointers.tail != pointers.head) & (pointers.reading == 0)
+                m.d.comb += turns.i.valid.eq(due & ~pointers.listed)
+                m.d.sync += pointers.listed.eq(pointers.listed | due)
+                m.next = "STORE POINTERS"
+
+            with m.State("COUNT"):
+                # ``left`` is one less than there are entries up to the ring's end.
+                at_end = left[3:] == 0
+                few = gap[3:] == 0
+                m.d.sync += count.eq(BATCH)
+                with m.If(queue == 0):
+                    m.d.sync += count.eq(1)
+                with m.Elif(few & ~(at_end & (left[:3] < gap[:3]))):
+                    m.d.sync += count.eq(gap[:3])
+                with m.Elif(at_end):
+                    m.d.sync += count.eq(left[:3] + 1)
+                m.next = "CLAIM"
+            with m.State("CLAIM"):
+                m.d.comb += self.claim.valid.eq(1)
+                m.d.sync += Cat(page, carry).eq(base.page + pointers.head[6:])
+                with m.If(self.claim.ready):
+                    m.d.sync += count.eq(self.granted)
+                    m.next = "ISSUE"
+                    with m.If(self.granted == 0):
+                        m.next = "AGAIN"
+            with m.State("AGAIN"):
+                m.d.comb += turns.i.valid.eq(1)
+                m.next = "IDLE"
+            with m.State("ISSUE"):
+                m.d.sync += [
+                    self.asked.eq(1),
+                    self.read.valid.eq(1),
+                    read.address.eq(
+                        Cat(C(0, 6), pointers.head[:6], page, (load.data + carry)[:32])
+                    ),
+                    read.length.eq(count << 6),
+                    read.function.eq(function),
+                    read.context.eq(Cat(function, queue, count)),
+                    use.outstanding.eq(use.outstanding + count),
+                    pointers.reading.eq(count),
+                    pointers.listed.eq(0),
+                ]
+                m.next = "STORE USE"
+            with m.State("STORE USE"):
+                m.d.comb += [word.eq(Word.USE), store.data.eq(use), store.en.eq(1)]
+                m.next = "STORE POINTERS"
+            with m.State("STORE POINTERS"):
+                m.d.comb += [word.eq(Word.POINTERS), store.data.eq(pointers), store.en.eq(1)]
+                m.next = "IDLE"
+        return m
