@@ -122,7 +122,7 @@ class Controller:
         )
         return region
 
-    async def start(self, ctx, sq_size=16, cq_size=16, *, extra=0, expect=READY):
+    async def start(self, ctx, sq_size=16, cq_size=16, *, sizes=ENTRY_SIZES):
         """Create the admin queues and enable the controller."""
         acq = CompletionQueue(0, cq_size, self._allocate(0, cq_size, "cq"), 0)
         asq = SubmissionQueue(0, sq_size, self._allocate(0, sq_size, "sq"), acq)
@@ -130,8 +130,8 @@ class Controller:
         await self.write(ctx, AQA, cq_size - 1 << 16 | sq_size - 1)
         await self.write(ctx, ASQ, asq.region.address, 8)
         await self.write(ctx, ACQ, acq.region.address, 8)
-        await self.write(ctx, CC, ENTRY_SIZES | ENABLE | extra)
-        await self.wait(ctx, READY | FATAL, expect)
+        await self.write(ctx, CC, sizes | ENABLE)
+        await self.wait(ctx, READY | FATAL, READY)
 
     async def wait(self, ctx, mask, value, cycles=4000):
         """Until CSTS shows ``value``."""

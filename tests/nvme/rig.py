@@ -93,6 +93,8 @@ class Rig:
         From the firmware, in order: (function, tag, kind, fields).
     interrupts
         How often each (function, vector) was raised.
+    frozen
+        Host memory takes nothing.
     unserved
         Functions whose reads fail.
     """
@@ -104,6 +106,7 @@ class Rig:
     engine_latency: int = 30
     quota: int = 4
     hold: Any = lambda command: False
+    frozen: bool = False
     memory: HostMemory = field(init=False)
     entries: list[Command] = field(default_factory=list)
     under_way: dict[tuple[int, int, int], Command] = field(default_factory=dict)
@@ -174,7 +177,7 @@ class Rig:
         port = self.dut.read.command
         self._pending: deque[tuple[int, Any]] = deque()
         while True:
-            ctx.set(port.ready, self._ready())
+            ctx.set(port.ready, self._ready() and not self.frozen)
             _, _, valid, ready, command = await ctx.tick().sample(
                 port.valid, port.ready, port.payload
             )
@@ -223,8 +226,8 @@ class Rig:
         port = self.dut.write
         commands, packets, content = deque(), deque(), b""
         while True:
-            ctx.set(port.command.ready, self._ready())
-            ctx.set(port.data.ready, self._ready())
+            ctx.set(port.command.ready, self._ready() and not self.frozen)
+            ctx.set(port.data.ready, self._ready() and not self.frozen)
             _, _, *sampled = await ctx.tick().sample(
                 port.command.valid,
                 port.command.ready,
@@ -297,7 +300,7 @@ class Rig:
             }
             ctx.set(port.payload, payload)
             ctx.set(port.valid, 1)
-            await self._taken(ctx, port, 400)
+            await self._taken(ctx, port, 4000)
             ctx.set(port.valid, 0)
 
     async def _cancels(self, ctx):

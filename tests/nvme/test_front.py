@@ -1,53 +1,18 @@
-"""The front against models of the host's driver, the engine, the mailbox and the firmware."""
+"""The front's queues, against models of the host's driver, the engine and the firmware."""
 
 import pytest
 
-from niter.nvme.front import Front
-from tests.nvme.host import Controller, Driver, Firmware
-from tests.nvme.rig import Rig, pause
+from tests.nvme.rig import pause
+from tests.nvme.scenario import (
+    INVALID_REGISTER,
+    INVALID_VALUE,
+    READ,
+    STARTED,
+    build,
+    traffic,
+    until,
+)
 from tests.support.stream import SEEDS
-
-READ = 2
-STOPPED, STARTED, SHUTDOWN, INVALID_REGISTER, INVALID_VALUE, FATAL = (1 << n for n in range(6))
-
-
-def build(seed, *, functions=2, queues=4, **options):
-    parameters = {
-        name: options.pop(name) for name in ("tags", "tick", "entries") if name in options
-    }
-    rig = Rig(Front(functions, queues, **parameters), seed, **options)
-    driver = Driver(rig)
-    firmware = Firmware(rig)
-    return rig, firmware, [Controller(driver, f) for f in range(functions)]
-
-
-async def traffic(ctx, controller, count, *, queues=None, cycles=30_000):
-    """Submit ``count`` commands in all at random, and take all completions."""
-    rig = controller.rig
-    sqs = [controller.sqs[n] for n in queues or controller.sqs if n]
-    cqs = {id(sq.completion): sq.completion for sq in sqs}
-    end = rig.now + cycles
-    while count or any(sq.pending for sq in sqs):
-        sq = rig.rng.choice(sqs)
-        batch = rig.rng.randint(0, min(count, sq.free))
-        for _ in range(batch):
-            controller.put(sq, READ)
-        count -= batch
-        if batch:
-            await controller.ring(ctx, sq)
-        if rig.rng.random() < 0.5:
-            await pause(ctx, rig.rng.randrange(60))
-        for cq in cqs.values():
-            await controller.poll(ctx, cq)
-        assert rig.now < end, f"commands do not end (seed {rig.seed})"
-
-
-async def until(ctx, rig, condition, cycles=4000):
-    """Wait for a condition, in bounded time."""
-    end = rig.now + cycles
-    while not condition():
-        await ctx.tick()
-        assert rig.now < end, f"it does not come to that (seed {rig.seed})"
 
 
 def test_a_command_goes_round():
