@@ -6,7 +6,6 @@
 ``niterctl.certificates``. The same inputs give the same text.
 """
 
-from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from amaranth.utils import ceil_log2
 
 from niter.card import Card, CardConfig
 from niter.csr.generate import c_header
+from niter.interface import SECTOR_BYTES
 from niter.net import (
     LOCAL,
     MAPPING_HASH,
@@ -29,12 +29,14 @@ from niter.net import (
     TunnelLayout,
 )
 from niter.net.drop import counter_names
+from niter.nvme.config import NvmeConfig
+from niter.nvme.engine import NamespaceRecord
+from niter.nvme.engine.layouts import MAX_SECTORS, PAGE_BITS
 from niter.nvme.front import messages
 from niterctl import protocol
 from niterctl.certificates import template_header
 
 __all__ = [
-    "NvmeLimits",
     "layout_header",
     "messages_header",
     "nvme_header",
@@ -157,62 +159,22 @@ def messages_header() -> str:
     return text.replace("_H\n\n", "_H\n\n#include <stdint.h>\n\n", 1)
 
 
-@dataclass(frozen=True)
-class NvmeLimits:
-    """What the NVMe controllers of a card can.
-
-    Parameters
-    ----------
-    controllers
-        Functions that are NVMe controllers, from ``first_function`` on.
-    queues
-        Pairs of I/O queues of each.
-    entries
-        Of the largest queue.
-    vectors
-        MSI-X vectors of each.
-    namespaces
-        Of each.
-    volumes
-        Of the card.
-    """
-
-    controllers: int = 1
-    queues: int = 4
-    entries: int = 1024
-    vectors: int = 5
-    namespaces: int = 16
-    volumes: int = 16
-    first_function: int = 0
-    vendor: int = 0x1AF4
-    subsystem_vendor: int = 0x1AF4
-
-
-class _NamespaceRecord:
-    """A record of the hardware's namespace table: flags, then 64 bits of size in blocks."""
-
-    STRIDE = 4
-    FLAGS, BLOCKS = 0, 1
-    ACTIVE, READ_ONLY, LARGE = 1 << 0, 1 << 1, 1 << 2
-    VOLUME_SHIFT = 4
-
-
-def nvme_header(limits: NvmeLimits) -> str:
+def nvme_header(config: NvmeConfig, *, volumes: int = 16, first_function: int = 0) -> str:
     """Limits of the NVMe controllers, and where things stand in their namespace table."""
 
-    record = _NamespaceRecord
+    record = NamespaceRecord
     numbers = {
-        "CONTROLLERS": limits.controllers,
-        "FIRST_FUNCTION": limits.first_function,
-        "VENDOR": limits.vendor,
-        "SUBSYSTEM_VENDOR": limits.subsystem_vendor,
-        "QUEUES": limits.queues,
-        "ENTRIES": limits.entries,
-        "VECTORS": limits.vectors,
-        "NAMESPACES": limits.namespaces,
-        "VOLUMES": limits.volumes,
-        "TRANSFER_PAGES": 5,
-        "RECORDS": 1 << ceil_log2(limits.namespaces),
+        "CONTROLLERS": config.functions,
+        "FIRST_FUNCTION": first_function,
+        "VENDOR": config.vendor,
+        "SUBSYSTEM_VENDOR": config.subsystem_vendor,
+        "QUEUES": config.queues,
+        "ENTRIES": config.entries,
+        "VECTORS": config.vectors,
+        "NAMESPACES": config.namespaces,
+        "VOLUMES": volumes,
+        "TRANSFER_PAGES": ceil_log2(MAX_SECTORS * SECTOR_BYTES >> PAGE_BITS),
+        "RECORDS": 1 << ceil_log2(config.namespaces),
         "RECORD_WORDS": record.STRIDE,
         "RECORD_FLAGS": record.FLAGS,
         "RECORD_BLOCKS": record.BLOCKS,

@@ -7,7 +7,7 @@
 static void write_word(unsigned controller, uint32_t nsid, unsigned word, uint32_t value)
 {
     uint32_t at = NVME_RECORD_WORDS * (NVME_RECORDS * controller + nsid - 1) + word;
-    register_write(CARD_NVME_ENGINE_NAMESPACES + 4 * at, value);
+    register_write(CARD_STORAGE_NVME_ENGINE_NAMESPACES + 4 * at, value);
 }
 
 void table_write(unsigned controller, uint32_t nsid, const struct nvme_namespace *is)

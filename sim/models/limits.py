@@ -16,6 +16,8 @@ __all__ = [
     "completion_bytes",
     "ethernet_frames_per_second",
     "lane_bytes_per_second",
+    "nvme_read",
+    "nvme_write",
     "read_request_bytes",
     "virtio_split_rx",
     "virtio_split_tx",
@@ -106,6 +108,28 @@ def virtio_split_rx(length: int, gts: float, batch: int = 8, payload: int = 128)
     """Limit of receive: a frame of ``length`` bytes and its header, written to one buffer."""
     up, down = _ring(batch, payload)
     return Limit(up + write_bytes(VIRTIO_NET_HEADER + length, payload), down, gts)
+
+
+def _nvme(payload: int) -> tuple[float, float]:
+    """Queue traffic of one NVMe command whose completion interrupts.
+
+    Downstream: both doorbells and the submission entry. Upstream: the request for that, the
+    completion entry and the interrupt.
+    """
+    down = 2 * SHORT_WRITE + completion_bytes(64, payload)
+    return read_request_bytes(64) + write_bytes(16, payload) + SHORT_WRITE, down
+
+
+def nvme_read(length: int, gts: float, payload: int = 128) -> Limit:
+    """Limit of NVMe reads of ``length`` bytes, at most two pages: no PRP list."""
+    up, down = _nvme(payload)
+    return Limit(up + write_bytes(length, payload), down, gts)
+
+
+def nvme_write(length: int, gts: float, payload: int = 128) -> Limit:
+    """Limit of NVMe writes of ``length`` bytes, at most two pages: no PRP list."""
+    up, down = _nvme(payload)
+    return Limit(up + read_request_bytes(length), down + completion_bytes(length, payload), gts)
 
 
 def ethernet_frames_per_second(length: int, bits_per_second: float = 1e9) -> float:

@@ -10,16 +10,17 @@ from dataclasses import dataclass, field
 
 from amaranth.lib import data
 
-from firmware.host.nvme import Admin, NvmeLimits
+from firmware.host.nvme import Admin
 from firmware.host.nvme.process import Access
 from niter import csr
 from niter.net.stage import decoder_of
+from niter.nvme.config import NvmeConfig
 from niter.nvme.front.messages import Reply, ReplyKind, RequestKind
 from niter.soc import Mailbox
 
 __all__ = ["LIMITS", "Host", "Told"]
 
-LIMITS = NvmeLimits(controllers=2, queues=4, entries=1024, vectors=5)
+LIMITS = NvmeConfig(functions=2, queues=4, entries=1024)
 
 _DONE, _FAILED, _REFUSED = range(3)
 
@@ -30,11 +31,11 @@ def _memory_map() -> csr.MemoryMap:
     words.add_resource(csr.WordArray(512, "Namespaces."), name="namespaces", size=512)
     table = csr.Signature(addr_width=9).create()
     table.memory_map = words
-    mailbox = Mailbox(1, LIMITS.controllers)
+    mailbox = Mailbox(1, LIMITS.functions)
     return decoder_of(
         {
             "soc": decoder_of({"mailbox": mailbox.csr}).bus,
-            "nvme": decoder_of({"engine": table}).bus,
+            "storage": decoder_of({"nvme": decoder_of({"engine": table}).bus}).bus,
         }
     ).bus.memory_map
 
@@ -84,8 +85,8 @@ class MailboxModel:
         for info in self.memory_map.all_resources():
             for word in range(info.end - info.start):
                 self._names[info.start + word] = (".".join(info.path), word)
-        self._waiting = {f: deque() for f in range(LIMITS.controllers)}
-        self.generation = [0] * LIMITS.controllers
+        self._waiting = {f: deque() for f in range(LIMITS.functions)}
+        self.generation = [0] * LIMITS.functions
         self._window = bytearray(4096)
         self._latched = {}
         self._selected, self._words, self._taken = None, deque(), 0
@@ -145,7 +146,7 @@ class MailboxModel:
                 self._window[4 * word : 4 * word + 4] = value.to_bytes(4, "little")
             case "transfer.order":
                 self._order(value & 3, value >> 2)
-            case "nvme.engine.namespaces":
+            case "storage.nvme.engine.namespaces":
                 self.table[word] = value
             case _:
                 self._latched[where] = value

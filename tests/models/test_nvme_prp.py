@@ -22,6 +22,7 @@ def spans(memory, buffer):
         while left:
             pointer = load(entry)
             if entry % PAGE == PAGE - 8 and left > PAGE:
+                assert pointer % PAGE == 0, "a further list begins its page"
                 entry = pointer
                 continue
             assert pointer % PAGE == 0
@@ -34,7 +35,7 @@ def spans(memory, buffer):
     return found
 
 
-@pytest.mark.parametrize("list_entries", [2, 3, 16, 512])
+@pytest.mark.parametrize("list_entries", [1, 2, 16, 512])
 @pytest.mark.parametrize(
     ("size", "offset"),
     [(1, 0), (4096, 0), (4096, 4), (4097, 0), (8192, 0), (8192, 2048), (131072, 4092), (131072, 0)],

@@ -1,7 +1,5 @@
 """The NVMe admin firmware on this machine: the same C as in the card, for tests and benches."""
 
-from firmware.generate import NvmeLimits
-
 from .process import Admin, Identity, Namespace
 
-__all__ = ["Admin", "Identity", "Namespace", "NvmeLimits"]
+__all__ = ["Admin", "Identity", "Namespace"]

@@ -6,9 +6,10 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from firmware.generate import NvmeLimits, messages_header, nvme_header
+from firmware.generate import messages_header, nvme_header
 from niter.csr import MemoryMap
 from niter.csr.generate import c_header
+from niter.nvme.config import NvmeConfig
 
 __all__ = ["build"]
 
@@ -24,15 +25,15 @@ def _sources() -> list[Path]:
     return sorted([*_FIRMWARE.glob("nvme/*.c"), *hal, _FIRMWARE / "host" / "nvme" / "main.c"])
 
 
-def build(memory_map: MemoryMap, limits: NvmeLimits) -> Path:
+def build(memory_map: MemoryMap, config: NvmeConfig) -> Path:
     """The executable for a card with these registers, built when anything of it has changed.
 
     Parameters
     ----------
     memory_map
-        Where the mailbox is ``soc.mailbox``, and the namespace table ``nvme.engine.namespaces``.
-    limits
-        What the hardware can.
+        Where the mailbox is ``soc.mailbox``, and the controllers are ``storage.nvme``.
+    config
+        Sizes of the controllers.
 
     Raises
     ------
@@ -41,7 +42,7 @@ def build(memory_map: MemoryMap, limits: NvmeLimits) -> Path:
     """
     texts = {
         "card_registers.h": c_header(memory_map, name="card"),
-        "nvme_layout.h": nvme_header(limits),
+        "nvme_layout.h": nvme_header(config),
         "nvme_messages.h": messages_header(),
     }
     headers = [*_FIRMWARE.glob("nvme/*.h"), *_FIRMWARE.glob("hal/*.h")]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from types import TracebackType
 
-from firmware.generate import NvmeLimits
 from niter.csr import MemoryMap
+from niter.nvme.config import NvmeConfig
 
 from .build import build
 
@@ -80,20 +80,20 @@ class Admin:
 
     Parameters
     ----------
-    memory_map, limits
+    memory_map, config
         Of the card; see ``build``.
     hz
         Clock of the card's timer.
     """
 
-    def __init__(self, memory_map: MemoryMap, limits: NvmeLimits, *, hz: int = 62_500_000) -> None:
-        self.limits = limits
+    def __init__(self, memory_map: MemoryMap, config: NvmeConfig, *, hz: int = 62_500_000) -> None:
+        self.config = config
         self.hz = hz
         #: The card's timer, in cycles.
         self.now = 0
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
-            [str(build(memory_map, limits))],
+            [str(build(memory_map, config))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

@@ -140,10 +140,19 @@ class NvmeDriver(NvmeController):
         return await self.queues[queue].submit(opcode, name=opcode.name, nsid=nsid, **fields)
 
     async def read_blocks(
-        self, nsid: int, lba: int, blocks: int, *, offset: int = 0, queue: int = 1, **fields
+        self,
+        nsid: int,
+        lba: int,
+        blocks: int,
+        *,
+        offset: int = 0,
+        list_entries: int = 512,
+        queue: int = 1,
+        **fields,
     ) -> bytes:
         """Read blocks."""
-        buffer = Buffer(self.bus.memory, blocks * self.namespaces[nsid].block_bytes, offset=offset)
+        size = blocks * self.namespaces[nsid].block_bytes
+        buffer = Buffer(self.bus.memory, size, offset=offset, list_entries=list_entries)
         buffer.grant(writable=True)
         try:
             command = await self.submit_io(
@@ -157,7 +166,7 @@ class NvmeDriver(NvmeController):
     async def write_blocks(
         self, nsid: int, lba: int, content: bytes, *, offset: int = 0, queue: int = 1, **fields
     ) -> None:
-        """Write whole blocks."""
+        """Write whole blocks; ``list_entries`` is that of ``Buffer``."""
         await self._give(Io.WRITE, nsid, lba, content, offset, queue, **fields)
 
     async def compare_blocks(
@@ -166,10 +175,12 @@ class NvmeDriver(NvmeController):
         """Compare whole blocks with what is there."""
         await self._give(Io.COMPARE, nsid, lba, content, offset, queue)
 
-    async def _give(self, opcode, nsid, lba, content, offset, queue, **fields) -> None:
+    async def _give(
+        self, opcode, nsid, lba, content, offset, queue, list_entries=512, **fields
+    ) -> None:
         blocks, rest = divmod(len(content), self.namespaces[nsid].block_bytes)
         assert not rest, "not whole blocks"
-        buffer = Buffer(self.bus.memory, len(content), offset=offset)
+        buffer = Buffer(self.bus.memory, len(content), offset=offset, list_entries=list_entries)
         buffer.write(content)
         buffer.grant(readable=True)
         try:

@@ -4,14 +4,13 @@ Each page of a buffer is a region of its own, so that nothing can rest on pages 
 and an access beyond a buffer's first or last byte is a stray one.
 """
 
-from collections.abc import Sequence
-
 from sim.models.memory import HostMemory, Region
 from sim.models.nvme.specification import PAGE_BYTES
 
 __all__ = ["Buffer"]
 
 _ENTRY_BYTES = 8
+_PAGE_ENTRIES = PAGE_BYTES // _ENTRY_BYTES
 
 
 class Buffer:
@@ -26,8 +25,8 @@ class Buffer:
     offset
         Of its first byte in its page: a multiple of four.
     list_entries
-        Places for entries in each page of its PRP list before the list goes on in another one,
-        2 to 512; a list need not begin at the beginning of its page.
+        Entries from the beginning of its PRP list to the end of that list's page, 1 to 512: a
+        list need not begin its page, and one that does not fit goes on in a page of its own.
 
     Members
     -------
@@ -44,7 +43,7 @@ class Buffer:
         list_entries: int = 512,
     ) -> None:
         assert 0 <= offset < PAGE_BYTES and offset % 4 == 0, offset
-        assert 2 <= list_entries <= PAGE_BYTES // _ENTRY_BYTES, list_entries
+        assert 1 <= list_entries <= _PAGE_ENTRIES, list_entries
         self.size = size
         self._memory = memory
         self.pages: list[Region] = []
@@ -65,36 +64,22 @@ class Buffer:
             case _:
                 self.prp = (first, self._list(rest, list_entries))
 
-    def _list(self, entries: Sequence[int], most: int) -> int:
-        """Write a PRP list, in pieces of ``most`` entries that end where their page ends."""
-        pieces = []
-        entries = list(entries)
-        while len(entries) > most:
-            pieces.append(entries[: most - 1])
-            entries = entries[most - 1 :]
-        pieces.append(entries)
-        address = 0
-        for number, piece in reversed(list(enumerate(pieces))):
-            chained = number < len(pieces) - 1
-            content = [*piece, address] if chained else piece
-            size = _ENTRY_BYTES * len(content)
-            # The last entry of a page is a pointer exactly when more entries follow.
-            region = self._memory.allocate(
-                size,
-                align=PAGE_BYTES,
-                offset=PAGE_BYTES - size if chained else self._place(size),
-                name="PRP list",
-            )
-            for at, entry in enumerate(content):
-                region.write_int(_ENTRY_BYTES * at, entry, _ENTRY_BYTES)
-            self.lists.append(region)
-            address = region.address
-        return address
-
-    @staticmethod
-    def _place(size: int) -> int:
-        """Where the list's last piece stands: it need not fill its page, but must fit into it."""
-        return (PAGE_BYTES - size) // 2 // _ENTRY_BYTES * _ENTRY_BYTES
+    def _list(self, entries: list[int], places: int) -> int:
+        """Write a PRP list that begins ``places`` entries before the end of its page."""
+        chained = len(entries) > places
+        here = entries[: places - 1] if chained else entries
+        if chained:
+            here = [*here, self._list(entries[places - 1 :], _PAGE_ENTRIES)]
+        region = self._memory.allocate(
+            _ENTRY_BYTES * len(here),
+            align=PAGE_BYTES,
+            offset=PAGE_BYTES - _ENTRY_BYTES * places,
+            name="PRP list",
+        )
+        for at, entry in enumerate(here):
+            region.write_int(_ENTRY_BYTES * at, entry, _ENTRY_BYTES)
+        self.lists.append(region)
+        return region.address
 
     def grant(self, *, readable: bool = False, writable: bool = False) -> None:
         """What the device may do with the data; it may read the lists with either."""
