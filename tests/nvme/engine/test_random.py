@@ -113,6 +113,8 @@ class Maker:
         else:
             kind = BlockOpcode.VERIFY if opcode == Opcode.VERIFY else BlockOpcode.WRITE_ZEROES
             command.requests = self.parts(kind, namespace, first, blocks)
+            if opcode == Opcode.WRITE_ZEROES and entry.dword12 >> 30 & 1:
+                command.requests.append((BlockOpcode.FLUSH, namespace.volume, 0, 0))
         if command.prp:
             command.entry = replace(command.entry, prp1=command.prp.prp1, prp2=command.prp.prp2)
         return self.fault(command) if rng.random() < 0.4 else command
@@ -194,6 +196,7 @@ class Maker:
         kind = rng.choice(kinds)
         change = {}
         wrong = StatusCode.INVALID_FIELD | DNR
+        blocks = (entry.dword12 & 0xFFFF) + 1
         if kind == "opcode":
             change["opcode"] = rng.choice([0x03, 0x04, 0x0D, 0x0E, 0x11, 0x15, 0x19, 0x80, 0xFF])
             wrong = StatusCode.INVALID_OPCODE | DNR
@@ -213,7 +216,6 @@ class Maker:
             change["dword12"] = (entry.dword12 & ~0xFFFF) | (32 if namespace.large else 256)
         elif kind == "range":
             # The last block that there is, and one more.
-            blocks = (entry.dword12 & 0xFFFF) + 1
             beyond = rng.choice([namespace.blocks - blocks + 1, (1 << 56) + entry.slba])
             change["slba"] = rng.choice([beyond, namespace.blocks, (1 << 64) - 1])
             wrong = StatusCode.LBA_OUT_OF_RANGE | DNR
@@ -256,7 +258,7 @@ class Maker:
             if command.extent:
                 self.statuses[command.extent[1]] = status
             else:
-                self.statuses[rng.choice(command.requests)[2]] = status
+                self.statuses[rng.choice(command.requests[: -(-blocks // 4096)])[2]] = status
             reads = entry.opcode not in CHANGES
             wrong = ENDS.get(status, 0x281 if reads else 0x280)
         partly = kind in ("host", "status") and not command.extent

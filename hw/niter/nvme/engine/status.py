@@ -1,12 +1,12 @@
 """The status codes of NVM Express, and how a block status becomes one."""
 
 from amaranth import Module, Mux, Signal
-from amaranth.lib import enum, wiring
+from amaranth.lib import enum, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from niter.interface import BlockStatus
 
-from .layouts import Kind, Outcome
+from .layouts import TAG_BITS, Kind, Mark, Outcome
 
 __all__ = ["DNR", "STATUS", "StatusCode", "Verdict"]
 
@@ -65,36 +65,61 @@ _OUTCOMES = {
 
 
 class Verdict(wiring.Component):
-    """Says how a command ends whose block request has ended. Combinational.
+    """Says how a command ends whose block request has ended, and keeps comparisons' marks.
 
-    To deallocate is a hint, so a target that cannot do that does no harm.
+    To deallocate is a hint, so a target that cannot do that does no harm. Combinational; marks
+    take a cycle.
+
+    Parameters
+    ----------
+    tags
+        How many there are.
 
     Members
     -------
+    tag : In(TAG_BITS)
+        Whose request it is.
     kind : In(Kind)
         What the command does.
     status : In(BlockStatus)
         How its request ended.
-    mark : In(Outcome)
-        With OK: what its comparison has shown.
     outcome : Out(Outcome)
         How the command ends.
+    clear : In(1)
+        ``tag`` is that of a new command.
+    mark : In(stream.Signature(Mark))
+        What a comparison has shown; for when the request ends with OK.
     """
 
+    tag: In(TAG_BITS)
     kind: In(Kind)
     status: In(BlockStatus)
-    mark: In(Outcome)
     outcome: Out(Outcome)
+    clear: In(1)
+    mark: In(stream.Signature(Mark))
+
+    def __init__(self, tags: int):
+        self.tags = tags
+        super().__init__()
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
+        m.submodules.marks = marks = memory.Memory(shape=Outcome, depth=self.tags, init=[])
+        read, write = marks.read_port(domain="comb"), marks.write_port()
+        m.d.comb += [
+            read.addr.eq(self.tag),
+            write.addr.eq(Mux(self.clear, self.tag, self.mark.payload.tag)),
+            write.data.eq(Mux(self.clear, Outcome.OK, self.mark.payload.outcome)),
+            write.en.eq(self.clear | self.mark.valid),
+            self.mark.ready.eq(~self.clear),
+        ]
         reads = Signal()
         m.d.comb += reads.eq(
             (self.kind == Kind.READ) | (self.kind == Kind.COMPARE) | (self.kind == Kind.VERIFY)
         )
         with m.Switch(self.status):
             with m.Case(BlockStatus.OK):
-                m.d.comb += self.outcome.eq(self.mark)
+                m.d.comb += self.outcome.eq(read.data)
             with m.Case(BlockStatus.UNSUPPORTED):
                 m.d.comb += self.outcome.eq(
                     Mux(self.kind == Kind.DATASET, Outcome.OK, Outcome.INVALID_OPCODE)
