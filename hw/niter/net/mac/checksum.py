@@ -19,8 +19,8 @@ class SlotSums(wiring.Component):
     """Computes what belongs into the checksum slots of each frame.
 
     Frames pass unchanged, a beat a cycle, and one cycle more when the inner sum begins in the
-    middle of a beat. A slot's ``position`` and both ``start`` are even; the inner sum does
-    not start before the outer one.
+    middle of a beat. A slot's ``position`` and both ``start`` are even; neither sum starts in the
+    first beat, nor the inner one before the outer one.
 
     Let A be the sum from the outer to the inner ``start``, B that from the inner one to the end,
     and S what stands in the inner slot. The inner checksum is ~B. With it in place of S, all
@@ -74,19 +74,18 @@ class SlotSums(wiring.Component):
             m.d.sync += index.eq(Mux(beat.last, 0, index + 1))
         here, reached, words, seen = {}, {}, {}, {}
         for name, slot in slots.items():
+            # Found out a beat before, since the input's `ready` depends on it.
             here[name] = Signal(name=f"{name}_here")
             reached[name] = Signal(name=f"{name}_reached")
             seen[name] = Signal(name=f"{name}_seen")
             at = Signal(name=f"{name}_at")
-            m.d.comb += [
-                here[name].eq(slot.enable & (index == slot.start[3:])),
-                at.eq(slot.enable & (index == slot.position[3:])),
-            ]
+            m.d.comb += at.eq(slot.enable & (index == slot.position[3:]))
             words[name] = [
                 reached[name] | (here[name] & (n >= slot.start[1:3])) for n in range(_WORDS)
             ]
             with m.If(transfer):
                 m.d.sync += [
+                    here[name].eq(slot.enable & ~beat.last & (index + 1 == slot.start[3:])),
                     reached[name].eq((reached[name] | here[name]) & ~beat.last),
                     seen[name].eq(at | (seen[name] & (index != 0))),
                 ]
