@@ -1,6 +1,11 @@
 """The command engine from entry to completion."""
 
+import pytest
+
+from niter.nvme.engine import Engine
 from niter.nvme.engine.decode import Opcode
+from niter.nvme.engine.pull import Pull
+from niter.nvme.engine.tags import TagQueue
 
 from .rig import Entry, Namespace, Rig
 from .target import sector
@@ -26,3 +31,46 @@ def test_reads_and_writes_a_page():
     host = rig.host()
     read = bytes(host[sink.prp1 + at] for at in range(4096))
     assert read == b"".join(sector(3, 100 + at) for at in range(8))
+
+
+def test_long_commands_do_not_keep_entries_out():
+    """Each of these is 2**20 requests; a target that is done at once makes them a full load."""
+    rig = Rig(2, {(0, 1): Namespace(3, 1 << 40)}, in_order=True, longest=1)
+    entries = []
+    for cid in range(6):
+        prp = rig.prp(16)
+        rig.put(prp, bytes(4) + b"\xff" * 4 + cid.to_bytes(8, "little"))
+        entries.append(Entry(Opcode.DATASET_MANAGEMENT, cid, 1, prp.prp1, slba=1 << 34))
+
+    async def run(ctx):
+        await rig.attach(ctx)
+        for entry in entries:
+            await rig.submit(ctx, entry)
+        for cid in range(10, 20):
+            await rig.submit(ctx, Entry(Opcode.FLUSH, cid, 1))
+        for cid in range(10, 20):
+            assert await rig.end(ctx, (0, 1, cid)) == 0
+        assert len(rig.completions) == 10
+        # Nor can they escape a cancel.
+        assert await rig.cancel(ctx, 0, 1, every=1)
+        requests = len(rig.target.requests)
+        for _ in range(200):
+            await ctx.tick()
+        assert len(rig.target.requests) == requests
+        await rig.submit(ctx, Entry(Opcode.FLUSH, 30, 1))
+        assert await rig.end(ctx, (0, 1, 30)) == 0
+
+    rig.bench.add(run)
+    rig.bench.run(limit=6000)
+
+
+def test_rejects_what_it_has_no_room_for():
+    for tags in (1, 3, 128):
+        with pytest.raises(ValueError, match="Tags must be a power of two, 2 to 64"):
+            TagQueue(tags)
+    with pytest.raises(ValueError, match="There are 1 to 8 functions, not 9"):
+        Engine(functions=9)
+    with pytest.raises(ValueError, match="A function has 1 to 16 namespaces, not 17"):
+        Engine(namespaces=17)
+    with pytest.raises(ValueError, match="No buffer of 16 beats holds pieces of 256 bytes"):
+        Pull(depth=16, chunk=256)

@@ -77,7 +77,9 @@ class Steps:
     def _idle(self):
         """What comes next. Completions never wait for a request to be accepted."""
         m, port, hand = self.m, self.port, self.hand
-        canceller, request = self.canceller, self.request
+        canceller, request, entry = self.canceller, self.request, port.command
+        # Commands of many requests and new entries take turns.
+        yields = Signal()
         with m.State("RESET"):
             m.d.comb += self.free.push.eq(1)
             hand.keep(0)
@@ -107,12 +109,12 @@ class Steps:
                 m.d.sync += hand.tag.eq(canceller.tag)
                 with m.If(canceller.scans & can_ask & ~port.fetching):
                     m.next = "SCAN"
-            with m.Elif(self.again.valid & can_ask & ~port.fetching):
+            with m.Elif(self.again.valid & can_ask & ~port.fetching & ~(yields & entry.valid)):
                 m.d.comb += self.again.pop.eq(1)
-                m.d.sync += hand.tag.eq(self.again.o)
+                m.d.sync += [hand.tag.eq(self.again.o), yields.eq(1)]
                 m.next = "RESTORE"
-            with m.Elif(port.command.valid & can_ask & ~port.fetching):
-                m.d.sync += [hand.tag.eq(self.free.o), self.fresh.eq(1)]
+            with m.Elif(entry.valid & can_ask & ~port.fetching):
+                m.d.sync += [hand.tag.eq(self.free.o), self.fresh.eq(1), yields.eq(0)]
                 m.next = "BEGIN"
 
     def _entry(self):
