@@ -21,10 +21,10 @@ from .layouts import (
     RowPort,
     Waiting,
     Word,
-    distance,
 )
 from .messages import NO_INTERRUPT
 from .poster import Poster
+from .rings import advance, distance, fewer, is_in
 
 __all__ = ["CompletionQueues"]
 
@@ -240,10 +240,9 @@ class CompletionQueues(wiring.Component):
                     m.d.sync += use.used.eq(use.used - command.payload.data)
                     m.next = "STORE USE"
             with m.State("CLAIM"):
-                wanted = self.claim.payload.count
                 m.d.comb += [
                     self.claim.ready.eq(1),
-                    self.granted.eq(Mux(free < wanted, free, wanted)),
+                    self.granted.eq(fewer(free, self.claim.payload.count)),
                 ]
                 with m.If(~pointers.active):
                     m.d.comb += self.granted.eq(0)
@@ -259,7 +258,7 @@ class CompletionQueues(wiring.Component):
                 m.next = "IDLE"
                 with m.If(~self.running.bit_select(function, 1) | ~pointers.active):
                     m.d.comb += self.invalid_register.bit_select(function, 1).eq(1)
-                with m.Elif((gap > before) | (doorbell.value > base.last)):
+                with m.Elif((gap > before) | ~is_in(doorbell.value, base.last)):
                     m.d.comb += self.invalid_value.bit_select(function, 1).eq(1)
                 with m.Else():
                     m.d.sync += [pointers.head.eq(doorbell.value), use.used.eq(use.used - gap)]
@@ -271,14 +270,13 @@ class CompletionQueues(wiring.Component):
                     m.d.comb += [poster.start.eq(1), poster.interrupt.eq(interrupts & full)]
                     m.d.sync += [
                         waiting.count.eq(waiting.count + 1),
-                        pointers.tail.eq(pointers.tail + 1),
+                        pointers.tail.eq(advance(pointers.tail, base.last)),
+                        pointers.phase.eq(pointers.phase ^ (pointers.tail == base.last)),
                     ]
                     with m.If(full | ~interrupts):
                         m.d.sync += waiting.count.eq(0)
                     with m.If(waiting.count == 0):
                         m.d.sync += waiting.age.eq(0)
-                    with m.If(pointers.tail == base.last):
-                        m.d.sync += [pointers.tail.eq(0), pointers.phase.eq(~pointers.phase)]
                     m.next = "STORE POINTERS"
                 with m.Else():
                     m.d.comb += poster.drop.eq(1)

@@ -11,6 +11,7 @@ from .access import RegisterAccess
 from .completion import CompletionQueues
 from .dispatcher import Dispatcher
 from .entries import EntryStore
+from .finisher import Finisher
 from .layouts import Geometry
 from .notices import Notices
 from .standing import Standing
@@ -91,6 +92,7 @@ class Front(wiring.Component):
         m.submodules.steward = steward = Steward(g)
         m.submodules.stopper = stopper = Stopper(g)
         m.submodules.submission = submission = SubmissionQueues(g)
+        m.submodules.finisher = finisher = Finisher()
         m.submodules.completion = completion = CompletionQueues(g, self.tick)
         m.submodules.entries = entries = EntryStore()
         m.submodules.dispatcher = dispatcher = Dispatcher(g.functions, self.tags)
@@ -177,9 +179,10 @@ class Front(wiring.Component):
         ]
 
         # Completions back.
-        connect(m, flipped(engine.completion), submission.done[0])
-        connect(m, steward.done, submission.done[1])
-        connect(m, submission.post, completion.post)
+        connect(m, flipped(engine.completion), finisher.done[0])
+        connect(m, steward.done, finisher.done[1])
+        connect(m, submission.finisher, finisher.port)
+        connect(m, finisher.post, completion.post)
         connect(m, completion.write, flipped(self.write))
         m.d.comb += completion.running.eq(standing.running)
 

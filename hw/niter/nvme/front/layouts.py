@@ -34,7 +34,6 @@ __all__ = [
     "SubmissionUse",
     "Waiting",
     "Word",
-    "distance",
 ]
 
 #: Most submission entries that are read at once.
@@ -242,9 +241,3 @@ class Purge(data.Struct):
 
     function: 3
     queue: 5
-
-
-def distance(later: Value, earlier: Value, last: Value) -> Value:
-    """Steps from ``earlier`` to ``later`` in a ring of ``last + 1`` entries; both are in it."""
-    difference = later - earlier
-    return (difference + (last + 1 & difference[-1].replicate(13)))[:12]

@@ -1,5 +1,6 @@
 """Where the registers of an NVMe controller stand (PCIe Transport 1.0; Base 2.0, 3.1.3)."""
 
+from amaranth import Value
 from amaranth.lib import data, enum
 
 from niter.interface import Bar, Function, Msix
@@ -14,6 +15,7 @@ __all__ = [
     "Configuration",
     "Register",
     "Status",
+    "acceptable",
     "constants",
     "declare",
 ]
@@ -89,6 +91,17 @@ class Status(data.Struct):
     fatal: 1
     occurring: 1
     complete: 1
+
+
+def acceptable(configuration: data.View) -> Value:
+    """Can a controller start with this CC? Entry sizes of zero may be set later."""
+    return (
+        (configuration.command_set == 0)
+        & (configuration.page_size == 0)
+        & (configuration.arbitration == 0)
+        & ((configuration.submission_size == 0) | (configuration.submission_size == 6))
+        & ((configuration.completion_size == 0) | (configuration.completion_size == 4))
+    )
 
 
 def constants(entries: int) -> dict[Register, int]:

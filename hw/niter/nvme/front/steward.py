@@ -19,7 +19,7 @@ from .layouts import (
     Word,
 )
 from .messages import Reply, ReplyKind
-from .registers import Configuration, Register
+from .registers import Configuration, Register, acceptable
 from .standing import Job, Outcome, StandingPort
 from .stopper import Scope, Stop
 
@@ -36,9 +36,6 @@ _CREATION = {
     Word.COALESCING: Word.WAITING,
     Word.WAITING: Word.POINTERS,
 }
-
-#: What a register must say for the controller to start; entry sizes may be set later.
-_SUBMISSION_SIZE, _COMPLETION_SIZE = 6, 4
 
 
 def _words(layout: type[data.Struct]) -> list[data.StructLayout]:
@@ -100,7 +97,6 @@ class Steward(wiring.Component):
         end = data.View(ending, beat.data)
         enabling, is_submission, alone, aborted = Signal(), Signal(), Signal(), Signal()
         word, half = Signal(Word), Signal(32)
-        configuration = data.View(Configuration, registers.data)
         stop, done = self.stop.payload, self.done.payload
         m.d.comb += [
             standing.function.eq(function),
@@ -191,16 +187,8 @@ class Steward(wiring.Component):
             with m.State("CONFIGURATION"):
                 read(Register.CC, "CHECK")
             with m.State("CHECK"):
-                sizes = configuration.submission_size, configuration.completion_size
-                wrong = (
-                    (configuration.command_set != 0)
-                    | (configuration.page_size != 0)
-                    | (configuration.arbitration != 0)
-                    | ((sizes[0] != 0) & (sizes[0] != _SUBMISSION_SIZE))
-                    | ((sizes[1] != 0) & (sizes[1] != _COMPLETION_SIZE))
-                )
                 m.next = "ATTRIBUTES"
-                with m.If(wrong):
+                with m.If(~acceptable(data.View(Configuration, registers.data))):
                     report(Outcome.FAILED, "NEXT")
             with m.State("ATTRIBUTES"):
                 read(Register.AQA, "SIZE")

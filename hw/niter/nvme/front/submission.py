@@ -5,25 +5,23 @@ from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from niter.interface import MAX_FUNCTIONS, ReadCommand
-from niter.nvme.command import Completion
 from niter.stream import Fifo, Ram
 
+from .finisher import FinisherPort
 from .layouts import (
-    BATCH,
     WORD_BITS,
     Arrival,
     Base,
     Claim,
     Doorbell,
     Geometry,
-    Post,
     RowOperation,
     RowPort,
     SubmissionPointers,
     SubmissionUse,
     Word,
-    distance,
 )
+from .rings import batch, distance, is_in, past
 
 __all__ = ["ReadContext", "SubmissionQueues"]
 
@@ -73,9 +71,8 @@ class SubmissionQueues(wiring.Component):
     room : In(1), admissible : In(8)
         ``BATCH`` entries of I/O queues, or an admin entry of a function, can be kept.
     doorbell : In(stream.Signature(Doorbell))
-    done : In(stream.Signature(Completion)), an array
-        Taken when the entry was posted. What nobody waits for is thrown away.
-    post : Out(stream.Signature(Post))
+    finisher : Out(FinisherPort)
+        Completions. What nobody waits for is dropped.
     claim : Out(stream.Signature(Claim)), granted : In(4)
         Room in completion queues; ``granted`` is valid when a claim is accepted.
     arrival : In(stream.Signature(Arrival))
@@ -97,8 +94,7 @@ class SubmissionQueues(wiring.Component):
                 "room": In(1),
                 "admissible": In(MAX_FUNCTIONS),
                 "doorbell": In(stream.Signature(Doorbell)),
-                "done": In(stream.Signature(Completion)).array(2),
-                "post": Out(stream.Signature(Post)),
+                "finisher": Out(FinisherPort),
                 "claim": Out(stream.Signature(Claim)),
                 "granted": In(4),
                 "arrival": In(stream.Signature(Arrival)),
@@ -132,35 +128,13 @@ class SubmissionQueues(wiring.Component):
             live.eq(self.live.bit_select(function, 1)),
         ]
 
-        # A completion stays where it is while its entry is posted.
-        source, posting = Signal(), Signal()
-        done = Mux(source, Cat(self.done[1].payload), Cat(self.done[0].payload))
-        done = data.View(Completion, done)
-        taken = Signal()
-        for number, port in enumerate(self.done):
-            m.d.comb += port.ready.eq(taken & (source == number))
-        post = self.post.payload
-        m.d.comb += [
-            self.post.valid.eq(posting),
-            post.function.eq(done.function),
-            post.queue.eq(done.queue),
-            post.cid.eq(done.cid),
-            post.status.eq(done.status),
-            post.result.eq(done.result),
-        ]
-        with m.If(self.post.ready & posting):
-            m.d.comb += taken.eq(1)
-            m.d.sync += posting.eq(0)
-        any_done = self.done[0].valid | self.done[1].valid
-
         # What comes next.
         event, chosen = Signal(_Event), Signal(_Event)
         waits = Signal()
         others = Signal()
         next_function, next_queue = Signal(3), Signal(5)
         can_turn = turns.o.valid & ~self.read.valid
-        can_finish = any_done & ~posting
-        m.d.comb += others.eq(self.arrival.valid | can_finish | can_turn)
+        m.d.comb += others.eq(self.arrival.valid | self.finisher.valid | can_turn)
 
         def choose(what, at):
             m.d.comb += [
@@ -170,18 +144,14 @@ class SubmissionQueues(wiring.Component):
                 next_queue.eq(at.queue),
             ]
 
-        first = self.done[1].valid
-        finished = data.View(
-            Completion, Mux(first, Cat(self.done[1].payload), Cat(self.done[0].payload))
-        )
         with m.If(command.valid):
             choose(_Event.CONTROL, command.payload)
         with m.Elif(self.arrival.valid):
             choose(_Event.ARRIVAL, self.arrival.payload)
         with m.Elif(self.doorbell.valid & ~((event == _Event.DOORBELL) & others)):
             choose(_Event.DOORBELL, doorbell)
-        with m.Elif(can_finish):
-            choose(_Event.DONE, finished)
+        with m.Elif(self.finisher.valid):
+            choose(_Event.DONE, self.finisher)
         with m.Elif(can_turn):
             m.d.comb += [
                 waits.eq(1),
@@ -194,8 +164,7 @@ class SubmissionQueues(wiring.Component):
         count = Signal(4)
         later = Signal(12)
         page, carry = Signal(20), Signal()
-        passed = Signal(13)
-        m.d.comb += [later.eq(pointers.tail), passed.eq(pointers.head + self.arrival.payload.count)]
+        m.d.comb += later.eq(pointers.tail)
         m.d.sync += [
             gap.eq(distance(later, pointers.head, base.last)),
             left.eq(base.last - pointers.head),
@@ -207,6 +176,8 @@ class SubmissionQueues(wiring.Component):
             claim.queue.eq(use.partner),
             claim.count.eq(count),
             self.port.loaded.eq(use),
+            self.finisher.partner.eq(use.partner),
+            self.finisher.head.eq(pointers.head),
         ]
         m.d.sync += self.asked.eq(0)
         with m.If(self.read.ready):
@@ -222,11 +193,12 @@ class SubmissionQueues(wiring.Component):
                     function.eq(next_function),
                     queue.eq(next_queue),
                 ]
-                with m.If(~posting):
-                    m.d.sync += source.eq(first)
                 with m.If(waits):
                     m.d.sync += event.eq(chosen)
-                    m.d.comb += turns.o.ready.eq(chosen == _Event.TURN)
+                    m.d.comb += [
+                        turns.o.ready.eq(chosen == _Event.TURN),
+                        self.finisher.look.eq(chosen == _Event.DONE),
+                    ]
                     m.next = "POINTERS"
             with m.State("POINTERS"):
                 m.d.comb += load.addr.eq(Cat(C(Word.BASE, 2), row))
@@ -262,9 +234,11 @@ class SubmissionQueues(wiring.Component):
             with m.State("ARRIVAL"):
                 # A batch ends with the ring at the latest.
                 m.d.comb += self.arrival.ready.eq(1)
-                m.d.sync += [pointers.head.eq(passed), pointers.reading.eq(0)]
-                with m.If(passed == base.last + 1):
-                    m.d.sync += pointers.head.eq(0)
+                count_in = self.arrival.payload.count
+                m.d.sync += [
+                    pointers.head.eq(past(pointers.head, count_in, base.last)),
+                    pointers.reading.eq(0),
+                ]
                 with m.If(self.arrival.payload.error & running):
                     pulse(self.fatal)
                 m.next = "LIST"
@@ -272,15 +246,10 @@ class SubmissionQueues(wiring.Component):
             with m.State("DONE"):
                 m.next = "IDLE"
                 with m.If(use.outstanding == 0):
-                    m.d.comb += taken.eq(1)
+                    m.d.comb += self.finisher.drop.eq(1)
                 with m.Else():
-                    m.d.sync += [
-                        use.outstanding.eq(use.outstanding - 1),
-                        posting.eq(running),
-                        post.partner.eq(use.partner),
-                        post.head.eq(pointers.head),
-                    ]
-                    m.d.comb += taken.eq(~running)
+                    m.d.sync += use.outstanding.eq(use.outstanding - 1)
+                    m.d.comb += [self.finisher.post.eq(running), self.finisher.drop.eq(~running)]
                     m.next = "STORE USE"
 
             # Doorbells and turns begin with what is in the ring.
@@ -303,7 +272,7 @@ class SubmissionQueues(wiring.Component):
                 m.d.comb += self.doorbell.ready.eq(1)
                 with m.If(~running | ~pointers.active):
                     pulse(self.invalid_register)
-                with m.Elif((gap >= before) & (doorbell.value <= base.last)):
+                with m.Elif((gap >= before) & is_in(doorbell.value, base.last)):
                     m.d.sync += pointers.tail.eq(doorbell.value)
                 with m.Else():
                     pulse(self.invalid_value)
@@ -315,16 +284,7 @@ class SubmissionQueues(wiring.Component):
                 m.next = "STORE POINTERS"
 
             with m.State("COUNT"):
-                # ``left`` is one less than there are entries up to the ring's end.
-                at_end = left[3:] == 0
-                few = gap[3:] == 0
-                m.d.sync += count.eq(BATCH)
-                with m.If(queue == 0):
-                    m.d.sync += count.eq(1)
-                with m.Elif(few & ~(at_end & (left[:3] < gap[:3]))):
-                    m.d.sync += count.eq(gap[:3])
-                with m.Elif(at_end):
-                    m.d.sync += count.eq(left[:3] + 1)
+                m.d.sync += count.eq(Mux(queue == 0, 1, batch(gap, left)))
                 m.next = "CLAIM"
             with m.State("CLAIM"):
                 m.d.comb += self.claim.valid.eq(1)

@@ -1,0 +1,45 @@
+"""The arithmetic of rings: what a doorbell may say, and how much may be read and posted.
+
+A ring has ``last + 1`` entries, 2 to 4,096, not always a power of two. The proofs in
+``tests/formal`` say what follows from these functions together.
+"""
+
+from amaranth import Mux, Value
+
+from .layouts import BATCH
+
+__all__ = ["advance", "batch", "distance", "fewer", "is_in", "past"]
+
+
+def distance(later: Value, earlier: Value, last: Value) -> Value:
+    """Steps from ``earlier`` to ``later``, both in the ring."""
+    difference = later - earlier
+    return (difference + (last + 1 & difference[-1].replicate(13)))[:12]
+
+
+def is_in(value: Value, last: Value) -> Value:
+    """Is ``value``, as a doorbell brings it, in the ring?"""
+    return value <= last
+
+
+def advance(pointer: Value, last: Value) -> Value:
+    """The place behind ``pointer``."""
+    return Mux(pointer == last, 0, pointer + 1)[:12]
+
+
+def past(pointer: Value, count: Value, last: Value) -> Value:
+    """The place ``count`` entries behind ``pointer``, which are in the ring without a wrap."""
+    behind = (pointer + count)[:13]
+    return Mux(behind == last + 1, 0, behind)[:12]
+
+
+def fewer(one: Value, other: Value) -> Value:
+    """The lesser of two."""
+    return Mux(one < other, one, other)
+
+
+def batch(gap: Value, left: Value) -> Value:
+    """How many entries to read: those that there are, ``gap``, up to the ring's end, of which
+    the distance is ``left``, but ``BATCH`` at most."""
+    to_end = Mux(left[3:] == 0, left[:3] + 1, BATCH)
+    return Mux(gap[3:] == 0, fewer(gap[:3], to_end), to_end)[:4]
