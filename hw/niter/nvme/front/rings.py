@@ -1,7 +1,7 @@
 """The arithmetic of rings: what a doorbell may say, and how much may be read and posted.
 
-A ring has ``last + 1`` entries, 2 to 4,096, not always a power of two. The proofs in
-``tests/formal`` say what follows from these functions together.
+A ring has ``last + 1`` entries, not always a power of two; ``last`` tells the width of pointers.
+The proofs in ``tests/formal`` say what follows from these functions together.
 """
 
 from amaranth import Mux, Value
@@ -14,7 +14,7 @@ __all__ = ["advance", "batch", "distance", "fewer", "is_in", "past"]
 def distance(later: Value, earlier: Value, last: Value) -> Value:
     """Steps from ``earlier`` to ``later``, both in the ring."""
     difference = later - earlier
-    return (difference + (last + 1 & difference[-1].replicate(13)))[:12]
+    return (difference + (last + 1 & difference[-1].replicate(len(last) + 1)))[: len(last)]
 
 
 def is_in(value: Value, last: Value) -> Value:
@@ -24,13 +24,13 @@ def is_in(value: Value, last: Value) -> Value:
 
 def advance(pointer: Value, last: Value) -> Value:
     """The place behind ``pointer``."""
-    return Mux(pointer == last, 0, pointer + 1)[:12]
+    return Mux(pointer == last, 0, pointer + 1)[: len(last)]
 
 
 def past(pointer: Value, count: Value, last: Value) -> Value:
     """The place ``count`` entries behind ``pointer``, which are in the ring without a wrap."""
-    behind = (pointer + count)[:13]
-    return Mux(behind == last + 1, 0, behind)[:12]
+    behind = (pointer + count)[: len(last) + 1]
+    return Mux(behind == last + 1, 0, behind)[: len(last)]
 
 
 def fewer(one: Value, other: Value) -> Value:
