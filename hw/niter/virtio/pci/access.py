@@ -59,18 +59,20 @@ class RegisterAccess(wiring.Component):
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         request, reply = self.request.payload, self.reply.payload
-        function = request.function
-        high = Signal()
+        # Kept here, since the request itself is held where it has come from, which may be far.
+        function = Signal.like(request.function)
+        write = Signal()
+        index = Signal(3)
         window = Signal(14)
+        high = Signal()
         word = self.common.word
         #: What has changed since the function's structure was last read.
         stale, seen = Signal(MAX_FUNCTIONS), Signal(MAX_FUNCTIONS)
         m.d.sync += stale.eq(stale & ~seen | self.changed)
         m.d.comb += [
-            word.eq(Cat(high, request.address[3:6])),
-            window[6:].eq(request.address[6:]),
+            word.eq(Cat(high, index)),
             self.common.function.eq(function),
-            self.common.write.eq(request.write),
+            self.common.write.eq(write),
             self.common.device.eq(window == DEVICE.offset),
             self.common.touch.eq(self.common.device & stale.bit_select(function, 1)),
             self.doorbell.payload.queue.function.eq(function),
@@ -93,7 +95,13 @@ class RegisterAccess(wiring.Component):
 
         with m.FSM():
             with m.State("IDLE"):
-                m.d.sync += high.eq(~request.mask[:4].any())
+                m.d.sync += [
+                    function.eq(request.function),
+                    write.eq(request.write),
+                    index.eq(request.address[3:6]),
+                    window[6:].eq(request.address[6:]),
+                    high.eq(~request.mask[:4].any()),
+                ]
                 m.d.comb += clear.eq(~self.reply.valid)
                 with m.If(self.request.valid & (request.write | ~self.reply.valid)):
                     m.next = "DECODE"
@@ -108,12 +116,12 @@ class RegisterAccess(wiring.Component):
                     with m.Case(COMMON.offset):
                         m.next = "COMMON"
                     with m.Case(NOTIFY.offset):
-                        doorbell = request.write & (word < self.queues)
+                        doorbell = write & (word < self.queues)
                         with m.If(doorbell & self.ready.bit_select(function, 1)):
                             m.next = "RING"
-                    with m.Case(ISR.offset), m.If(~request.write & (word == 0)):
+                    with m.Case(ISR.offset), m.If(~write & (word == 0)):
                         m.next = "ISR"
-                    with m.Case(DEVICE.offset), m.If(~request.write):
+                    with m.Case(DEVICE.offset), m.If(~write):
                         m.next = "COMMON"
 
             with m.State("COMMON"):
@@ -124,7 +132,7 @@ class RegisterAccess(wiring.Component):
                 ]
                 m.next = "WAIT"
             with m.State("WAIT"), m.If(self.common.done):
-                m.d.comb += [answer.eq(self.common.answer), answered.eq(~request.write)]
+                m.d.comb += [answer.eq(self.common.answer), answered.eq(~write)]
                 m.next = "NEXT"
 
             with m.State("RING"):
@@ -147,7 +155,7 @@ class RegisterAccess(wiring.Component):
                     m.next = "DECODE"
                 with m.Else():
                     m.d.comb += self.request.ready.eq(1)
-                    with m.If(~request.write):
+                    with m.If(~write):
                         m.d.sync += self.reply.valid.eq(1)
                     m.next = "IDLE"
         return m
