@@ -5,7 +5,7 @@ from .config import OverlayConfig, StageList
 from .decapsulate import Decapsulate, EndpointWords
 from .drop import Drop
 from .ecn import CombineEcn
-from .encapsulate import Descriptor, Encapsulate, TunnelLayout
+from .encapsulate import Encapsulate
 from .lookup import MAPPING_HASH, KeyKind, Lookup, SlotLayout
 from .mapping import LOCAL, UNDERLAY_NETWORK, UNDERLAY_VNI, Mapping
 from .mtu import SizeLimit
@@ -19,6 +19,7 @@ from .stage import Stage, pass_frame
 from .steer import Steer
 from .steering import SERVICES, Steering
 from .table import Table
+from .tunnel import Descriptor, TunnelLayout
 
 __all__ = [
     "LOCAL",

@@ -121,9 +121,8 @@ class Decapsulate(Stage):
         self.control(m)
         m.submodules.register = register = SkidBuffer(FrameBeat)
         connect(m, flipped(self.i), register.i)
-        m.submodules.realigner = realigner = Realigner(
-            FrameBeat, turns={2, 6} if self.config.ipv6 or self.config.geneve else {6}
-        )
+        ends = {2, 6} if self.config.ipv6 or self.config.geneve else {6}
+        m.submodules.realigner = realigner = Realigner(FrameBeat, turns=ends, stops=ends)
         # The parser behind takes two cycles a beat: while it reads these, the next datagram's
         # outer headers are read here.
         upstream = realigner.o
@@ -222,6 +221,9 @@ class Decapsulate(Stage):
                 ]
         with m.If(register.o.ready):
             m.d.sync += carried.eq(Cat(lanes[7], lanes[6]))
+        # A condition by itself becomes the registers' reset, and costs nothing a bit.
+        with m.If(self._state == _State.FRAME):
+            m.d.sync += carried.eq(0)
 
         # What has been rejected leaves from the first byte of the beat at hand.
         with m.If((self._state == _State.FRAME) & settled):
@@ -241,7 +243,6 @@ class Decapsulate(Stage):
                         self._foreign.eq(0),
                         self._refused.eq(0),
                         half.eq(0),
-                        carried.eq(0),
                     ]
         m.d.comb += [
             piece.packet.eq(packet),

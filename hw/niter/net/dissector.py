@@ -54,9 +54,9 @@ class Dissector(wiring.Component):
     Members
     -------
     start : In(1)
-        Forget everything; ``length`` is that of the next frame.
+        Forget everything.
     length : In(14)
-        Bytes in the frame.
+        Bytes in the frame, with each word.
     stb, word : In(1), In(32)
         The next word, whole, first byte in the highest eight bits.
     hash : Out(16)
@@ -96,7 +96,7 @@ class Dissector(wiring.Component):
         self._index = Signal(4)
         self._offset = Signal(6)
         self._skip = Signal(9)
-        # Bytes from the beginning of this word to the end of the frame.
+        # Bytes from the beginning of this word to the end of the frame; not of the first one.
         self._left = Signal(15)
         # A length field may be as large as what is left, give or take what the header in
         # front of it and behind it counts: one comparator serves IPv4, IPv6 and UDP.
@@ -129,7 +129,6 @@ class Dissector(wiring.Component):
                 self._state.eq(_State.ETHERNET),
                 self._index.eq(0),
                 self._offset.eq(0),
-                self._left.eq(self.length + 2),
                 self.headers.eq(0),
                 self.hash.eq(0),
                 self.bad.eq(0),
@@ -138,7 +137,8 @@ class Dissector(wiring.Component):
             m.d.sync += [
                 self._index.eq(self._index + 1),
                 self._offset.eq(self._offset + 1),
-                self._left.eq(self._left - 4),
+                # One word further than this one.
+                self._left.eq(self.length - 2 - Cat(C(0, 2), self._offset)),
             ]
             with m.If(self._hashed):
                 low = self._low & self._hash_low.replicate(16)

@@ -1,7 +1,6 @@
 """Encapsulation: a tunnel's headers in front of a tenant's frame, or an answer in its place."""
 
 from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib import data
 from amaranth.lib.wiring import connect, flipped
 from amaranth.utils import ceil_log2
 
@@ -10,74 +9,12 @@ from niter.stream import Realigner
 
 from .config import OverlayConfig
 from .neighbour import Answer, network_order
-from .protocol import EtherType, IpProtocol
+from .protocol import IpProtocol
 from .stage import Stage, add_carry
 from .table import Table
+from .tunnel import Descriptor, TunnelLayout
 
-__all__ = ["Descriptor", "Encapsulate", "TunnelLayout"]
-
-
-class Descriptor(data.Struct):
-    """The row of a tunnel's record that is not part of its headers.
-
-    Members
-    -------
-    partial : 16 bits
-        IPv4: ones' complement sum of the IP header's words, with DSCP, ECN, total length and
-        checksum taken as zero, modulo 65535.
-    template : 3 bits
-        The template that the rest of the headers comes from.
-    port : 2 bits
-        Wire port that the tunnel leaves by.
-    ipv6 : 1 bit
-        The tunnel runs over IPv6.
-    checksum : 1 bit
-        Fill in the outer UDP checksum; otherwise it stays zero (RFC 7348, 5; RFC 6935).
-    """
-
-    partial: 16
-    template: 3
-    port: 2
-    ipv6: 1
-    checksum: 1
-
-
-class TunnelLayout:
-    """Where templates and tunnel records stand in the table of the encapsulation stage.
-
-    An outer header is a row of beats of eight bytes, the first byte lowest; the last beat is cut
-    short. Which beats are the tunnel's own (``OWN``: where the destination's MAC and IP address
-    stand), follows from the kind of header; the rest comes from the template. The fields that
-    vary from frame to frame are zero in both: DSCP and ECN, lengths, checksums, source port,
-    VNI. A row has two words of the bus, the first four bytes in column 0.
-
-    Parameters
-    ----------
-    config
-        ``tunnels``, ``templates`` and ``ipv6``.
-    """
-
-    #: Rows reserved for a template, which starts at ``template * TEMPLATE``.
-    TEMPLATE = 16
-    #: Bytes in front of the inner frame, by ``Descriptor.ipv6``.
-    HEADER_BYTES = (50, 70)
-    #: Beats of the header that are the tunnel's own, by ``Descriptor.ipv6``.
-    OWN = ((0, 3, 4), (0, 4, 5, 6))
-
-    def __init__(self, config: OverlayConfig):
-        #: Rows of a tunnel's record: its own beats in the places of their low bits.
-        self.record = 8 if config.ipv6 else 4
-        #: Position of the descriptor in it: where no beat of its own is.
-        self.descriptor = 1
-        #: Where the records begin.
-        self.tunnels = max(config.tunnels * self.record, self.TEMPLATE * config.templates)
-        self.tunnels = 1 << ceil_log2(self.tunnels)
-        self.depth = 2 * self.tunnels
-
-    def own(self, beat):
-        """Position in the record of the tunnel's own ``beat`` of the header."""
-        # Beats 0, 3 and 4 of IPv4 would meet in two bits.
-        return beat if self.record == 8 else beat - (beat >> 1 & 1 | beat >> 2 & 1)
+__all__ = ["Encapsulate"]
 
 
 class Encapsulate(Stage):
@@ -121,8 +58,9 @@ class Encapsulate(Stage):
         m.submodules.answer = answer = Answer(ipv6=self.config.ipv6)
         table = self._table
         packet, meta = self.i.payload.packet, self.i.payload.meta
-        # By six over IPv6; an answer has a tag of four bytes in its middle.
-        m.submodules.realigner = realigner = Realigner(FrameBeat, turns={0, 2, 4})
+        # A header ends two bytes into a beat, over IPv6 six; an answer is in full beats.
+        ends = {2, 6} if self.config.ipv6 else {2}
+        m.submodules.realigner = realigner = Realigner(FrameBeat, turns={0, *ends}, stops=ends)
         connect(m, realigner.o, flipped(self.o))
         piece = realigner.i.payload
 
@@ -139,7 +77,6 @@ class Encapsulate(Stage):
             table.en.eq(step),
             table.addr.eq(self._address(m, asked, describing, ipv6, tunnel.template)),
             answer.meta.eq(meta),
-            answer.at.eq(at),
         ]
         with m.If(step):
             m.d.sync += [asked.eq(asked + 1), at.eq(asked)]
@@ -150,36 +87,31 @@ class Encapsulate(Stage):
         m.d.comb += tunnel_now.eq(table.data)
         self._patch(m, at, step, tunnel, ipv6, checksum, patch)
         plain = Signal()
-        header = Signal(64)
         last = Signal()
-        empty = Signal(3)
-        m.d.comb += [
-            header.eq(Mux(answers, answer.beat, table.data | patch)),
-            last.eq(Mux(answers, answer.last, at == Mux(ipv6, 8, 6))),
-            # Each kind of header ends two or six bytes into a beat.
-            empty.eq(Mux(last, Mux(Mux(answers, answer.long, ipv6), 2, 6), 0)),
-        ]
+        m.d.comb += last.eq(at == Mux(ipv6, 8, 6))
         self._describe(m, piece.sideband.meta, answer, tunnel, plain, answers, ipv6)
 
-        # In the middle of an answer's beat 1: its first half, the tag, its second half.
-        part = Signal(2)
-        tagged = Signal()
-        m.d.comb += tagged.eq(answers & meta.headers.vlan & (at == 1))
-        m.d.comb += piece.packet.eq(packet)
+        # Of the frame and the table one gives data or both none; patch and answer are zero where
+        # they have nothing to say. So a lane's bit takes one LUT of four inputs.
+        passing = Signal()
+        m.d.comb += [
+            piece.packet.eq(packet),
+            piece.packet.data.eq(
+                Mux(passing, packet.data, table.data) | patch | answer.o.payload.data
+            ),
+        ]
         with m.FSM():
             with m.State("Idle"):
                 m.d.comb += [describing.eq(1), step.eq(1)]
-                m.d.sync += [asked.eq(0), part.eq(0), answers.eq(0), plain.eq(0)]
+                m.d.sync += [asked.eq(0), at.eq(0), answers.eq(0), plain.eq(0)]
                 with m.If(self.i.valid):
                     m.next = "Describe"
-                    with m.If(meta.verdict != Verdict.PASS):
+                    with m.If((meta.verdict != Verdict.PASS) | meta.local | meta.underlay):
                         m.d.sync += plain.eq(1)
                         m.next = "Frame"
-                    with m.Elif(meta.resolved):
-                        m.d.sync += answers.eq(1)
-                    with m.Elif(meta.local | meta.underlay):
-                        m.d.sync += plain.eq(1)
-                        m.next = "Frame"
+                    with m.If((meta.verdict == Verdict.PASS) & meta.resolved):
+                        m.d.sync += [answers.eq(1), plain.eq(0), asked.eq(TunnelLayout.ZERO)]
+                        m.next = "Blank"
             with m.State("Describe"):
                 m.d.comb += step.eq(1)
                 m.d.sync += [tunnel.eq(tunnel_now), checksum.eq(tunnel_now.partial)]
@@ -187,34 +119,36 @@ class Encapsulate(Stage):
             with m.State("Header"):
                 m.d.comb += [
                     realigner.i.valid.eq(1),
-                    step.eq(realigner.i.ready & (~tagged | (part == 2))),
-                    piece.packet.data.eq(header),
-                    piece.packet.empty.eq(empty),
-                    piece.packet.last.eq(last & answers),
+                    step.eq(realigner.i.ready),
+                    # Each kind of header ends two or six bytes into a beat.
+                    piece.packet.empty.eq(Mux(last, Mux(ipv6, 2, 6), 0)),
+                    piece.packet.last.eq(0),
                     piece.packet.error.eq(0),
                 ]
-                with m.If(tagged):
-                    m.d.comb += piece.start.eq(Mux(part == 2, 4, 0))
-                    with m.If(part != 2):
-                        m.d.comb += piece.packet.empty.eq(4)
-                    with m.If(part == 1):
-                        tag = Cat(
-                            network_order(EtherType.VLAN), network_order(meta.headers.vlan_tag)
-                        )
-                        m.d.comb += piece.packet.data[:32].eq(tag)
-                    with m.If(realigner.i.ready):
-                        m.d.sync += part.eq(part + 1)
                 with m.If(step & last):
                     m.next = "Frame"
-                    with m.If(answers):
-                        m.next = "Discard"
             with m.State("Frame"):
                 m.d.comb += [
+                    passing.eq(1),
                     realigner.i.valid.eq(self.i.valid),
                     self.i.ready.eq(realigner.i.ready),
                 ]
                 with m.If(self.i.valid & self.i.ready & packet.last):
                     m.next = "Idle"
+            with m.State("Blank"):
+                m.d.comb += step.eq(1)
+                m.next = "Answer"
+            with m.State("Answer"):
+                m.d.comb += [
+                    answer.run.eq(1),
+                    realigner.i.valid.eq(answer.o.valid),
+                    answer.o.ready.eq(realigner.i.ready),
+                    piece.packet.empty.eq(answer.o.payload.empty),
+                    piece.packet.last.eq(answer.o.payload.last),
+                    piece.packet.error.eq(0),
+                ]
+                with m.If(answer.o.valid & answer.o.ready & answer.o.payload.last):
+                    m.next = "Discard"
             with m.State("Discard"):
                 m.d.comb += self.i.ready.eq(1)
                 with m.If(self.i.valid & packet.last):

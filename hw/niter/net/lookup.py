@@ -16,6 +16,10 @@ __all__ = ["MAPPING_HASH", "KeyKind", "Lookup", "SlotLayout"]
 MAPPING_HASH = catalog.CRC16_IBM_3740(data_width=16)
 
 
+#: How the first 32 bits of a key are divided for its comparison.
+_PARTS = (slice(0, 12), slice(12, 24), slice(24, 32))
+
+
 class KeyKind(enum.Enum, shape=2):
     """What an entry is found by, beside its network."""
 
@@ -145,9 +149,11 @@ class Lookup(wiring.Component):
         bucket = Mux(probe[1], bucket_hash.crc[17 - bits :], bucket_hash.crc[: bits - 1])
         asking = Signal()
         m.d.comb += [table.addr.eq(Cat(probe[0], bucket)), table.en.eq(asking)]
+        # Block memory is late in its cycle: parts are compared in it, and put together behind it.
+        parts = Signal(len(_PARTS) + 2 + self.ipv6)
         equal = Signal()
         hit = Signal()
-        m.d.comb += hit.eq(equal)
+        m.d.comb += [equal.eq(parts.all()), hit.eq(equal)]
         second_half = 0
         if self.ipv6:
             # Both halves of an entry match, one after the other.
@@ -179,11 +185,17 @@ class Lookup(wiring.Component):
             ),
             bucket_hash.data.eq(Mux(word == last_word, Cat(self.network, self.kind), key)),
         ]
+        # What has been hashed is what will be compared: no choice between keys there.
+        kept = [Signal(16, name=f"kept_{n}") for n in range(8 if self.ipv6 else 3)]
+        with m.Switch(word):
+            for n, part in enumerate(kept):
+                with m.Case(n):
+                    m.d.sync += part.eq(key)
 
         with m.FSM():
             with m.State("Idle"):
                 m.d.comb += bucket_hash.start.eq(1)
-                m.d.sync += [word.eq(0), probe.eq(0), equal.eq(0)]
+                m.d.sync += [word.eq(0), probe.eq(0), parts.eq(0)]
                 with m.If(self.start):
                     m.next = "Hash"
             with m.State("Hash"), m.If((word != last_word) | self.network_known):
@@ -200,28 +212,26 @@ class Lookup(wiring.Component):
                 with m.Else():
                     m.d.sync += probe.eq(probe + 1)
             with m.State("Compare"):
-                m.d.sync += equal.eq(self._equal(m, table.data, second_half))
+                m.d.sync += parts.eq(self._equal(table.data, Cat(kept), second_half))
                 if self.ipv6:
                     m.d.sync += before.eq(equal)
                 m.next = "Ask"
         return m
 
-    def _equal(self, m, slot, second_half):
-        """The slot holds the key, or the half of it that is to stand there."""
+    def _equal(self, slot, key, second_half):
+        """The slot holds the key, or the half of it that is to stand there: all these hold."""
         layout = SlotLayout
         head = Mux(second_half, 0, Cat(self.kind, self.network))
-        is_mac = self.kind == KeyKind.MAC
-        low = Mux(is_mac, self.mac[:32], self.ip[:32])
+        low = key[:32]
         if self.ipv6:
             shared = layout.IPV6_HIGH.stop - layout.IPV6_HIGH.start
             cut = layout.IPV6_LOW.stop - layout.IPV6_LOW.start
-            low = Mux(second_half, Cat(self.ip[cut:], Const(0, 32 - shared)), low)
-        equal = (slot[: layout.NETWORK.stop] == head) & (slot[layout.IPV4] == low)
+            low = Mux(second_half, Cat(key[cut:], Const(0, 32 - shared)), low)
+        parts = [slot[: layout.NETWORK.stop] == head]
+        parts += [slot[layout.IPV4][part] == low[part] for part in _PARTS]
         high = slot[layout.IPV4.stop : layout.MAC.stop]
-        equal &= ~is_mac | (high == self.mac[32:])
+        parts.append((self.kind != KeyKind.MAC) | (high == key[32:48]))
         if self.ipv6:
-            rest = slot[layout.IPV4.stop : layout.IPV6_LOW.stop] == self.ip[32:cut]
-            equal &= (self.kind != KeyKind.IPV6) | second_half | rest
-        result = Signal(name="slot_equal")
-        m.d.comb += result.eq(equal)
-        return result
+            rest = slot[layout.IPV4.stop : layout.IPV6_LOW.stop] == key[32:cut]
+            parts.append((self.kind != KeyKind.IPV6) | second_half | rest)
+        return Cat(parts)

@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from niter.interface import ChecksumSlot, FrameMeta
+from niter.interface import ChecksumSlot, FrameMeta, PacketStream
 
 from .protocol import EtherType, IpProtocol
 
@@ -27,12 +27,14 @@ def network_order(value: Any) -> Value:
 
 
 class Answer(wiring.Component):
-    """The beats of the answer to a frame that asks for a known neighbour.
+    """The answer to a frame that asks for a known neighbour, two bytes a cycle.
 
     An ARP request becomes the reply (RFC 826), a neighbour solicitation the solicited
-    advertisement with the target's link-layer address (RFC 4861, 4.4). The advertisement's checksum
-    is left to the buffer behind: its place holds what the pseudo-header adds to the addresses.
-    A VLAN tag is not in these beats. Combinational.
+    advertisement with the target's link-layer address (RFC 4861, 4.4), with the question's VLAN
+    tag if it had one. The advertisement's checksum is left to the buffer behind: its place holds
+    what the pseudo-header adds to the addresses.
+
+    A beat takes four cycles, for one choice of 16 bits among all words is much less than four.
 
     Parameters
     ----------
@@ -43,78 +45,103 @@ class Answer(wiring.Component):
     -------
     meta : In(FrameMeta)
         The question's.
-    at : In(4)
-        Which beat is wanted.
-    beat : Out(64)
-        That beat.
-    last : Out(1)
-        It is the last one.
-    long : Out(1)
-        The last beat has six bytes (an advertisement); otherwise it has two.
+    run : In(1)
+        Make the answer; low before the next one. The data of ``o`` is zero while it is low.
+    o : Out(PacketStream)
+        The answer.
     length : Out(14)
-        Bytes of the answer, with the tag of the question.
+        Bytes of the answer.
     checksum : Out(ChecksumSlot)
         What is to be filled in.
     """
 
+    meta: In(FrameMeta)
+    run: In(1)
+    o: Out(PacketStream)
+    length: Out(14)
+    checksum: Out(ChecksumSlot)
+
+    #: Steps at which a tag stands, which a question without one leaves out.
+    _TAG = 6
+
     def __init__(self, *, ipv6: bool):
         self.ipv6 = ipv6
-        super().__init__(
-            {
-                "meta": In(FrameMeta),
-                "at": In(4),
-                "beat": Out(64),
-                "last": Out(1),
-                "long": Out(1),
-                "length": Out(14),
-                "checksum": Out(ChecksumSlot),
-            }
-        )
+        super().__init__()
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
+        headers = self.meta.headers
+        programs = self._programs()
+        long = ~headers.arp if self.ipv6 else Const(0, 1)
+        tag_bytes = headers.vlan << 2
+        short_end, long_end = (self._TAG + 2 + n for n in (15, 37))
+        at = Signal(range(long_end + 4))
+        lane = Signal(2)
+        step = Signal()
+        m.d.comb += [
+            step.eq(self.run & (~self.o.valid | self.o.ready)),
+            # A beat is whole some steps behind the last word, never right behind it.
+            self.o.payload.last.eq(at > Mux(long, long_end, short_end)),
+            # Two bytes or six stand in the last beat.
+            self.o.payload.empty.eq(Mux(self.o.payload.last, Mux(long ^ headers.vlan, 2, 6), 0)),
+            self.length.eq(Mux(long, 86, 42) + tag_bytes),
+            # From the source address on; ARP has none.
+            self.checksum.enable.eq(long),
+            self.checksum.start.eq(22 + tag_bytes),
+            self.checksum.position.eq(56 + tag_bytes),
+        ]
+
+        # A word is a constant, or one of few others; the first of these is nothing.
+        constant = Signal(16)
+        options: list[Value] = [Const(0, 16)]
+        which = Signal(5)
+        with m.Switch(Cat(at, long)):
+            for base, program in programs.items():
+                for place, word in enumerate(program, base << len(at)):
+                    with m.Case(place):
+                        if isinstance(word, int):
+                            m.d.comb += constant.eq(network_order(word))
+                        else:
+                            same = [
+                                n for n, other in enumerate(options) if repr(other) == repr(word)
+                            ]
+                            if not same:
+                                options.append(word)
+                            m.d.comb += which.eq(same[0] if same else len(options) - 1)
+        chosen = Cat(network_order(option) for option in options)
+        word = chosen.word_select(which[: ceil_log2(len(options))], 16) | constant
+
+        with m.If(step):
+            m.d.sync += [
+                self.o.payload.data.eq(Cat(self.o.payload.data[16:], word)),
+                self.o.valid.eq(lane == 3),
+                lane.eq(lane + 1),
+                at.eq(at + 1),
+            ]
+            with m.If((at == self._TAG - 1) & ~headers.vlan):
+                m.d.sync += at.eq(self._TAG + 2)
+        with m.If(~self.run):
+            m.d.sync += [self.o.valid.eq(0), self.o.payload.data.eq(0), lane.eq(0), at.eq(0)]
+        return m
+
+    def _programs(self):
+        """The words of an ARP reply and of an advertisement, most significant byte first."""
         meta = self.meta
         headers = meta.headers
         asker, owner = _words(headers.source), _words(meta.neighbour)
-        ethernet = [*asker, *owner]
-        arp = [EtherType.ARP, 1, EtherType.IPV4, 0x0604, 2, *owner]
+        ethernet = [*asker, *owner, EtherType.VLAN.value, headers.vlan_tag]
+        arp = [EtherType.ARP.value, 1, EtherType.IPV4.value, 0x0604, 2, *owner]
         arp += [*_words(headers.ip_destination[:32]), *asker, *_words(headers.ip_source[:32])]
         programs = {0: ethernet + arp}
         if self.ipv6:
             target = _words(headers.nd_target)
-            advertisement = [EtherType.IPV6, 0x6000, 0, 32, IpProtocol.ICMPV6 << 8 | 255]
+            advertisement = [EtherType.IPV6.value, 0x6000, 0, 32, IpProtocol.ICMPV6 << 8 | 255]
             advertisement += [*target, *_words(headers.ip_source)]
             # In the checksum's place: what the pseudo-header adds to the addresses.
             advertisement += [_ADVERTISEMENT, IpProtocol.ICMPV6 + 32, _SOLICITED_OVERRIDE, 0]
             advertisement += [*target, _TARGET_LINK_LAYER, *owner]
-            programs[16] = ethernet + advertisement
-            m.d.comb += self.long.eq(~headers.arp)
-
-        tag_bytes = headers.vlan << 2
-        m.d.comb += [
-            self.last.eq(self.at == Mux(self.long, 10, 5)),
-            self.length.eq(Mux(self.long, 86, 42) + tag_bytes),
-            # From the source address on; ARP has none.
-            self.checksum.enable.eq(self.long),
-            self.checksum.start.eq(22 + tag_bytes),
-            self.checksum.position.eq(56 + tag_bytes),
-        ]
-        # Few words ever stand in one lane: a small number says which, for each lane.
-        for lane in range(4):
-            options: list[Value] = []
-            which = Signal(4, name=f"which_{lane}")
-            with m.Switch(Cat(self.at, self.long)):
-                for base, program in programs.items():
-                    for beat, word in enumerate(program[lane::4]):
-                        word = network_order(word)
-                        same = [n for n, other in enumerate(options) if repr(other) == repr(word)]
-                        if not same:
-                            options.append(word)
-                        with m.Case(base + beat):
-                            m.d.comb += which.eq(same[0] if same else len(options) - 1)
-            chosen = Cat(options).word_select(which[: ceil_log2(len(options))], 16)
-            m.d.comb += self.beat.word_select(lane, 16).eq(chosen)
-        return m
+            programs[1] = ethernet + advertisement
+        return programs
 
 
 def _words(value):

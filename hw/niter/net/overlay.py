@@ -35,6 +35,13 @@ TRANSMIT: StageList = (
 )
 
 
+#: Meta of a frame that stays on the card.
+_LOCAL = ("length", "function", "vni", "local", "answer")
+#: Meta that leaves by ``o_wire`` and by ``o_host``.
+_TO_WIRE = (*_LOCAL, "port", "inner_checksum", "outer_checksum")
+_TO_HOST = ("length", "function", "port", "vni", "hash", "checksum_good")
+
+
 def _receive_parser(config: OverlayConfig) -> Parser:
     return Parser(config, verify=config.verify)
 
@@ -79,14 +86,15 @@ class Overlay(wiring.Component):
     i_host : In(FrameStream)
         Frames from the functions. Meta: ``function``, ``length``, ``inner_checksum``.
     o_wire : Out(FrameStream)
-        Frames to the wire (``port``), or back to this card (``local``).
+        Frames to the wire, or back to this card. Meta: ``length``, ``port``, ``local``, the
+        checksum slots, and what ``i_local`` wants back.
     i_wire : In(FrameStream)
         Frames from the wire. Meta: ``port``, ``length``, with ``config.verify`` also ``sums``.
     i_local : In(FrameStream)
         Local frames, as they left by ``o_wire``.
     o_host : Out(FrameStream)
-        Frames to the functions. Meta: ``function``, ``length``, ``hash``, ``checksum_good``,
-        ``headers``.
+        Frames to the functions. Meta: ``function``, ``length``, ``port``, ``vni``, ``hash``,
+        ``checksum_good``.
     csr : In(csr.Signature)
         Registers: ``transmit`` and ``receive`` with a window for each stage, ``tunnel``,
         ``counters``.
@@ -139,16 +147,16 @@ class Overlay(wiring.Component):
         _take(m, self.i_host, from_host.i[0], "length", "function", "inner_checksum")
         _take(m, underlay.o, from_host.i[1], "length", "port", "underlay")
         connect(m, from_host.o, self.transmit.i)
-        connect(m, self.transmit.o, flipped(self.o_wire))
+        _take(m, self.transmit.o, self.o_wire, *_TO_WIRE)
 
         m.submodules.from_tunnel = from_tunnel = Arbiter(FrameBeat, 2)
         _take(m, self.i_wire, divert.i, "length", "port", *(["sums"] if self.config.verify else []))
         connect(m, divert.o_underlay, underlay.i)
         connect(m, divert.o, self.decapsulate.i)
         connect(m, self.decapsulate.o, from_tunnel.i[0])
-        _take(m, self.i_local, from_tunnel.i[1], "length", "function", "vni", "local", "answer")
+        _take(m, self.i_local, from_tunnel.i[1], *_LOCAL)
         connect(m, from_tunnel.o, self.receive.i)
-        connect(m, self.receive.o, flipped(self.o_host))
+        _take(m, self.receive.o, self.o_host, *_TO_HOST)
         self._count(m)
         return m
 

@@ -97,7 +97,10 @@ class Parser(Stage):
             with m.If(~overlong):
                 m.d.sync += beats.eq(beats + 1)
             with m.If(packet.last):
-                m.d.sync += [feeding.eq(0), half.eq(0), carried.eq(0)]
+                m.d.sync += [feeding.eq(0), half.eq(0)]
+        # A condition by itself becomes the registers' reset, and costs nothing a bit.
+        with m.If(~feeding):
+            m.d.sync += carried.eq(0)
 
         # What belongs to the frame being read, and to the one that leaves.
         arriving = Signal(FrameMeta)
@@ -106,7 +109,7 @@ class Parser(Stage):
         occupied = Signal()
         known = Signal()
         m.d.comb += [
-            dissector.length.eq(self.i.payload.meta.length),
+            dissector.length.eq(arriving.length),
             dissector.start.eq(first),
             *(
                 there.eq(here)

@@ -76,7 +76,8 @@ class Replay(wiring.Component):
             read.en.eq((~fetched | (self.o.valid & self.o.ready)) & ~done),
         ]
         # Registered, and so one beat behind: it looks at the level before this cycle's beat.
-        m.d.sync += room.eq((tail - base)[: bits + 1] < self.depth - 1)
+        full = [(end ^ base)[: bits + 1] == self.depth for end in (tail, tail + 1)]
+        m.d.sync += room.eq(~(full[0] | full[1]))
         with m.If(write.en):
             m.d.sync += [tail.eq(tail + 1), inside.eq(~self.i.payload.packet.last)]
             with m.If(~inside):

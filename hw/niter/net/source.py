@@ -59,7 +59,7 @@ class SourceCheck(wiring.Component):
     does not look into it. A function whose record is not open is refused (``PORT_CLOSED``).
 
     The record is read a word a cycle. The network is known 3 cycles after ``start``; ``done``
-    rises after 4 cycles for a frame without an address to look for, otherwise after 5 and
+    rises after 5 cycles for a frame without an address to look for, otherwise after 6 and
     the words up to the end of the matching address.
 
     Parameters
@@ -119,29 +119,34 @@ class SourceCheck(wiring.Component):
         at = Signal.like(asked)
         reading = Signal()
         arrived = Signal()
+        # Block memory is late in its cycle: what is compared in it, is judged in the next.
+        checked = Signal()
+        checked_at = Signal.like(asked)
         m.d.comb += table.addr.eq(Cat(asked, self.meta.function))
 
         # What the table's word is compared with.
         key = Signal(32)
         equal = Signal()
-        in_address = Signal()
         part = Signal(2)
         address = headers.ip_source[:32]
         if self.config.ipv6:
-            m.d.comb += part.eq(Mux(ipv6, at[:2], 3))
-            address = headers.ip_source.word_select(~part, 32)
+            m.d.comb += part.eq(Mux(ipv6, checked_at[:2], 3))
+            address = headers.ip_source.word_select(~at[:2] & ipv6.replicate(2), 32)
         else:
             m.d.comb += part.eq(3)
         m.d.comb += [
-            in_address.eq(at[2:] != 0),
             key.eq(
                 Mux(
-                    in_address,
+                    at[2:] != 0,
                     address,
                     Mux(at[0], Cat(headers.source[32:], word[16:]), headers.source[:32]),
                 )
             ),
+        ]
+        m.d.sync += [
             equal.eq(word == key),
+            checked.eq(arrived & reading),
+            checked_at.eq(at),
         ]
 
         matching = Signal()
@@ -163,35 +168,38 @@ class SourceCheck(wiring.Component):
             if self.config.ipv6:
                 with m.If(ipv6 & (asked == PortRecord.IPV4 - 1)):
                     m.d.sync += asked.eq(PortRecord.IPV6)
-        with m.If(arrived & reading):
-            with m.If(in_address):
+        with m.If(arrived & reading), m.Switch(at):
+            with m.Case(PortRecord.MAC_HIGH):
+                m.d.sync += [
+                    closed.eq((word & PortRecord.OPEN) == 0),
+                    self.network.eq(word[PortRecord.NETWORK :]),
+                    self.network_known.eq(1),
+                ]
+            with m.Case(PortRecord.VNI):
+                m.d.sync += self.vni.eq(word)
+        with m.If(checked & reading):
+            with m.If(checked_at[2:] != 0):
                 match = equal & ((part == 0) | matching) if self.config.ipv6 else equal
                 if self.config.ipv6:
                     match = Mux(ipv6, match, equal)
                 m.d.sync += matching.eq(match)
                 with m.If(part.all() & match & ~headers.unspecified):
                     m.d.sync += decide
-                with m.Elif(at == self._last_word(ipv6)):
+                with m.Elif(checked_at == self._last_word(ipv6)):
                     m.d.sync += [unowned.eq(1), *decide]
-            with m.Else(), m.Switch(at[:2]):
+            with m.Else(), m.Switch(checked_at[:2]):
                 with m.Case(PortRecord.MAC_LOW):
                     m.d.sync += foreign.eq(~equal | (headers.arp & headers.arp_foreign))
                 with m.Case(PortRecord.MAC_HIGH):
-                    m.d.sync += [
-                        foreign.eq(foreign | ~equal),
-                        closed.eq((word & PortRecord.OPEN) == 0),
-                        self.network.eq(word[PortRecord.NETWORK :]),
-                        self.network_known.eq(1),
-                    ]
+                    m.d.sync += foreign.eq(foreign | ~equal)
                 with m.Case(PortRecord.VNI):
-                    m.d.sync += self.vni.eq(word)
                     with m.If(closed | foreign | self._exempt(headers)):
                         m.d.sync += decide
                     if not self.config.ipv6:
                         with m.Elif(headers.ipv6):
                             m.d.sync += [unowned.eq(1), *decide]
         with m.If(self.start):
-            m.d.sync += [reading.eq(1), asked.eq(0), arrived.eq(0), self.done.eq(0)]
+            m.d.sync += [reading.eq(1), asked.eq(0), arrived.eq(0), checked.eq(0), self.done.eq(0)]
             m.d.sync += [self.network_known.eq(0), closed.eq(0), foreign.eq(0), unowned.eq(0)]
         return m
 

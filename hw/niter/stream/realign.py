@@ -38,6 +38,9 @@ class Realigner(wiring.Component):
     turns
         By how many lanes a piece may have to be turned upwards (modulo eight): bytes of the
         packet so far less ``start``. The fewer, the smaller; by default any.
+    stops
+        How many bytes of the packet, modulo eight, may have gone before a piece; by default any.
+        Lanes behind the last of them need no multiplexer.
 
     Members
     -------
@@ -47,9 +50,10 @@ class Realigner(wiring.Component):
         The packet.
     """
 
-    def __init__(self, shape: Any, *, turns: Iterable[int] = _LANES):
+    def __init__(self, shape: Any, *, turns: Iterable[int] = _LANES, stops: Iterable[int] = _LANES):
         self.shape = shape
         self.turns = sorted({turn % BEAT_BYTES for turn in turns})
+        self.stops = sorted({stop % BEAT_BYTES for stop in stops})
         self.sideband = sideband_of(shape)
         self._info = data.StructLayout(
             {"turn": 3, "at": 3, "end": 4, "last": 1, "error": 1, "sideband": self.sideband}
@@ -126,7 +130,7 @@ class Realigner(wiring.Component):
         for lane in _LANES:
             byte = word.word_select(lane, 8)
             kept = left_over.word_select(lane, 8)
-            below = (lane < info.at) & ~remainder
+            below = (lane < info.at) & ~remainder if lane < self.stops[-1] else 0
             with m.If(advance):
                 m.d.sync += o_beat.data.word_select(lane, 8).eq(Mux(below, kept, byte))
                 with m.If(valid & (full | (lane >= info.at))):
