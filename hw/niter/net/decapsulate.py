@@ -197,8 +197,10 @@ class Decapsulate(Stage):
                 self._offset.eq(self._offset + 1),
                 self._foreign.eq(0),
             ]
-            # One word further than this one.
-            m.d.sync += left.eq(meta.length - 2 - Cat(C(0, 2), self._offset))
+            # One word further than this one: less 2, and 4 for each before. UDP's length counts the
+            # ports in front of it, too.
+            with m.If((self._state != _State.UDP) | self._index[0]):
+                m.d.sync += left.eq(meta.length + ~Cat(C(1, 2), self._offset, C(0, 6)))
             m.d.comb += register.o.ready.eq(half & ~self._enters_frame & ~ends)
             with m.Switch(self._state):
                 self._ethernet(m)
@@ -369,7 +371,6 @@ class Decapsulate(Stage):
                     other &= self._low != UdpPort.GENEVE
                 self._reject_if(m, other, Verdict.NOT_TUNNEL)
             with m.Else():
-                m.d.comb += self._slack.eq(4)
                 self._enter(m, _State.TUNNEL)
                 self._reject_if(m, ~self._exact, Verdict.MALFORMED)
                 low, high = (total[:16] for total in self._sums)

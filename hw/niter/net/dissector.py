@@ -98,8 +98,8 @@ class Dissector(wiring.Component):
         self._skip = Signal(9)
         # Bytes from the beginning of this word to the end of the frame; not of the first one.
         self._left = Signal(15)
-        # A length field may be as large as what is left, give or take what the header in
-        # front of it and behind it counts: one comparator serves IPv4, IPv6 and UDP.
+        # A length field may be as large as what is left, less what IPv6's does not count of its
+        # header: one comparator serves IPv4, IPv6 and UDP.
         self._length = Signal(16)
         self._slack = Signal(signed(7))
         self._beyond = Signal()
@@ -137,9 +137,11 @@ class Dissector(wiring.Component):
             m.d.sync += [
                 self._index.eq(self._index + 1),
                 self._offset.eq(self._offset + 1),
-                # One word further than this one.
-                self._left.eq(self.length - 2 - Cat(C(0, 2), self._offset)),
             ]
+            # One word further than this one: less 2, and 4 for each before. UDP's length counts the
+            # ports in front of it, too.
+            with m.If(self._state != _State.PORTS):
+                m.d.sync += self._left.eq(self.length + ~Cat(C(1, 2), self._offset, C(0, 7)))
             with m.If(self._hashed):
                 low = self._low & self._hash_low.replicate(16)
                 m.d.sync += self.hash.eq(self.hash.rotate_left(5) ^ self._high ^ low.rotate_left(8))
@@ -347,7 +349,6 @@ class Dissector(wiring.Component):
             with m.If(headers.protocol == IpProtocol.UDP):
                 self._enter(m, _State.UDP_LENGTH)
         with m.Case(_State.UDP_LENGTH):
-            m.d.comb += self._slack.eq(4)
             self._enter(m, _State.DONE)
             # Zero is a jumbogram's, which no frame can hold.
             self._refuse_if(m, self._beyond | (self._high[3:] == 0))
