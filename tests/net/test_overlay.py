@@ -1,0 +1,94 @@
+"""The whole overlay on a few frames, in seconds: its bench is ``sim/net/overlay``."""
+
+import pytest
+from scapy.layers.inet import IP, UDP
+from scapy.layers.l2 import ARP, Ether
+from scapy.layers.vxlan import VXLAN
+
+from niter.net import Overlay, OverlayConfig
+from sim.models.overlay import OverlayTables, Tunnel, fill_checksums
+from tests.support.csr import write
+from tests.support.stream import STALLS, Bench, Packet
+
+OWN, OTHER = "02:00:00:00:00:01", "02:00:00:00:00:77"
+VTEP, VTEP_MAC, PEER, PEER_MAC = "192.0.2.1", "02:aa:00:00:00:01", "192.0.2.77", "02:bb:00:00:00:01"
+EVERYBODY, VNI = "ff:ff:ff:ff:ff:ff", 0xABCDE5
+
+
+def packet(frame, **meta):
+    data = bytes(frame)
+    return Packet(data, sideband={"meta": {"length": len(data), **meta}})
+
+
+def outer(src, dst, src_ip, dst_ip):
+    udp = UDP(sport=50000, dport=4789, chksum=0)
+    return Ether(src=src, dst=dst) / IP(src=src_ip, dst=dst_ip) / udp / VXLAN(vni=VNI, flags=8)
+
+
+class TablesFirst(Bench):
+    """Begins when the tables have been written."""
+
+    def __init__(self, dut, seed, tables):
+        super().__init__(dut, seed)
+        self.written = False
+        resources = dut.csr.memory_map.all_resources()
+        at = {".".join(map(str, info.path)): info.start for info in resources}
+
+        async def control(ctx):
+            for where, word, value in tables.writes:
+                await write(ctx, dut.csr, at[where] + word, value)
+            self.written = True
+
+        super().add(control)
+
+    def add(self, process):
+        async def run(ctx):
+            while not self.written:
+                await ctx.tick()
+            await process(ctx)
+
+        super().add(run)
+
+
+@pytest.mark.parametrize("ipv6", [False, True])
+@pytest.mark.parametrize("stalls", STALLS[-1:])
+def test_frames_leave_arrive_and_are_answered(ipv6, stalls):
+    config = OverlayConfig(functions=2, ipv6=ipv6, slots=64, tunnels=4, replay_beats=32)
+    tables = OverlayTables(config, mac=VTEP_MAC, ipv4=VTEP)
+    tables.port(0, OWN, VNI, ("10.0.0.1",))
+    tables.forward(VNI, OTHER, tables.tunnel(Tunnel(PEER, PEER_MAC)))
+    tables.neighbour(VNI, "10.0.0.77", OTHER)
+    dut = Overlay(config)
+    bench = TablesFirst(dut, 1, tables)
+    out = Ether(src=OWN, dst=OTHER) / IP(src="10.0.0.1", dst="10.0.0.77") / UDP() / bytes(40)
+    forged = Ether(src=OWN, dst=OTHER) / IP(src="10.0.0.2", dst="10.0.0.77") / UDP() / bytes(40)
+    asks = ARP(op=1, hwsrc=OWN, psrc="10.0.0.1", pdst="10.0.0.77")
+    tells = ARP(op=2, hwsrc=OTHER, psrc="10.0.0.77", hwdst=OWN, pdst="10.0.0.1")
+    back = Ether(src=OTHER, dst=OWN) / IP(src="10.0.0.77", dst="10.0.0.1") / UDP() / bytes(300)
+    outer_asks = ARP(op=1, hwsrc=PEER_MAC, psrc=PEER, pdst=VTEP)
+    outer_tells = ARP(op=2, hwsrc=VTEP_MAC, psrc=VTEP, hwdst=PEER_MAC, pdst=PEER)
+    hosts = [out, forged, Ether(src=OWN, dst=EVERYBODY) / asks, out]
+    wires = [
+        outer(PEER_MAC, VTEP_MAC, PEER, VTEP) / back,
+        Ether(src=PEER_MAC, dst=EVERYBODY) / outer_asks / bytes(18),
+        outer(PEER_MAC, VTEP_MAC, PEER, VTEP) / back,
+    ]
+    bench.send(dut.i_host, [packet(frame, function=0) for frame in hosts], stall=stalls[0])
+    bench.send(dut.i_wire, [packet(frame, port=0) for frame in wires], stall=stalls[0])
+    to_wire = bench.receive(dut.o_wire, 4, stall=stalls[1])
+    to_host = bench.receive(dut.o_host, 2, stall=stalls[1])
+    bench.run()
+
+    sent = [fill_checksums(each.data, each.sideband["meta"]) for each in to_wire]
+    answers = [data for data in sent if data[12:14] == b"\x08\x06"]
+    wrapped = [Ether(data) for data in sent if data[12:14] == b"\x08\x00"]
+    assert answers[0] in (
+        bytes(Ether(src=OTHER, dst=OWN) / tells),
+        bytes(Ether(src=VTEP_MAC, dst=PEER_MAC) / outer_tells),
+    )
+    assert len(set(answers)) == len(wrapped) == 2
+    for frame in wrapped:
+        assert (frame[IP].src, frame[IP].dst, frame[VXLAN].vni) == (VTEP, PEER, VNI)
+        assert bytes(frame[VXLAN].payload) == bytes(out)
+    assert [each.data for each in to_host] == [bytes(back)] * 2
+    assert {each.sideband["meta"].function for each in to_host} == {0}
