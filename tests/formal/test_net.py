@@ -9,10 +9,9 @@ from amaranth.asserts import AnyConst, AnySeq
 from amaranth.hdl import Assert, Assume, Elaboratable
 
 from niter.interface import Verdict
-from niter.net import Deliver, Drop, OverlayConfig, Parser
+from niter.net import Drop, OverlayConfig
 from niter.net.delay import DelayLine
 from niter.net.protocol import EtherType
-from niter.net.replay import Replay
 from niter.net.underlay import Divert, Questions
 from tests.formal.harness import (
     drive,
@@ -23,7 +22,7 @@ from tests.formal.harness import (
     watch_octet,
 )
 
-CONFIG = OverlayConfig(functions=2, replay_beats=16)
+CONFIG = OverlayConfig(functions=2)
 
 
 class Spec(Elaboratable):
@@ -82,70 +81,6 @@ def test_delay_line(mode):
             m.d.comb += quiet.eq(~dut.i.valid & dut.o.ready)
 
     prove(Spec(DelayLine(2, 3), build), depth=12 if mode == "bmc" else 4, mode=mode)
-
-
-@pytest.mark.parametrize("copies", [1, 2])
-def test_replay_gives_each_frame_out_again(copies):
-    """Any octet of the first frames stays where it is, in every copy."""
-
-    def build(m, dut):
-        send_frames(m, dut.i, function=1)
-        m.d.comb += dut.o.ready.eq(AnySeq(1))
-        follow_packets(m, dut.o)
-        copy = Signal()
-        with m.If(dut.o.valid & dut.o.ready & dut.o.payload.packet.last):
-            m.d.sync += copy.eq(~copy)
-        if copies == 2:
-            # Longer ones do not fit in whole.
-            length = Signal(3)
-            with m.If(dut.i.valid & dut.i.ready):
-                m.d.sync += length.eq(Mux(dut.i.payload.packet.last, 0, length + 1))
-            m.d.comb += [
-                Assume((length < 3 - 1) | dut.i.payload.packet.last),
-                dut.keep.eq(~copy),
-                dut.again.eq(~copy),
-            ]
-        packet, octet = AnyConst(2), AnyConst(4)
-        number = packet >> 1 if copies == 2 else packet
-        _, sent, sent_length = watch_octet(m, dut.i, number, octet)
-        here, given, given_length = watch_octet(m, dut.o, packet, octet)
-        m.d.comb += Assert(~here | (given == sent))
-        m.d.comb += Assert((given_length == 0) | (given_length == sent_length))
-
-    prove(Spec(Replay(4), build), depth=12)
-
-
-def test_replay_loses_nothing():
-    def build(m, dut):
-        send_frames(m, dut.i)
-        m.d.comb += dut.o.ready.eq(AnySeq(1))
-        quiet = ~dut.i.valid & dut.o.ready
-        keep_order(m, [dut.i], [dut.o], quiet, bound=9)
-
-    prove(Spec(Replay(4), build), depth=13)
-
-
-def test_deliver_makes_a_copy_for_each_function():
-    def build(m, dut):
-        functions = AnyConst(2)
-        m.d.comb += dut.i.payload.meta.functions.eq(functions)
-        send_frames(m, dut.i)
-        m.d.comb += dut.o.ready.eq(AnySeq(1))
-        follow_packets(m, dut.o)
-        second = Signal()
-        with m.If(dut.o.valid & dut.o.ready & dut.o.payload.packet.last):
-            m.d.sync += second.eq(functions.all() & ~second)
-        with m.If(dut.o.valid & functions.any()):
-            expected = Mux(functions.all(), second, functions[1])
-            m.d.comb += Assert(dut.o.payload.meta.function == expected)
-        packet, octet = AnyConst(2), AnyConst(4)
-        number = Mux(functions.all(), packet >> 1, packet)
-        _, sent, sent_length = watch_octet(m, dut.i, number, octet)
-        here, given, given_length = watch_octet(m, dut.o, packet, octet)
-        m.d.comb += Assert(~here | (given == sent))
-        m.d.comb += Assert((given_length == 0) | (given_length == sent_length))
-
-    prove(Spec(Deliver(CONFIG), build), depth=11)
 
 
 def test_drop_removes_what_is_rejected_and_nothing_else():
@@ -223,14 +158,3 @@ def test_questions_are_kept_or_lost_whole():
         m.d.comb += Assert((given_length == 0) | (given_length == sent_length))
 
     prove(Spec(Questions(CONFIG), build), depth=14)
-
-
-def test_parser_loses_nothing():
-    def build(m, dut):
-        send_frames(m, dut.i)
-        m.d.comb += dut.o.ready.eq(AnySeq(1))
-        follow_packets(m, dut.o)
-        quiet = between(m, dut.i) & dut.o.ready
-        keep_order(m, [dut.i], [dut.o], quiet, bound=12)
-
-    prove(Spec(Parser(CONFIG), build), depth=15)
