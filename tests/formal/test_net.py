@@ -4,7 +4,7 @@ Frames have few bits of data, all beats full, and of their meta what decides.
 """
 
 import pytest
-from amaranth import Cat, Const, Module, Mux, Signal, Value
+from amaranth import Cat, Const, Module, Signal, Value
 from amaranth.asserts import AnyConst, AnySeq
 from amaranth.hdl import Assert, Assume, Elaboratable
 
