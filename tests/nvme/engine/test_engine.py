@@ -2,7 +2,7 @@
 
 import pytest
 
-from niter.nvme.engine import Engine
+from niter.nvme.engine import Engine, StatusCode
 from niter.nvme.engine.decode import Opcode
 from niter.nvme.engine.pull import Pull
 from niter.nvme.engine.tags import TagQueue
@@ -62,6 +62,27 @@ def test_long_commands_do_not_keep_entries_out():
 
     rig.bench.add(run)
     rig.bench.run(limit=6000)
+
+
+def test_a_comparison_does_not_believe_what_comes_ahead_of_an_error():
+    """A read that fails may bring anything before it ends."""
+    rig = Rig(3, {(0, 1): Namespace(3, 1000)}, in_order=True)
+    entries = []
+    for cid in range(6):
+        prp = rig.prp(1024)
+        rig.put(prp, sector(3, 2 * cid) + sector(3, 2 * cid + 1))
+        rig.refused.add(prp.prp1 + 200 * cid)
+        entries.append(Entry(Opcode.COMPARE, cid, 1, prp.prp1, slba=2 * cid, dword12=1))
+
+    async def run(ctx):
+        await rig.attach(ctx)
+        for entry in entries:
+            await rig.submit(ctx, entry)
+        for entry in entries:
+            assert await rig.end(ctx, (0, 1, entry.cid)) == StatusCode.DATA_TRANSFER_ERROR
+
+    rig.bench.add(run)
+    rig.bench.run()
 
 
 def test_rejects_what_it_has_no_room_for():

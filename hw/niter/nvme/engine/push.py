@@ -61,15 +61,16 @@ class Push(wiring.Component):
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         i, o = self.i.payload, self.write.data.payload
+        expected = self.expected.payload
         span = Signal(BlockSpan)
         position = Signal(18)
         # In units of four bytes: of the span, and of the piece.
         left, length, rest = Signal(12), Signal(11), Signal(11)
         to_end = Signal(11)
         command = self.write.command.payload
-        # Of a comparison: this beat differs, there is none because it could not be read, and
-        # which packets have ended.
-        differs, lacking = Signal(), Signal()
+        # Of a comparison: this beat differs, an earlier one did, what it goes beside could not be
+        # read, and which packets have ended.
+        differs, differed, lacking = Signal(), Signal(), Signal()
         dropped, lost = Signal(), Signal()
         m.d.comb += [
             self.tag.eq(span.tag),
@@ -156,17 +157,18 @@ class Push(wiring.Component):
 
             with m.State("EXPECT"):
                 m.d.comb += self.compare.valid.eq(1)
-                m.d.sync += [dropped.eq(0), lost.eq(0)]
+                m.d.sync += [dropped.eq(0), lost.eq(0), differed.eq(0), lacking.eq(0)]
                 with m.If(self.compare.ready):
                     m.next = "LOOK"
             with m.State("LOOK"):
-                m.d.sync += differs.eq(self.expected.payload.data != i.data)
+                m.d.sync += differs.eq(expected.data != i.data)
                 with m.If(self.i.valid & self.expected.valid):
                     m.next = "COMPARE"
             with m.State("COMPARE"):
-                m.d.sync += lacking.eq(self.expected.payload.error)
+                # What comes ahead of an error is not to be trusted, so the end has to be seen.
+                m.d.sync += [differed.eq(differed | differs), lacking.eq(expected.error)]
                 m.next = "LOOK"
-                with m.If(differs | self.expected.payload.error):
+                with m.If(expected.error | (i.last & (differed | differs))):
                     m.next = "MARK"
                 with m.Else():
                     m.d.comb += [self.i.ready.eq(1), self.expected.ready.eq(1)]
@@ -181,7 +183,7 @@ class Push(wiring.Component):
                 m.d.comb += [self.i.ready.eq(~dropped), self.expected.ready.eq(~lost)]
                 m.d.sync += [
                     dropped.eq(dropped | (self.i.valid & i.last)),
-                    lost.eq(lost | (self.expected.valid & self.expected.payload.last)),
+                    lost.eq(lost | (self.expected.valid & expected.last)),
                 ]
                 with m.If(dropped & lost):
                     m.next = "IDLE"
