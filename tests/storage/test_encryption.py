@@ -127,7 +127,7 @@ class Bench:
 
     async def take_requests(self, ctx):
         while True:
-            got = await self.get(ctx, self.dut.transport.request)
+            got = await self.get(ctx, self.dut.o.request)
             request = self.requests[got.tag]
             self.seen.append(got.tag)
             assert got.lba == request.lba and got.sectors == request.sectors
@@ -144,12 +144,12 @@ class Bench:
             tag, first, sectors = await self.next_of(ctx, self.wire)
             self.pulling.append((tag, first, sectors))
             span = {"tag": tag, "first": first, "sectors": sectors}
-            await self.put(ctx, self.dut.transport.pull, span)
+            await self.put(ctx, self.dut.o.pull, span)
 
     async def take_pull_data(self, ctx):
         failed, moved = set(), {}
         while True:
-            data, error = await self.get_packet(ctx, self.dut.transport.pull_data)
+            data, error = await self.get_packet(ctx, self.dut.o.pull_data)
             tag, first, sectors = self.pulling.pop(0)
             request = self.requests[tag]
             assert len(data) == sectors * SECTOR
@@ -172,10 +172,10 @@ class Bench:
             tag, first, sectors = await self.next_of(ctx, self.to_push)
             request = self.requests[tag]
             span = {"tag": tag, "first": first, "sectors": sectors}
-            await self.put(ctx, self.dut.transport.push, span)
+            await self.put(ctx, self.dut.o.push, span)
             disk = self.disks[request.volume]
             data = b"".join(disk[request.lba + first + at] for at in range(sectors))
-            await self.put_packet(ctx, self.dut.transport.push_data, data)
+            await self.put_packet(ctx, self.dut.o.push_data, data)
             moved[tag] = moved.get(tag, 0) + sectors
             if moved[tag] == request.sectors:
                 self.to_complete.append((tag, BlockStatus.OK))
@@ -184,13 +184,13 @@ class Bench:
         while True:
             tag, status = await self.next_of(ctx, self.to_complete)
             payload = {"tag": tag, "status": status}
-            await self.put(ctx, self.dut.transport.completion, payload)
+            await self.put(ctx, self.dut.o.completion, payload)
 
     # The front end.
 
     async def take_pulls(self, ctx):
         while True:
-            self.host.append(await self.get(ctx, self.dut.front.pull))
+            self.host.append(await self.get(ctx, self.dut.i.pull))
 
     async def answer_pulls(self, ctx):
         while True:
@@ -200,15 +200,15 @@ class Bench:
             broken = span.tag in self.unreadable
             if broken:
                 data = data[: self.rng.choice((8, 128, 512, len(data)))]
-            await self.put_packet(ctx, self.dut.front.pull_data, data, error=broken)
+            await self.put_packet(ctx, self.dut.i.pull_data, data, error=broken)
 
     async def take_pushes(self, ctx):
         while True:
-            self.coming.append(await self.get(ctx, self.dut.front.push))
+            self.coming.append(await self.get(ctx, self.dut.i.push))
 
     async def take_push_data(self, ctx):
         while True:
-            data, error = await self.get_packet(ctx, self.dut.front.push_data)
+            data, error = await self.get_packet(ctx, self.dut.i.push_data)
             assert self.coming, "data without a push"
             span = self.coming.pop(0)
             request = self.requests[span.tag]
@@ -234,11 +234,11 @@ class Bench:
                     "lba": request.lba,
                     "sectors": request.sectors,
                 }
-                await self.put(ctx, self.dut.front.request, payload)
+                await self.put(ctx, self.dut.i.request, payload)
 
         self.issuing += [issue] if then is None else [issue, then]
         while len(done) < len(requests):
-            got = await self.get(ctx, self.dut.front.completion)
+            got = await self.get(ctx, self.dut.i.completion)
             request = self.requests[got.tag]
             assert request.status is None, "completed twice"
             request.status = BlockStatus(got.status)
@@ -263,7 +263,7 @@ class Bench:
         self.sim.run()
 
     async def set_volume(self, ctx, volume, mode, slot=0):
-        await write(ctx, self.dut.bus, volume, mode.value | slot << 2)
+        await write(ctx, self.dut.csr, volume, mode.value | slot << 2)
 
     async def load_key(self, ctx, slot, key):
         for index in range(16):

@@ -40,36 +40,36 @@ class Encryption(wiring.Component):
 
     Members
     -------
-    front : In(BlockPort)
-        The front end.
-    transport : Out(BlockPort)
-        The transport.
+    i : In(BlockPort)
+        The front end, or the stage before.
+    o : Out(BlockPort)
+        The next stage, or the transport.
     keys : In(stream.Signature(KeyWord))
         ``export`` of the key store.
     usable : In(16)
         ``usable`` of the key store.
-    bus : In(csr.Signature)
+    csr : In(csr.Signature)
         The volume table.
     """
 
-    front: In(BlockPort)
-    transport: Out(BlockPort)
+    i: In(BlockPort)
+    o: Out(BlockPort)
     keys: In(stream.Signature(KeyWord))
     usable: In(16)
-    bus: In(csr.Signature(addr_width=4))
+    csr: In(csr.Signature(addr_width=4))
 
     def __init__(self):
         self._admission = Admission()
         super().__init__()
-        self.bus.memory_map = self._admission.bus.memory_map
+        self.csr.memory_map = self._admission.csr.memory_map
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
-        front, transport = self.front, self.transport
+        i, o = self.i, self.o
         m.submodules.admission = admission = self._admission
         m.submodules.mover = mover = Mover()
         m.submodules.engine = engine = Xts()
-        wiring.connect(m, wiring.flipped(self.bus), admission.bus)
+        wiring.connect(m, wiring.flipped(self.csr), admission.csr)
         wiring.connect(m, wiring.flipped(self.keys), engine.keys)
         wiring.connect(m, mover.unit, engine.unit)
         wiring.connect(m, mover.word, engine.i)
@@ -85,35 +85,35 @@ class Encryption(wiring.Component):
         m.submodules.losses = losses = Ram(shape=1, depth=256, init=[])
         located, remember = requests.read_port(), requests.write_port()
         loss, lose = losses.read_port(), losses.write_port()
-        wiring.connect(m, admission.o, wiring.flipped(transport.request))
+        wiring.connect(m, admission.o, wiring.flipped(o.request))
         m.d.comb += [
-            admission.i.valid.eq(front.request.valid),
-            admission.i.payload.eq(front.request.payload),
-            front.request.ready.eq(admission.i.ready),
-            remember.addr.eq(front.request.payload.tag),
+            admission.i.valid.eq(i.request.valid),
+            admission.i.payload.eq(i.request.payload),
+            i.request.ready.eq(admission.i.ready),
+            remember.addr.eq(i.request.payload.tag),
             remember.data.eq(admission.located),
             remember.en.eq(admission.admit),
             located.addr.eq(mover.tag),
             mover.located.eq(located.data),
             admission.wait.eq(mover.lost),
-            lose.addr.eq(Mux(mover.lost, mover.lost_tag, front.request.payload.tag)),
+            lose.addr.eq(Mux(mover.lost, mover.lost_tag, i.request.payload.tag)),
             lose.data.eq(mover.lost),
             lose.en.eq(mover.lost | admission.admit),
         ]
-        wiring.connect(m, wiring.flipped(front.abort), wiring.flipped(transport.abort))
+        wiring.connect(m, wiring.flipped(i.abort), wiring.flipped(o.abort))
 
         # A pull goes to the front end, and waits here for its packet.
         m.submodules.pulls = pulls = Fifo(BlockSpan, _PULLS)
         wiring.connect(m, pulls.o, mover.pull)
         m.d.comb += [
-            front.pull.valid.eq(transport.pull.valid & pulls.i.ready),
-            front.pull.payload.eq(transport.pull.payload),
-            pulls.i.valid.eq(transport.pull.valid & front.pull.ready),
-            pulls.i.payload.eq(transport.pull.payload),
-            transport.pull.ready.eq(front.pull.ready & pulls.i.ready),
+            i.pull.valid.eq(o.pull.valid & pulls.i.ready),
+            i.pull.payload.eq(o.pull.payload),
+            pulls.i.valid.eq(o.pull.valid & i.pull.ready),
+            pulls.i.payload.eq(o.pull.payload),
+            o.pull.ready.eq(i.pull.ready & pulls.i.ready),
         ]
-        wiring.connect(m, wiring.flipped(front.pull_data), mover.i_pull)
-        wiring.connect(m, mover.o_pull, wiring.flipped(transport.pull_data))
+        wiring.connect(m, wiring.flipped(i.pull_data), mover.i_pull)
+        wiring.connect(m, mover.o_pull, wiring.flipped(o.pull_data))
 
         # So does a push; but nothing of it passes a completion.
         m.submodules.next_push = next_push = PipeRegister(BlockSpan)
@@ -122,63 +122,63 @@ class Encryption(wiring.Component):
         begin = Signal()
         wiring.connect(m, next_push.o, mover.push)
         m.d.comb += [
-            holding.eq(transport.completion.valid | transport.aborted.valid | (pushes == _PUSHES)),
-            front.push.payload.eq(transport.push.payload),
-            next_push.i.payload.eq(transport.push.payload),
+            holding.eq(o.completion.valid | o.aborted.valid | (pushes == _PUSHES)),
+            i.push.payload.eq(o.push.payload),
+            next_push.i.payload.eq(o.push.payload),
         ]
         # Once offered to the front end it stays so.
         offered = Signal()
         may = next_push.i.ready & (~holding | offered)
         m.d.comb += [
-            front.push.valid.eq(transport.push.valid & may),
-            begin.eq(front.push.valid & front.push.ready),
+            i.push.valid.eq(o.push.valid & may),
+            begin.eq(i.push.valid & i.push.ready),
             next_push.i.valid.eq(begin),
-            transport.push.ready.eq(begin),
+            o.push.ready.eq(begin),
         ]
         m.d.sync += [
-            offered.eq(front.push.valid & ~front.push.ready),
+            offered.eq(i.push.valid & ~i.push.ready),
             pushes.eq(pushes + begin - mover.pushed),
         ]
-        wiring.connect(m, wiring.flipped(transport.push_data), mover.i_push)
-        wiring.connect(m, mover.o_push, wiring.flipped(front.push_data))
+        wiring.connect(m, wiring.flipped(o.push_data), mover.i_push)
+        wiring.connect(m, mover.o_push, wiring.flipped(i.push_data))
 
         # Completions: those of requests that ended here, and the transport's.
         quiet = (pushes == 0) & ~offered & ~begin
-        completion = front.completion.payload
+        completion = i.completion.payload
         own = Signal()
         with m.FSM():
             with m.State("Idle"):
                 m.d.sync += own.eq(0)
-                m.d.comb += loss.addr.eq(transport.completion.payload.tag)
-                with m.If(transport.completion.valid & quiet):
-                    m.d.comb += transport.completion.ready.eq(1)
-                    m.d.sync += completion.eq(transport.completion.payload)
+                m.d.comb += loss.addr.eq(o.completion.payload.tag)
+                with m.If(o.completion.valid & quiet):
+                    m.d.comb += o.completion.ready.eq(1)
+                    m.d.sync += completion.eq(o.completion.payload)
                     m.next = "Check"
                 with m.Elif(admission.refused.valid):
                     m.d.sync += [
                         own.eq(1),
-                        completion.tag.eq(front.request.payload.tag),
+                        completion.tag.eq(i.request.payload.tag),
                         completion.status.eq(admission.refused.payload),
                     ]
-                    m.d.sync += front.completion.valid.eq(1)
+                    m.d.sync += i.completion.valid.eq(1)
                     m.next = "Send"
-                with m.Elif(transport.aborted.valid & quiet):
+                with m.Elif(o.aborted.valid & quiet):
                     m.next = "Acknowledge"
             with m.State("Check"):
                 with m.If(loss.data):
                     m.d.sync += completion.status.eq(BlockStatus.INTERNAL)
-                m.d.sync += front.completion.valid.eq(1)
+                m.d.sync += i.completion.valid.eq(1)
                 m.next = "Send"
-            with m.State("Send"), m.If(front.completion.ready):
+            with m.State("Send"), m.If(i.completion.ready):
                 m.d.comb += admission.refused.ready.eq(own)
-                m.d.sync += front.completion.valid.eq(0)
+                m.d.sync += i.completion.valid.eq(0)
                 m.next = "Idle"
             with m.State("Acknowledge"):
                 m.d.comb += [
-                    front.aborted.valid.eq(1),
-                    transport.aborted.ready.eq(front.aborted.ready),
+                    i.aborted.valid.eq(1),
+                    o.aborted.ready.eq(i.aborted.ready),
                 ]
-                with m.If(front.aborted.ready):
+                with m.If(i.aborted.ready):
                     m.next = "Idle"
-        m.d.comb += front.aborted.payload.eq(transport.aborted.payload)
+        m.d.comb += i.aborted.payload.eq(o.aborted.payload)
         return m

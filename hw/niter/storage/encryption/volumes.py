@@ -62,7 +62,7 @@ class Admission(wiring.Component):
         Not in this cycle.
     located : Out(Located)
         What to remember.
-    bus : In(csr.Signature)
+    csr : In(csr.Signature)
         The volume table, a word for each volume. It keeps its content through a reset.
     """
 
@@ -73,12 +73,12 @@ class Admission(wiring.Component):
     admit: Out(1)
     wait: In(1)
     located: Out(Located)
-    bus: In(csr.Signature(addr_width=4))
+    csr: In(csr.Signature(addr_width=4))
 
     def __init__(self):
         super().__init__()
-        self.bus.memory_map = csr.MemoryMap(addr_width=4)
-        self.bus.memory_map.add_resource(
+        self.csr.memory_map = csr.MemoryMap(addr_width=4)
+        self.csr.memory_map.add_resource(
             csr.WordArray(
                 VOLUMES,
                 "For each volume its mode in bits 1:0 (0 closed, 1 plain, 2 encrypted), and the "
@@ -95,9 +95,9 @@ class Admission(wiring.Component):
         read = table.read_port(domain="comb")
         request = self.i.payload
         m.d.comb += [
-            write.addr.eq(self.bus.addr),
-            write.data.eq(self.bus.w_data),
-            write.en.eq(self.bus.w_stb),
+            write.addr.eq(self.csr.addr),
+            write.data.eq(self.csr.w_data),
+            write.en.eq(self.csr.w_stb),
             read.addr.eq(request.volume),
             self.o.payload.eq(request),
         ]

@@ -1,0 +1,120 @@
+"""How a request is taken back: out of its list, and out of its slots."""
+
+from amaranth import C, Cat, Signal
+
+from .copies import may_linger
+from .desk import Desk, Task
+from .layouts import REQUEST_WORDS, RequestLink
+
+__all__ = ["Aborting"]
+
+_LINK = REQUEST_WORDS.index(RequestLink)
+
+
+class Aborting:
+    """The states of an abort, which begins when nothing of any request is on its way through
+    the builder or the receiver, and of joining a list.
+
+    Parameters
+    ----------
+    desk
+        What is in hand.
+    """
+
+    def __init__(self, desk: Desk):
+        self._desk = desk
+
+    def states(self, abort, aborted, completing) -> None:
+        """The states; ``aborted`` stays behind a completion that is on offer."""
+        desk, m = self._desk, self._desk.m
+        known, learnt = desk.known, desk.learnt
+        before = Signal(8)
+        link = RequestLink(desk.request_read.data[: RequestLink.as_shape().size])
+
+        def relink(at, following):
+            """Let the request ``at``, whose link was read, be followed by another."""
+            changed = Signal(RequestLink)
+            m.d.comb += [
+                changed.eq(link),
+                changed.next.eq(following),
+                desk.request_write.addr.eq(Cat(C(_LINK, 2), at)),
+                desk.request_write.data.eq(changed),
+                desk.request_write.en.eq(1),
+            ]
+
+        with m.State("ABORT"):
+            m.next = "ACKNOWLEDGE"
+            with m.If(desk.state.live):
+                m.next = "ORPHANS"
+                with m.If(desk.state.queued):
+                    m.d.sync += before.eq(known.head)
+                    m.next = "WALK"
+                    with m.If(known.head == desk.tag):
+                        desk.unlink()
+                        m.next = "ORPHANS"
+        with m.State("WALK"):
+            m.d.comb += desk.request_read.addr.eq(Cat(C(_LINK, 2), before))
+            m.next = "STEP"
+        with m.State("STEP"):
+            m.d.sync += before.eq(link.next)
+            m.next = "WALK"
+            with m.If(link.next == desk.tag):
+                relink(before, desk.link.next)
+                with m.If(known.tail == desk.tag):
+                    m.d.comb += [desk.learn.eq(1), learnt.tail.eq(before)]
+                m.next = "ORPHANS"
+        with m.State("ORPHANS"):
+            desk.find_slot(0, Task.ABORT)
+            with m.If(desk.state.active == 0):
+                m.next = "FORGET"
+        with m.State("ORPHAN"):
+            m.next = "ORPHAN_NEXT"
+            with m.If(desk.span.tag == desk.tag):
+                desk.leave_target()
+                with m.If(may_linger(desk.kind, desk.copies)):
+                    desk.hold_slot()
+                with m.Else():
+                    desk.free_slot()
+                desk.store(slot=1)
+        with m.State("ORPHAN_NEXT"):
+            with m.If(desk.slot == desk.slots - 1):
+                m.d.sync += desk.step.eq(0)
+                m.next = "FORGET"
+            with m.Else():
+                desk.find_slot(desk.slot + 1, Task.ABORT)
+        with m.State("FORGET"):
+            m.d.comb += [
+                desk.request_write.addr.eq(Cat(C(0, 2), desk.tag)),
+                desk.request_write.data.eq(0),
+                desk.request_write.en.eq(1),
+            ]
+            m.next = "ACKNOWLEDGE"
+        with m.State("ACKNOWLEDGE"):
+            m.d.comb += [
+                aborted.valid.eq(~completing),
+                abort.ready.eq(aborted.valid & aborted.ready),
+            ]
+            with m.If(abort.ready):
+                m.next = "IDLE"
+
+        # A request joins its target's list.
+        with m.State("APPEND"):
+            m.d.comb += [
+                desk.request_read.addr.eq(Cat(C(_LINK, 2), known.tail)),
+                desk.learn.eq(1),
+                learnt.listed.eq(1),
+                learnt.tail.eq(desk.tag),
+            ]
+            m.d.sync += [before.eq(known.tail), desk.state.queued.eq(1)]
+            m.next = "STORE"
+            with m.If(known.listed):
+                m.next = "JOIN"
+            with m.Else():
+                m.d.comb += [
+                    learnt.head.eq(desk.tag),
+                    learnt.blocked.eq(desk.changes - 1),
+                ]
+        with m.State("JOIN"):
+            relink(before, desk.tag)
+            m.next = "STORE"
+        m.d.comb += aborted.payload.eq(desk.tag)

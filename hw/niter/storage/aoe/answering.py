@@ -1,0 +1,193 @@
+"""What an answer means: for its slot, for its request, and for what is known of the target."""
+
+from amaranth import Mux, Signal, signed
+
+from niter.interface import BlockOpcode, BlockStatus
+
+from .copies import age_of, answered, is_fresh, may_linger
+from .desk import Desk, Event, Task, changes
+from .layouts import SAMPLE_BITS, SlotState
+
+__all__ = ["Answering"]
+
+
+class Answering:
+    """The states from an answer, with its slot in hand, to the end of slot and request.
+
+    ``SETTLE`` is also where a slot ends whose target was silent, with its request in hand and
+    ``outcome`` set.
+
+    Parameters
+    ----------
+    desk
+        What is in hand.
+    """
+
+    def __init__(self, desk: Desk):
+        self._desk = desk
+        #: The answer comes from the card itself: a frame that could not be sent.
+        self.failing = Signal()
+        #: How the frame ended.
+        self.outcome = Signal(BlockStatus)
+        #: The slot's last order is not built yet.
+        self.pending = Signal()
+
+    def states(self, answer, failure, verdict) -> None:
+        """The states; ``verdict`` is free whenever they begin."""
+        desk, m = self._desk, self._desk.m
+        kind, span, time, copies = desk.kind, desk.span, desk.time, desk.copies
+        known, learnt, limits = desk.known, desk.learnt, desk.limits
+        failing, outcome = self.failing, self.outcome
+        reads = (kind.opcode == BlockOpcode.READ) | (kind.opcode == BlockOpcode.VERIFY)
+        age = Signal(24)
+        done = Signal(5)
+
+        def judge(**fields):
+            with m.If((desk.task == Task.ANSWER) & ~failing):
+                m.d.sync += verdict.valid.eq(1)
+                for name, value in fields.items():
+                    m.d.sync += verdict.payload[name].eq(value)
+
+        def drop():
+            judge(push=0, complete=0)
+
+        with m.State("AGE"):
+            wanted = Mux(failing, failure.payload.generation, answer.payload.generation)
+            m.d.sync += [
+                age.eq(age_of(copies, wanted)),
+                outcome.eq(Mux(failing, BlockStatus.DATA_TRANSFER.value, answer.payload.status)),
+            ]
+            m.next = "JUDGE"
+        with m.State("JUDGE"):
+            fresh = (kind.state != SlotState.FREE) & is_fresh(kind, age)
+            active = kind.state == SlotState.ACTIVE
+            unfit = (outcome == BlockStatus.OK) & reads & (answer.payload.sectors != time.part)
+            taken = Signal()
+            m.d.comb += [answer.ready.eq(taken & ~failing), failure.ready.eq(taken & failing)]
+            # The host's memory is the request's until its last pull is through.
+            with m.If(fresh & active & changes(kind.opcode) & self.pending & ~failing):
+                m.next = "IDLE"
+            with m.Elif(~fresh | ~active):
+                m.d.comb += taken.eq(1)
+                drop()
+                desk.count(Event.LATE)
+                m.next = "IDLE"
+                with m.If(fresh):
+                    m.d.sync += answered(m, copies, age)
+                    m.next = "RELEASE"
+            with m.Elif(unfit & ~failing):
+                m.d.comb += taken.eq(1)
+                drop()
+                desk.count(Event.UNFIT)
+                m.next = "IDLE"
+            with m.Else():
+                m.d.comb += taken.eq(1)
+                m.d.sync += answered(m, copies, age)
+                desk.count(Event.ANSWERED)
+                with m.If(outcome != BlockStatus.OK):
+                    desk.count(Event.ERRORS)
+                desk.find_request(span.tag)
+        with m.State("RELEASE"):
+            with m.If(~may_linger(kind, copies)):
+                desk.free_slot()
+            desk.store(slot=1)
+
+        # What the time from the last copy to its answer tells of the way (RFC 6298, section 2).
+        sample = Signal(SAMPLE_BITS)
+        error, magnitude = Signal(signed(SAMPLE_BITS + 2)), Signal(SAMPLE_BITS + 2)
+        timed = (desk.task == Task.ANSWER) & (outcome == BlockStatus.OK)
+        with m.State("SETTLE"):
+            m.d.comb += sample.eq(
+                desk.elapsed | desk.elapsed[SAMPLE_BITS:].any().replicate(SAMPLE_BITS)
+            )
+            m.d.sync += [
+                error.eq(sample - known.mean[3:]),
+                done.eq(span.done + time.part),
+            ]
+            with m.If(timed):
+                m.d.comb += [
+                    desk.learn.eq(1),
+                    learnt.credit.eq(known.credit + 1),
+                    learnt.proven.eq(known.proven | (time.part > 2)),
+                    learnt.silent.eq(0),
+                ]
+                with m.If(known.credit >= known.window):
+                    m.d.comb += [learnt.credit.eq(0), learnt.settled.eq(1)]
+                    with m.If(known.window < limits.buffers):
+                        m.d.comb += learnt.window.eq(known.window + 1)
+            with m.If(desk.task == Task.TIMER):
+                m.d.comb += [desk.learn.eq(1), learnt.silent.eq(1)]
+            m.next = "FINISH"
+            with m.If(timed & (age == 0)):
+                m.next = "MEAN"
+        with m.State("MEAN"):
+            m.d.comb += [
+                desk.learn.eq(1),
+                learnt.sampled.eq(1),
+                learnt.mean.eq(known.mean + Mux(known.sampled, error, error << 3)),
+            ]
+            m.d.sync += magnitude.eq(Mux(error[-1], -error, error))
+            with m.If(~known.sampled):
+                # Half the first sample, four times.
+                m.d.sync += magnitude.eq(error << 1)
+            m.next = "DEVIATION"
+        with m.State("DEVIATION"):
+            m.d.comb += [
+                desk.learn.eq(1),
+                learnt.deviation.eq(known.deviation + magnitude - known.deviation[2:]),
+            ]
+            m.next = "FINISH"
+
+        with m.State("FINISH"):
+            good = outcome == BlockStatus.OK
+            before = desk.state.status
+            final = Signal(BlockStatus)
+            m.d.comb += final.eq(Mux(before == BlockStatus.OK, outcome, before))
+            judge(
+                tag=span.tag,
+                first=span.first + span.done,
+                sectors=time.part,
+                push=good & (kind.opcode == BlockOpcode.READ),
+                complete=0,
+                status=final,
+            )
+            left = may_linger(kind, copies)
+            with m.If(good & (done != span.sectors)):
+                # The rest of a frame that was too large; the timer's next look sends it.
+                m.d.sync += [
+                    span.done.eq(done),
+                    kind.copies.eq(0),
+                    kind.lost.eq(kind.lost | (changes(kind.opcode) & left)),
+                    copies.outstanding.eq(0),
+                ]
+                desk.store(slot=1)
+            with m.Else():
+                m.d.sync += [
+                    desk.state.active.eq(desk.state.active - 1),
+                    desk.state.status.eq(final),
+                ]
+                desk.leave_target()
+                with m.If(left & (changes(kind.opcode) | (desk.task == Task.TIMER))):
+                    desk.hold_slot()
+                with m.Else():
+                    desk.free_slot()
+                desk.store(slot=1, request=1)
+                with m.If((desk.state.active == 1) & ~desk.state.queued):
+                    with m.If(
+                        (final == BlockStatus.OK)
+                        & desk.state.fua
+                        & (desk.state.opcode == BlockOpcode.WRITE)
+                    ):
+                        m.d.sync += [
+                            desk.state.opcode.eq(BlockOpcode.FLUSH),
+                            desk.state.cut.eq(0),
+                            desk.sectors.eq(0),
+                            desk.link.arrival.eq(desk.now),
+                            desk.new_request.eq(1),
+                        ]
+                        m.next = "APPEND"
+                    with m.Else():
+                        desk.end_request(final)
+                        # Behind the data, where the answer has any.
+                        with m.If((desk.task == Task.ANSWER) & ~failing):
+                            m.d.sync += [desk.completes.eq(0), verdict.payload.complete.eq(1)]

@@ -1,0 +1,175 @@
+"""What AoE frames look like, and what the parts of the initiator tell each other about them.
+
+::
+
+    beat  0  destination 6, source 6 ...
+          1  ... source, 88 A2, version and flags, error
+          2  shelf 2, slot 1, command 1, tag 4
+          3  ATA: flags, feature or error, sectors, command or status, LBA 4 ...
+             Config: buffers 2, firmware 2, sectors 1, version and command 1, length 2
+             Reserve: command 1, addresses 1, address 6
+          4  ATA: ... LBA 2, reserved 2, first half word of the data
+
+All is big-endian but the LBA (AoEr11, sections 2 and 3). A tag of this initiator is a generation,
+new for each transmission, above the number of the slot that waits for its answer.
+"""
+
+from amaranth.lib import data, enum
+
+from niter.interface import BlockOpcode, BlockStatus
+
+__all__ = [
+    "BAD_STATUS",
+    "COMMAND_ATA",
+    "ETHERTYPE",
+    "GENERATION_BITS",
+    "HEADER_BYTES",
+    "QUERY",
+    "RECEIVE_UNIT",
+    "SLOT_BITS",
+    "Answer",
+    "AoeError",
+    "AtaCommand",
+    "AtaFlag",
+    "Failure",
+    "Order",
+    "TargetRecord",
+    "Verdict",
+]
+
+ETHERTYPE = 0x88A2
+
+#: Bytes of an ATA frame in front of its data, with Ethernet's own.
+HEADER_BYTES = 36
+
+#: Command in the AoE header.
+COMMAND_ATA = 0
+
+#: Error, device fault, data still asked for, busy: any of these, and the command has failed.
+BAD_STATUS = 0xA9
+
+#: Bits of a tag: generation, then a byte with the slot, or with this bit for control's queries.
+GENERATION_BITS = 24
+SLOT_BITS = 6
+QUERY = 1 << 7
+
+#: Beats in which room for answers is counted: one for a header, eight for a sector.
+RECEIVE_UNIT = 8
+
+
+class AtaCommand(enum.IntEnum):
+    """ATA commands that the initiator sends."""
+
+    READ_EXT = 0x24
+    WRITE_EXT = 0x34
+    FLUSH = 0xE7
+
+
+class AtaFlag(enum.IntEnum):
+    """Bits of the ATA header's first byte."""
+
+    WRITE = 0x01
+    EXTENDED = 0x40
+
+
+class AoeError(enum.IntEnum):
+    """Why a target refuses a command (AoEr11, section 2.4)."""
+
+    UNKNOWN_COMMAND = 1
+    BAD_ARGUMENT = 2
+    UNAVAILABLE = 3
+    CONFIG_SET = 4
+    UNSUPPORTED_VERSION = 5
+    RESERVED = 6
+
+
+class TargetRecord:
+    """Where the words of a target's record stand in the target table.
+
+    ``FLAGS`` is written last: writing it also forgets what was learnt of the way to the target.
+    """
+
+    #: Words from one target's record to the next.
+    STRIDE = 4
+    #: The address of the target's port: its last four bytes, then its first two in bits 15:0
+    #: and our port to it in bits 17:16.
+    MAC_LOW = 0
+    MAC_HIGH = 1
+    #: Shelf in bits 23:8, slot in bits 7:0.
+    PLACE = 2
+    #: Frames that it may have to do at once in bits 6:0, sectors of a frame in bits 12:8, and
+    #: the flags below.
+    FLAGS = 3
+    ENABLED = 1 << 16
+    #: Nothing is sent to it, for as long as control needs to fence a path off.
+    PAUSED = 1 << 17
+
+
+class Order(data.Struct):
+    """A frame to be sent.
+
+    Members
+    -------
+    target : 4 bits
+        Whose record says where to.
+    slot, generation : 6 and 24 bits
+        Its tag.
+    opcode : BlockOpcode
+        READ, VERIFY: read; WRITE, WRITE_ZEROES: write what is pulled, or zeros; FLUSH.
+    sectors : 5 bits
+        Of its data.
+    lba : 48 bits
+        First sector at the target.
+    """
+
+    target: 4
+    slot: SLOT_BITS
+    generation: GENERATION_BITS
+    opcode: BlockOpcode
+    sectors: 5
+    lba: 48
+
+
+class Failure(data.Struct):
+    """A frame that was not sent, since its data could not be read."""
+
+    slot: SLOT_BITS
+    generation: GENERATION_BITS
+
+
+class Answer(data.Struct):
+    """What a target's frame says.
+
+    Members
+    -------
+    slot, generation : 6 and 24 bits
+        Its tag.
+    status : BlockStatus
+        What it means for the request.
+    sectors : 5 bits
+        Of its data; 31 for a length that is no number of sectors.
+    """
+
+    slot: SLOT_BITS
+    generation: GENERATION_BITS
+    status: BlockStatus
+    sectors: 5
+
+
+class Verdict(data.Struct):
+    """What is to become of an answer.
+
+    Members
+    -------
+    push : 1 bit
+        Its data goes to the front end, for request ``tag`` from sector ``first`` on.
+    complete, status : 1 bit, BlockStatus
+        With it the request ends like this.
+    """
+
+    tag: 8
+    first: 16
+    sectors: 5
+    push: 1
+    complete: 1
+    status: BlockStatus

@@ -1,0 +1,51 @@
+"""Which copies of a slot's frame the network may still deliver.
+
+Each transmission has a generation of its own, one more than the slot's last. So an answer names a
+copy, and its age tells whether that is one of the slot's present frame. Of the last eight copies it
+is known whether they were answered; of older ones only that some were not.
+"""
+
+from typing import Any
+
+from amaranth import Cat, Module, Signal, Value
+
+from .layouts import COPIES
+
+__all__ = ["age_of", "answered", "begun", "is_fresh", "may_linger", "sent"]
+
+
+def begun(kind: Any, copies: Any) -> list:
+    """The slot gets a new frame: nothing of it was sent."""
+    return [kind.copies.eq(0), kind.lost.eq(0), copies.outstanding.eq(0)]
+
+
+def sent(kind: Any, copies: Any) -> list:
+    """A copy is sent."""
+    return [
+        copies.generation.eq(copies.generation + 1),
+        copies.outstanding.eq(Cat(1, copies.outstanding)),
+        kind.lost.eq(kind.lost | copies.outstanding[COPIES - 1]),
+        kind.copies.eq(kind.copies + ~kind.copies.all()),
+    ]
+
+
+def age_of(copies: Any, generation: Value) -> Value:
+    """How many copies were sent after the one of that generation."""
+    return (copies.generation - generation)[: len(generation)]
+
+
+def is_fresh(kind: Any, age: Value) -> Value:
+    """The copy of that age is one of the slot's present frame."""
+    return age < kind.copies
+
+
+def answered(m: Module, copies: Any, age: Value) -> Any:
+    """The copy of that age, a fresh one, was answered."""
+    left = Signal.like(copies.outstanding)
+    m.d.comb += left.eq(copies.outstanding & ~(1 << age[:4])[: len(left)])
+    return copies.outstanding.eq(left)
+
+
+def may_linger(kind: Any, copies: Any) -> Value:
+    """A copy has not been answered."""
+    return copies.outstanding.any() | kind.lost

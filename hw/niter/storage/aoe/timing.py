@@ -1,0 +1,121 @@
+"""What has been under way for too long: to be sent again, given up, or let go."""
+
+from amaranth import Mux, Signal, Value
+
+from niter.interface import BlockStatus
+
+from .answering import Answering
+from .desk import Desk, Event, changes
+from .layouts import TIME_BITS, Settings, SlotState
+from .sending import Sending
+
+__all__ = ["Timing"]
+
+#: Most doublings of the time-out.
+_DOUBLINGS = 7
+
+
+class Timing:
+    """The states that look at one slot, in hand, and at the time.
+
+    Parameters
+    ----------
+    desk
+        What is in hand.
+    sending, answering
+        Where a slot goes that is sent again, and one that is given up.
+    settings
+        The network's times.
+    """
+
+    def __init__(self, desk: Desk, sending: Sending, answering: Answering, settings: Settings):
+        self._desk = desk
+        self._sending = sending
+        self._answering = answering
+        self._settings = settings
+
+    def states(self, may_send: Value) -> None:
+        """The states; with ``may_send`` there is room for an order."""
+        desk, m = self._desk, self._desk.m
+        kind, span, time, copies = desk.kind, desk.span, desk.time, desk.copies
+        known, learnt, settings = desk.known, desk.learnt, self._settings
+        timeout = Signal(TIME_BITS)
+        silent = Signal()
+        doublings = Signal(range(_DOUBLINGS + 1))
+
+        with m.State("TIMER"):
+            mean = known.mean[3:]
+            m.d.sync += [
+                timeout.eq(Mux(known.sampled, mean + known.deviation, settings.floor << 3)),
+                doublings.eq(
+                    Mux(kind.copies > _DOUBLINGS, _DOUBLINGS, kind.copies - (kind.copies != 0))
+                ),
+            ]
+            m.next = "TIMEOUT"
+        with m.State("TIMEOUT"):
+            m.d.comb += [desk.bound.eq(settings.lifetime), desk.past.eq(desk.started)]
+            with m.If(timeout < settings.floor):
+                m.d.sync += timeout.eq(settings.floor)
+            m.next = "SINCE"
+            with m.If(kind.state == SlotState.HELD):
+                m.next = "IDLE"
+                with m.If(desk.overdue):
+                    desk.free_slot()
+                    desk.store(slot=1)
+        with m.State("SINCE"):
+            m.d.sync += silent.eq(desk.overdue)
+            m.next = "DOUBLE"
+        with m.State("DOUBLE"):
+            m.d.sync += [timeout.eq(timeout << 1), doublings.eq(doublings - 1)]
+            with m.If(doublings == 0):
+                m.d.sync += timeout.eq(timeout)
+                m.next = "EXPIRE"
+        with m.State("EXPIRE"):
+            m.d.comb += desk.bound.eq(timeout)
+            unsent = kind.copies == 0
+            m.next = "IDLE"
+            with m.If((desk.overdue | unsent) & ~self._answering.pending):
+                with m.If(silent | ~desk.limits.enabled):
+                    m.d.sync += [
+                        self._answering.outcome.eq(BlockStatus.PATH),
+                        self._answering.failing.eq(0),
+                    ]
+                    desk.count(Event.SILENT)
+                    desk.find_request(span.tag)
+                with m.Elif(may_send & ~desk.limits.paused):
+                    with m.If(~unsent):
+                        desk.count(Event.REPEATED)
+                        m.d.comb += desk.learn.eq(1)
+                        # What is lost within a window of frames counts once.
+                        with m.If(known.settled):
+                            m.d.comb += [
+                                learnt.settled.eq(0),
+                                learnt.credit.eq(0),
+                                learnt.window.eq(known.window[1:] | (known.window == 1)),
+                            ]
+                        with m.If(~known.proven & (kind.copies >= 2) & (time.part > 2)):
+                            m.d.comb += learnt.fallen.eq(1)
+                    m.next = "CUT"
+        with m.State("CUT"):
+            # What is left of the slot's sectors, as far as the target takes it now. A frame of
+            # another size is another frame: answers to the old ones no longer count.
+            largest = self._sending.largest()
+            rest = Signal(5)
+            part = Signal(5)
+            m.d.comb += [
+                rest.eq(span.sectors - span.done),
+                part.eq(Mux(rest > largest, largest, rest)),
+                desk.offset.eq(span.done),
+            ]
+            m.d.sync += [
+                desk.here.eq(desk.reach),
+                time.part.eq(part),
+                desk.keep_request.eq(0),
+            ]
+            with m.If(part != time.part):
+                m.d.sync += [
+                    kind.copies.eq(0),
+                    kind.lost.eq(kind.lost | (changes(kind.opcode) & copies.outstanding.any())),
+                    copies.outstanding.eq(0),
+                ]
+            m.next = "TRANSMIT"

@@ -1,0 +1,281 @@
+"""AoE as a block transport."""
+
+from amaranth import Cat, Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.utils import ceil_log2
+
+from niter import csr
+from niter.interface import BlockCompletion, BlockPort, BlockSpan, FrameStream
+from niter.ram import Ram
+from niter.stream import Arbiter, Fifo
+
+from .builder import ORDERS, Builder
+from .codec import GENERATION_BITS, RECEIVE_UNIT, SLOT_BITS, TargetRecord
+from .desk import Event
+from .engine import TICK, Engine
+from .layouts import TIME_BITS
+from .query import Query
+from .receiver import Receiver
+
+__all__ = ["Aoe"]
+
+_TICKS = f"In units of {TICK} cycles."
+
+
+class Aoe(wiring.Component):
+    """Carries block requests out at AoE targets (AoEr11).
+
+    ::
+
+        requests, aborts ──┐                    ┌── Builder ── frames to the wire
+        completions ───────┴── Engine ──────────┤
+        data of writes ─────────────────────────┘
+        data of reads ────────────────────────────── Receiver ── frames from the wire
+
+    A request is cut into frames of as many sectors as its target takes, many of them in flight.
+    Frames that are not answered are sent again, each time with a new tag, and their data is
+    pulled again. Where a late copy of a write could spoil newer data, its sectors are held until
+    that cannot happen any more. How a request ends:
+
+    | status | reason |
+    |---|---|
+    | ``OK`` | every frame was answered without an error bit |
+    | ``MEDIUM`` | the target's ATA status has an error bit |
+    | ``RESERVED`` | AoE error 6: somebody else has the target |
+    | ``PATH`` | AoE error 3, no answer within the time of silence, or the target is switched off |
+    | ``UNSUPPORTED`` | AoE errors 1 and 5 |
+    | ``INTERNAL`` | any other AoE error, no sectors, or a frame that was damaged on the card |
+    | ``DATA_TRANSFER`` | a pull failed |
+    | ``NO_VOLUME`` | the volume has no target |
+    | ``OUT_OF_RANGE`` | it ends beyond 2 to the 48 sectors |
+
+    WRITE_ZEROES sends zeros; VERIFY reads and drops the data; DISCARD does nothing; a WRITE with
+    ``fua`` is followed by a FLUSH.
+
+    Parameters
+    ----------
+    slots
+        Frames in flight at most, a power of two up to 64.
+    receive_beats
+        Beats of the receive buffer, a power of two. A standard frame of data takes 133, a jumbo
+        frame 1,029.
+    ports
+        Wire ports, each with an address of its own.
+
+    Members
+    -------
+    i : In(BlockPort)
+        The front end, or the stage before.
+    i_wire : In(FrameStream)
+        Frames of AoE's EtherType. Meta: ``length``.
+    o_wire : Out(FrameStream)
+        Frames to the wire. Meta: ``length``, ``port``.
+    csr : In(csr.Signature)
+        ``registers``, ``volumes`` and ``targets``, ``query`` and ``counters``.
+    """
+
+    class Seed(csr.Register, access="rw"):
+        """Where generations of tags start: a random number, written before the first request."""
+
+        value: csr.Field(csr.action.RW, GENERATION_BITS, doc="Mixed into every generation.")
+
+    class Floor(csr.Register, access="rw"):
+        """Shortest time after which a frame is sent again."""
+
+        ticks: csr.Field(csr.action.RW, 16, init=50, doc=_TICKS)
+
+    class Silence(csr.Register, access="rw"):
+        """How long a target may be silent before a request ends in PATH."""
+
+        ticks: csr.Field(csr.action.RW, TIME_BITS, init=2_500_000, doc=_TICKS)
+
+    class Lifetime(csr.Register, access="rw"):
+        """How long the network may keep a frame before it delivers it."""
+
+        ticks: csr.Field(csr.action.RW, TIME_BITS, init=250_000, doc=_TICKS)
+
+    class Malformed(csr.Register, access="r"):
+        """Frames that were no answers, modulo 65536."""
+
+        frames: csr.Field(csr.action.R, 16, doc="Since reset.")
+
+    def __init__(self, slots: int = 1 << SLOT_BITS, receive_beats: int = 1024, ports: int = 1):
+        if not 1 <= ports <= 4:
+            raise ValueError(f"There are 1 to 4 ports, not {ports!r}")
+        self.slots = slots
+        self.ports = ports
+        self._engine = Engine(slots)
+        self._builder = Builder(ports)
+        self._receiver = Receiver(receive_beats)
+        self._query = Query()
+        self._registers = {
+            "seed": self.Seed(),
+            "floor": self.Floor(),
+            "silence": self.Silence(),
+            "lifetime": self.Lifetime(),
+            "receive": csr.Register(
+                {
+                    "units": csr.Field(
+                        csr.action.RW,
+                        10,
+                        init=receive_beats // RECEIVE_UNIT,
+                        doc="In units of 64 bytes; a frame takes one more than its data.",
+                    )
+                },
+                access="rw",
+                doc="Room for answers in flight. The buffer's size is safe; with more, frames are "
+                "lost while the host is slow, and asked for again.",
+            ),
+            "malformed": self.Malformed(),
+        }
+        for n in range(ports):
+            for half, width in (("low", 32), ("high", 16)):
+                self._registers[f"mac_{half}_{n}"] = csr.Register(
+                    {"address": csr.Field(csr.action.RW, width, doc="First byte highest.")},
+                    access="rw",
+                    doc=f"The card's own address on wire port {n}, {half} half.",
+                )
+        builder = csr.Builder(addr_width=ceil_log2(len(self._registers)))
+        for name, register in self._registers.items():
+            builder.add(name, register)
+        self._bridge = csr.Bridge(builder.as_memory_map())
+        self._tables = {
+            name: self._table(words, doc)
+            for name, words, doc in (
+                ("volumes", 16, "Target of each volume in bits 3:0; bit 4: it has one."),
+                ("targets", 16 * TargetRecord.STRIDE, "A record of words for each target."),
+            )
+        }
+        self._counters = csr.CounterBank(
+            [f"target_{n}_{event.name.lower()}" for n in range(16) for event in Event],
+            amount_width=1,
+            doc="Frames of each target, by what became of them.",
+        )
+        decoder = csr.Decoder(addr_width=10)
+        decoder.add(self._query.csr, name="query")
+        decoder.add(self._counters.bus, name="counters")
+        for name, bus in self._tables.items():
+            decoder.add(bus, name=name)
+        decoder.add(self._bridge.bus, name="registers")
+        self._decoder = decoder
+        super().__init__(
+            {
+                "i": In(BlockPort),
+                "i_wire": In(FrameStream),
+                "o_wire": Out(FrameStream),
+                "csr": In(csr.Signature(addr_width=decoder.bus.addr_width)),
+            }
+        )
+        self.csr.memory_map = decoder.bus.memory_map
+
+    @staticmethod
+    def _table(words, doc):
+        bus = csr.Signature(addr_width=ceil_log2(words)).create()
+        bus.memory_map = csr.MemoryMap(addr_width=bus.addr_width)
+        bus.memory_map.add_resource(csr.WordArray(words, doc), name="words", size=words)
+        return bus
+
+    def elaborate(self, platform):  # noqa: D102
+        m = Module()
+        m.submodules.decoder = self._decoder
+        m.submodules.bridge = self._bridge
+        m.submodules.engine = engine = self._engine
+        m.submodules.builder = builder = self._builder
+        m.submodules.receiver = receiver = self._receiver
+        m.submodules.query = query = self._query
+        connect(m, flipped(self.csr), self._decoder.bus)
+        self._control(m)
+
+        # Requests and their data.
+        front = self.i
+        for name in ("request", "abort", "aborted"):
+            connect(m, flipped(getattr(front, name)), getattr(engine, name))
+        m.submodules.pulls = pulls = Fifo(BlockSpan, ORDERS)
+        connect(m, engine.pull, pulls.i)
+        connect(m, pulls.o, flipped(front.pull))
+        connect(m, flipped(front.pull_data), builder.pull_data)
+        connect(m, receiver.push, flipped(front.push))
+        connect(m, receiver.push_data, flipped(front.push_data))
+        m.submodules.ends = ends = Arbiter(BlockCompletion, 2, packet=False)
+        connect(m, engine.completion, ends.i[0])
+        connect(m, receiver.completion, ends.i[1])
+        connect(m, ends.o, flipped(front.completion))
+
+        # Frames.
+        connect(m, flipped(self.i_wire), receiver.i)
+        connect(m, builder.o, flipped(self.o_wire))
+        connect(m, engine.order, builder.i)
+        connect(m, builder.failure, engine.failure)
+        connect(m, receiver.answer, engine.answer)
+        connect(m, engine.verdict, receiver.verdict)
+        connect(m, receiver.fault, engine.fault)
+        connect(m, query.question, builder.question)
+        m.d.comb += [
+            engine.built.eq(builder.built),
+            engine.receiving.eq(~receiver.idle),
+            engine.completing.eq(ends.o.valid),
+            receiver.listening.eq(query.listening),
+            receiver.question.eq(query.tag),
+            query.word.eq(receiver.word),
+            query.word_valid.eq(receiver.word_valid),
+            query.restart.eq(receiver.restart),
+            query.answered.eq(receiver.answered),
+        ]
+        return m
+
+    def _control(self, m):
+        """Registers and tables."""
+        engine, builder, receiver = self._engine, self._builder, self._receiver
+        fields = {name: register.f for name, register in self._registers.items()}
+        malformed = Signal(16)
+        m.d.sync += malformed.eq(malformed + receiver.malformed)
+        m.d.comb += [
+            engine.settings.seed.eq(fields["seed"].value.data),
+            engine.settings.floor.eq(fields["floor"].ticks.data),
+            engine.settings.silence.eq(fields["silence"].ticks.data),
+            engine.settings.lifetime.eq(fields["lifetime"].ticks.data),
+            engine.settings.receive.eq(fields["receive"].units.data),
+            builder.seed.eq(engine.settings.seed),
+            receiver.seed.eq(engine.settings.seed),
+            fields["malformed"].frames.r_data.eq(malformed),
+        ]
+        for n in range(self.ports):
+            m.d.comb += builder.source[n].eq(
+                Cat(fields[f"mac_low_{n}"].address.data, fields[f"mac_high_{n}"].address.data)
+            )
+
+        volumes, targets = self._tables["volumes"], self._tables["targets"]
+        m.submodules.records = records = Ram(shape=32, depth=16 * TargetRecord.STRIDE, init=[])
+        read, write = records.read_port(), records.write_port()
+        limits = engine.set_limits.data
+        sectors = targets.w_data[8:13]
+        m.d.comb += [
+            read.addr.eq(builder.record_addr),
+            builder.record_data.eq(read.data),
+            write.addr.eq(targets.addr),
+            write.data.eq(targets.w_data),
+            write.en.eq(targets.w_stb),
+            engine.set_volume.en.eq(volumes.w_stb),
+            engine.set_volume.addr.eq(volumes.addr),
+            engine.set_volume.data.eq(volumes.w_data),
+            engine.set_limits.en.eq(targets.w_stb & (targets.addr[:2] == TargetRecord.FLAGS)),
+            engine.set_limits.addr.eq(targets.addr[2:]),
+            limits.buffers.eq(targets.w_data),
+            limits.sectors.eq(sectors),
+            limits.enabled.eq(targets.w_data[16]),
+            limits.paused.eq(targets.w_data[17]),
+        ]
+        # From one sector to sixteen.
+        with m.If(sectors == 0):
+            m.d.comb += limits.sectors.eq(1)
+        with m.If(sectors > 16):
+            m.d.comb += limits.sectors.eq(16)
+
+        m.submodules.counters = counters = self._counters
+        m.d.comb += [
+            counters.i.valid.eq(engine.counted.valid),
+            counters.i.payload.index.eq(engine.counted.payload.as_value()),
+            counters.i.payload.amount.eq(1),
+            engine.counted.ready.eq(counters.i.ready),
+        ]

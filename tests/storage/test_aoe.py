@@ -1,0 +1,166 @@
+"""The AoE initiator, case by case; random traffic on a bad network is the bench's."""
+
+import pytest
+
+from niter.interface import BlockOpcode, BlockStatus
+from niter.storage.aoe import Aoe
+from sim.models.aoe import SECTOR
+from tests.storage.aoe import Station
+
+READ, WRITE, FLUSH = BlockOpcode.READ, BlockOpcode.WRITE, BlockOpcode.FLUSH
+#: ATA commands in frames.
+ATA_READ, ATA_WRITE, ATA_FLUSH = 0x24, 0x34, 0xE7
+
+
+def commands(frames):
+    """ATA command, first sector and number of sectors of frames; FLUSH has no place."""
+    return [(f[27], int.from_bytes(f[28:34], "little") if f[26] else 0, f[26]) for f in frames]
+
+
+def test_requests_become_frames():
+    station = Station()
+    disk = station.target.disk
+
+    async def run(ctx):
+        await station.set_up(ctx)
+        assert await station.do(ctx, 5, READ, 3, 1) == BlockStatus.OK
+        assert station.memory[5] == disk[3 * SECTOR : 4 * SECTOR]
+        data = station.rng.randbytes(5 * SECTOR)
+        assert await station.do(ctx, 6, WRITE, 100, 5, data=data) == BlockStatus.OK
+        assert disk[100 * SECTOR : 105 * SECTOR] == data
+        assert await station.do(ctx, 7, BlockOpcode.WRITE_ZEROES, 101, 1) == BlockStatus.OK
+        assert disk[101 * SECTOR : 102 * SECTOR] == bytes(SECTOR)
+        assert await station.do(ctx, 8, FLUSH, 9, 9) == BlockStatus.OK
+        assert await station.do(ctx, 9, BlockOpcode.DISCARD, 0, 9) == BlockStatus.OK
+        assert await station.do(ctx, 9, BlockOpcode.VERIFY, 7, 2) == BlockStatus.OK
+        assert await station.do(ctx, 9, WRITE, 1, 1, data=data[:SECTOR], fua=1) == BlockStatus.OK
+
+    station.run(run)
+    assert commands(station.frames) == [
+        (ATA_READ, 3, 1),
+        (ATA_WRITE, 100, 2),
+        (ATA_WRITE, 102, 2),
+        (ATA_WRITE, 104, 1),
+        (ATA_WRITE, 101, 1),
+        (ATA_FLUSH, 0, 0),
+        (ATA_READ, 7, 2),
+        (ATA_WRITE, 1, 1),
+        (ATA_FLUSH, 0, 0),
+    ]
+    assert station.pushes == [(5, 0, 1)]
+
+
+def test_a_write_that_was_sent_again_keeps_others_away():
+    kept = []
+    station = Station(answer=lambda frame: answer(frame))
+
+    def answer(frame):
+        if not kept:
+            kept.append(frame)
+            return None
+        return station.target.answer(frame)
+
+    async def run(ctx):
+        await station.set_up(ctx, floor=1)
+        old, new = b"o" * 2 * SECTOR, b"n" * 2 * SECTOR
+        assert await station.do(ctx, 1, WRITE, 40, 2, data=old) == BlockStatus.OK
+        # Its data was pulled again, and its tag is another.
+        assert station.pulls == [(1, 0, 2)] * 2
+        assert station.frames[0][20:24] != station.frames[1][20:24]
+        await station.issue(ctx, 2, WRITE, 41, 2, data=new)
+        # What does not overlap goes on.
+        await station.issue(ctx, 3, WRITE, 42, 2, data=new)
+        for _ in range(1500):
+            await ctx.tick()
+        assert not station.ended
+        station.incoming(station.target.answer(kept[0]))
+        assert await station.end(ctx, 2) == BlockStatus.OK
+        assert station.target.disk[40 * SECTOR : 43 * SECTOR] == old[:SECTOR] + new
+        counters = await station.counters(ctx)
+        assert counters["repeated"] == 1 and counters["late"] == 1 and counters["waited"]
+
+    station.run(run)
+
+
+def test_sectors_are_let_go_after_the_networks_lifetime():
+    lost = []
+    station = Station(answer=lambda frame: lost.append(frame))
+
+    async def run(ctx):
+        await station.set_up(ctx, floor=1, silence=16, lifetime=30)
+        assert await station.do(ctx, 1, WRITE, 40, 2) == BlockStatus.PATH
+        begin = station.bench.cycles
+        station.answer = station.target.answer
+        assert await station.do(ctx, 1, READ, 41, 1) == BlockStatus.OK
+        assert station.bench.cycles - begin > 1200
+
+    station.run(run)
+
+
+def test_an_abort_frees_the_tag_and_not_the_sectors():
+    silent = []
+    station = Station(answer=lambda frame: silent.append(frame))
+
+    async def run(ctx):
+        await station.set_up(ctx, lifetime=200)
+        # The window lets two of its frames go, and the others wait.
+        await station.issue(ctx, 1, WRITE, 40, 16)
+        await station.issue(ctx, 2, READ, 100, 1)
+        for _ in range(1500):
+            await ctx.tick()
+        await station.abort(ctx, 1)
+        assert await station.end(ctx, 1) is None
+        # It was the first of its list; the one behind it goes, as soon as somebody answers.
+        station.answer = station.target.answer
+        assert await station.end(ctx, 2) == BlockStatus.OK
+        await station.issue(ctx, 1, READ, 41, 1)
+        for _ in range(600):
+            await ctx.tick()
+        assert 1 not in station.ended
+        for frame in silent:
+            station.incoming(station.target.answer(frame))
+        assert await station.end(ctx, 1) == BlockStatus.OK
+        # Nothing is left to be aborted.
+        await station.abort(ctx, 77)
+        assert await station.end(ctx, 77) is None
+
+    station.run(run)
+
+
+def test_unreadable_memory_ends_the_request_and_sends_nothing():
+    station = Station()
+
+    async def run(ctx):
+        await station.set_up(ctx)
+        station.broken = {4}
+        assert await station.do(ctx, 4, WRITE, 8, 3) == BlockStatus.DATA_TRANSFER
+        station.broken = set()
+        assert await station.do(ctx, 4, WRITE, 8, 1) == BlockStatus.OK
+
+    station.run(run)
+    assert commands(station.frames) == [(ATA_WRITE, 8, 1)]
+
+
+def test_jumbo_frames_give_way_to_standard_ones():
+    station = Station(sectors=16, passes=1500)
+
+    async def run(ctx):
+        await station.set_up(ctx, floor=1, sectors=16)
+        assert await station.do(ctx, 4, READ, 8, 5) == BlockStatus.OK
+        assert station.memory[4] == station.target.disk[8 * SECTOR : 13 * SECTOR]
+
+    # The request passes whatever its answer's size; so the answer is what is lost.
+    station.answer = lambda frame: None if frame[26] > 2 else station.target.answer(frame)
+    station.run(run)
+    assert commands(station.frames) == [(ATA_READ, 8, 5)] * 2 + [
+        (ATA_READ, 8, 2),
+        (ATA_READ, 10, 2),
+        (ATA_READ, 12, 1),
+    ]
+
+
+def test_rejects_sizes():
+    with pytest.raises(ValueError, match="Slots are a power of two from 2 to 64, not 48"):
+        Aoe(slots=48)
+    with pytest.raises(ValueError, match="There are 1 to 4 ports, not 0"):
+        Aoe(ports=0)
