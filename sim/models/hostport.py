@@ -162,7 +162,7 @@ class HostPorts:
                 due = max(due, self._link_free)
                 self._link_free = due + len(content) / self._rate
             await self._until(due)
-            for beat in _answer(content, command["context"]):
+            for beat in _answer(content, command["context"], command["lane"]):
                 answers.put(beat)
 
     def _load(self, command: dict[str, int]) -> bytes | None:
@@ -186,13 +186,14 @@ class HostPorts:
             packet = await packets.recv()
             if packet.error:
                 continue
-            assert len(packet.data) == command["length"], (
-                f"{name}: {len(packet.data)} bytes for a command of {command['length']}"
+            content = packet.data[command["lane"] :]
+            assert len(content) == command["length"], (
+                f"{name}: {len(content)} bytes for a command of {command['length']}"
             )
             if live:
                 self.writes += 1
-                self.write_bytes += len(packet.data)
-                self.memory.device_write(command["address"], packet.data)
+                self.write_bytes += len(content)
+                self.memory.device_write(command["address"], content)
 
     @staticmethod
     async def _until(time_ns: float) -> None:
@@ -200,12 +201,13 @@ class HostPorts:
             await Timer(round(wait), "ns")
 
 
-def _answer(content: bytes | None, context: int) -> Iterator[int]:
+def _answer(content: bytes | None, context: int, lane: int) -> Iterator[int]:
     """The beats of an answer; one that failed has one beat, with ``error``."""
     side = context << _CONTEXT
     if content is None:
         yield side | 1 << _LAST | 1 << _ERROR
         return
+    content = bytes([0xA5]) * lane + content
     for at in range(0, len(content), BEAT_BYTES):
         part = content[at : at + BEAT_BYTES]
         beat = int.from_bytes(part, "little") | side

@@ -45,14 +45,17 @@ class Bench:
                 self.errors.append(kinds)
 
     def commands(self, port, commands, stall=0.0):
-        """Issue (address, length, function) on ``port``, with a running context."""
+        """Issue (address, length, function) on ``port``, with a running context, at any lane."""
         stream = self.dut.read[port].command
         rng = random.Random(self.rng.random())
+        lanes = []
 
         async def process(ctx):
             for context, (address, length, function) in enumerate(commands):
                 while rng.random() < stall:
                     await ctx.tick()
+                lane = rng.choice((0, rng.randrange(8)))
+                lanes.append(lane)
                 ctx.set(
                     stream.payload,
                     {
@@ -60,6 +63,7 @@ class Bench:
                         "length": length,
                         "function": function,
                         "context": context,
+                        "lane": lane,
                     },
                 )
                 ctx.set(stream.valid, 1)
@@ -82,7 +86,8 @@ class Bench:
                 assert beat.last or not (beat.empty or beat.error)
                 gathered += int(beat.data).to_bytes(8, "little")[: 8 - beat.empty]
                 if beat.last:
-                    self.answers[port].append((gathered, bool(beat.error)))
+                    lane = lanes[len(self.answers[port])]
+                    self.answers[port].append((gathered[lane:], bool(beat.error)))
                     gathered = b""
 
         self.sim.add_testbench(process)

@@ -65,6 +65,7 @@ class Bench:
         """Do ``items`` on a port: (address, content, function, error) or (vector, function)."""
         stream = self.dut.write[port]
         rng = random.Random(self.rng.random())
+        lanes = {id(item): rng.choice((0, rng.randrange(8))) for item in items}
 
         async def commands(ctx):
             for item in items:
@@ -78,6 +79,7 @@ class Bench:
                         "address": address,
                         "length": len(content),
                         "function": function,
+                        "lane": lanes[id(item)],
                     }
                 if data_first:
                     await ctx.tick().repeat(40)
@@ -91,6 +93,7 @@ class Bench:
                 if len(item) == 2:
                     continue
                 _, content, _, error = item
+                content = rng.randbytes(lanes[id(item)]) + content
                 for at in range(0, len(content), 8):
                     while rng.random() < self.stall:
                         await ctx.tick()

@@ -79,19 +79,20 @@ def serve_reads(
                 assert 1 <= command.length <= MAX_TRANSFER_BYTES, "a read of forbidden length"
                 read = Read(command.address, command.length, command.function)
                 seen.append(read)
-                pending.append((now + latency, command.context, read))
+                pending.append((now + latency, command, read))
 
     async def answers(ctx):
         while True:
             while not pending or pending[0][0] > now or rng.random() < stall:
                 await ctx.tick()
-            _, context, read = pending.popleft()
+            _, command, read = pending.popleft()
             error = refuse(read)
             content = (
                 rng.randbytes(rng.randint(1, read.length))
                 if error
                 else space.get(read.address, read.length)
             )
+            content = rng.randbytes(command.lane) + content
             for at in range(0, len(content), BEAT_BYTES):
                 chunk = content[at : at + BEAT_BYTES]
                 last = at + BEAT_BYTES >= len(content)
@@ -102,7 +103,7 @@ def serve_reads(
                     "last": last,
                     "error": last and error,
                 }
-                ctx.set(port.answer.payload, {"packet": beat, "context": context})
+                ctx.set(port.answer.payload, {"packet": beat, "context": command.context})
                 ctx.set(port.answer.valid, 1)
                 _, _, ready = await ctx.tick().sample(port.answer.ready)
                 assert ready, "no room for an answer"
@@ -123,6 +124,7 @@ def serve_writes(bench: Any, port: Any, *, stall: float = 0.0) -> list[Write]:
     def join():
         while commands and packets:
             command, content = commands.popleft(), packets.popleft()
+            content = content[command.lane :]
             assert command.length == len(content), "a write's data has another length"
             seen.append(Write(command.address, content, command.function))
 

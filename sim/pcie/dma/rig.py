@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 import cocotb
@@ -180,26 +180,29 @@ class Reader:
         self.commands = StreamSource(dut, f"read__{port}__command", ReadCommand)
         self.answers = _AnswerSink(dut, f"read__{port}__answer", stalls)
         self._context = 0
-        self._expected: deque[int] = deque()
+        #: Context and lane of the commands that wait.
+        self._expected: deque[tuple[int, int]] = deque()
 
-    def issue(self, address: int, length: int, function: int = 0) -> None:
+    def issue(self, address: int, length: int, function: int = 0, lane: int = 0) -> None:
         """Queue a command."""
         self._context = (self._context + 0x1357) & 0xFFFF
-        self._expected.append(self._context)
+        self._expected.append((self._context, lane))
         self.commands.put(
             {
                 "address": address,
                 "length": length,
                 "function": function,
                 "context": self._context,
+                "lane": lane,
             }
         )
 
     async def answer(self) -> Answer:
         """The answer to the oldest command."""
         answer = await self.answers.recv()
-        assert answer.context == self._expected.popleft(), "an answer to another command"
-        return answer
+        context, lane = self._expected.popleft()
+        assert answer.context == context, "an answer to another command"
+        return replace(answer, data=answer.data[lane:])
 
     async def read(self, address: int, length: int, function: int = 0) -> Answer:
         """One command, to its answer."""
@@ -249,7 +252,14 @@ class Writer:
                 )
             self.change.set()
 
-    def write(self, address: int, content: bytes, function: int = 0, error: bool = False) -> None:
+    def write(
+        self,
+        address: int,
+        content: bytes,
+        function: int = 0,
+        error: bool = False,
+        lane: int = 0,
+    ) -> None:
         """Queue a write."""
         self.commands.put(
             {
@@ -257,9 +267,10 @@ class Writer:
                 "address": address,
                 "length": len(content),
                 "function": function,
+                "lane": lane,
             }
         )
-        self.data.put(Packet(content, error))
+        self.data.put(Packet(bytes([GUARD]) * lane + content, error))
 
     def interrupt(self, vector: int, function: int = 0) -> None:
         """Queue an interrupt."""

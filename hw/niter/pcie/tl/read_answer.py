@@ -33,8 +33,8 @@ class AnswerMover(wiring.Component):
     While one slot is being delivered the next one is looked for, port by port, so that a
     port whose completions are late does not hold up another. Slots of one command need not
     follow each other at once: the last word of the slot before, part of which is still to
-    be delivered, is read again. A slot takes one cycle more than its beats, two when the
-    address was not a multiple of 8.
+    be delivered, is read again. A slot takes one cycle more than its beats, two when its
+    first beat is made of two words.
 
     A command of which a slot failed ends with a beat of one byte that says ``error``; what
     else it still has coming is swallowed.
@@ -154,7 +154,7 @@ class AnswerMover(wiring.Component):
                 bad.eq(refused),
                 before.eq(previous[next_port]),
                 address.eq(Cat(next_info.start, next_tag)),
-                prime.eq((next_info.rotate != 0) & ~refused),
+                prime.eq(next_info.ahead & ~refused),
                 left.eq(Mux(refused, next_info.last, next_info.beats)),
                 failed.bit_select(next_port, 1).eq(refused & ~next_info.last),
             ]

@@ -108,6 +108,8 @@ class ReadRequester(wiring.Component):
         # Of the last byte wanted: its place, counted from the first piece's block.
         reach = Signal(13)
         block = Signal(6)
+        # From the place of the first byte in its block to its lane in the answer.
+        skew = Signal(8)
         first = Signal()
         last = Signal()
         start = Signal(7)
@@ -118,8 +120,9 @@ class ReadRequester(wiring.Component):
             last.eq(piece == reach[7:]),
             start.eq(Mux(first, command.address[:7], 0)),
             stop.eq(Mux(last, reach[:7], 127)),
-            # Bytes of this piece, and those of the piece before that did not fill a beat.
-            size.eq(stop + 1 + Mux(first, -command.address[:7], (-command.address[:3])[:3])),
+            # Lanes that this piece fills, with those below it in its first beat: free ones, or
+            # those of the piece before.
+            size.eq(stop + 1 + Cat(skew[:3], skew[3:] & first.replicate(5))),
         ]
 
         opening = Signal(Opening)
@@ -150,6 +153,7 @@ class ReadRequester(wiring.Component):
                 m.d.sync += [
                     reach.eq(command.address[:7] + command.length - 1),
                     block.eq(command.address[7:12] + piece),
+                    skew.eq(command.lane - command.address[:7]),
                 ]
                 m.next = "CUT"
             with m.State("CUT"), m.If(~sending):
@@ -162,7 +166,9 @@ class ReadRequester(wiring.Component):
                     opening.lower.eq(start),
                     info.start.eq(start[3:]),
                     info.beats.eq((size + Mux(last, 7, 0)) >> 3),
-                    info.rotate.eq(-command.address[:3]),
+                    info.rotate.eq(skew),
+                    # Of the first piece: the lane in the answer is below that in the word.
+                    info.ahead.eq(Mux(first, skew[3] ^ command.address[3], skew[:3] != 0)),
                     info.first.eq(first),
                     info.last.eq(last),
                     info.empty.eq(-size[:3]),

@@ -72,6 +72,8 @@ class SlotInfo(data.Struct):
         Beats that the answer grows by, 0 to 17.
     rotate : 3 bits
         Lanes that the bytes move up, modulo 8; the same for all slots of a command.
+    ahead : 1 bit
+        The first beat begins with bytes of the word before it.
     first, last : 1 bit
         Of the command's slots.
     empty : 3 bits
@@ -83,6 +85,7 @@ class SlotInfo(data.Struct):
     start: 4
     beats: 5
     rotate: 3
+    ahead: 1
     first: 1
     last: 1
     empty: 3

@@ -4,9 +4,10 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from niter.interface import MAX_FUNCTIONS, WriteCommand, WriteKind
+from niter.interface import MAX_FUNCTIONS, WriteKind
 
 from .layouts import FunctionStates, Interrupt
+from .write_store import StoredWrite
 
 __all__ = ["WriteCutter", "WritePlan"]
 
@@ -42,7 +43,7 @@ class WriteCutter(wiring.Component):
 
     Members
     -------
-    i : In(stream of WriteCommand)
+    i : In(stream of StoredWrite)
         Commands whose payload is in the ring.
     o : Out(stream of WritePlan)
         TLPs.
@@ -60,7 +61,7 @@ class WriteCutter(wiring.Component):
         See there.
     """
 
-    i: In(stream.Signature(WriteCommand))
+    i: In(stream.Signature(StoredWrite))
     o: Out(stream.Signature(WritePlan))
     base: Out(10)
     drained: In(1)
@@ -74,16 +75,17 @@ class WriteCutter(wiring.Component):
         m = Module()
 
         # One command waits while another is cut into TLPs.
-        staged = Signal(WriteCommand)
+        staged = Signal(StoredWrite)
         staged_valid = Signal()
         load = Signal()
-        command = Signal(WriteCommand)
+        stored = Signal(StoredWrite)
+        command = stored.command
         working = Signal()
         m.d.comb += self.i.ready.eq(~staged_valid | load)
         with m.If(self.i.ready):
             m.d.sync += [staged.eq(self.i.payload), staged_valid.eq(self.i.valid)]
         with m.If(load):
-            m.d.sync += command.eq(staged)
+            m.d.sync += stored.eq(staged)
 
         # Progress is counted in blocks of 128 bytes from the one that holds the first byte.
         piece = Signal(6)
@@ -94,7 +96,6 @@ class WriteCutter(wiring.Component):
         base = self.base
         offset = Signal(10)
         state = self.states[command.function]
-        lanes = command.address[:3]
         first = Signal()
         last = Signal()
         start = Signal(7)
@@ -112,11 +113,15 @@ class WriteCutter(wiring.Component):
             ),
             short.eq(page[20:] == 0),
         ]
+        # At which lane the payload begins in the ring, and at which in its first beat.
+        lane, to = Signal(3), Signal(3)
+        m.d.comb += [
+            lane.eq(Mux(first, command.lane, command.lane - command.address[:3])),
+            to.eq(Cat(command.address[:2] & first.replicate(2), short)),
+        ]
 
         plan, drained = self.o.payload, Signal()
         m.d.comb += drained.eq(self.drained & ~self.o.valid)
-        words = Signal(10)
-        m.d.comb += words.eq((command.length + 7) >> 3)
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         with m.FSM() as fsm:
@@ -126,13 +131,15 @@ class WriteCutter(wiring.Component):
                 with m.If(staged_valid):
                     m.d.comb += load.eq(1)
                     m.next = "OPEN"
-                    with m.If(staged.kind == WriteKind.INTERRUPT):
+                    with m.If(staged.command.kind == WriteKind.INTERRUPT):
                         m.next = "INTERRUPT"
             with m.State("OPEN"):
                 m.d.sync += [
                     reach.eq(command.address[:7] + command.length - 1),
                     block.eq(command.address[7:12] + piece),
-                    offset.eq(Cat(Const(0, 4), piece) - ((command.address[:7] + 7) >> 3)),
+                    offset.eq(
+                        Cat(Const(0, 4), piece) - ((command.address[:7] + ~command.lane) >> 3)
+                    ),
                 ]
                 m.next = "CUT"
             with m.State("CUT"):
@@ -154,20 +161,18 @@ class WriteCutter(wiring.Component):
                         plan.last_enables.eq(0b1111 >> ~stop[:2]),
                         plan.function.eq(command.function),
                         plan.word.eq(base + Mux(first, 0, offset)),
-                        plan.rotate.eq(Cat(lanes[:2], short ^ (lanes[2] & ~first))),
-                        plan.ahead.eq(
-                            ~first & Mux(short, ~lanes[2] & (lanes[:2] != 0), lanes != 0)
-                        ),
+                        plan.rotate.eq(to - lane),
+                        plan.ahead.eq(lane > to),
                         plan.final.eq(last),
                         piece.eq(following),
                     ]
                     m.next = "OPEN"
                     with m.If(last):
-                        m.d.sync += base.eq(base + words)
+                        m.d.sync += base.eq(stored.end)
                         m.next = "IDLE"
             with m.State("DROP"), m.If(drained):
                 m.d.comb += self.dropped.eq(1)
-                m.d.sync += base.eq(base + words)
+                m.d.sync += base.eq(stored.end)
                 m.next = "IDLE"
             with m.State("INTERRUPT"), m.If(drained):
                 m.next = "IDLE"
@@ -182,8 +187,8 @@ class WriteCutter(wiring.Component):
             self.interrupt.payload.vector.eq(command.vector),
         ]
         m.d.comb += self.holds.eq(
-            (self.i.valid & (self.i.payload.function == self.asked))
-            | (staged_valid & (staged.function == self.asked))
+            (self.i.valid & (self.i.payload.command.function == self.asked))
+            | (staged_valid & (staged.command.function == self.asked))
             | (working & (command.function == self.asked))
             | (self.o.valid & (plan.function == self.asked))
         )

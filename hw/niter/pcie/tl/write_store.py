@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from amaranth.hdl import Cat, Module, Signal
-from amaranth.lib import memory, stream, wiring
+from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from niter.interface import MAX_FUNCTIONS, HostWrite, WriteCommand, WriteKind
@@ -14,10 +14,17 @@ from .layouts import FunctionStates
 from .order import MAX_WRITE_PORTS, WriteOrder
 from .turn import Turn
 
-__all__ = ["RING_WORDS", "WriteStore"]
+__all__ = ["RING_WORDS", "StoredWrite", "WriteStore"]
 
 #: Words of the payload ring: a packet of 4 KiB fits, whole.
 RING_WORDS = 512
+
+
+class StoredWrite(data.Struct):
+    """A command, and where in the ring its payload ends: that of the next one begins there."""
+
+    command: WriteCommand
+    end: 10
 
 
 class WriteStore(wiring.Component):
@@ -42,7 +49,7 @@ class WriteStore(wiring.Component):
         Write port of the payload ring.
     freed : In(10)
         The ring is free from here on: a pointer that went round once more has bit 9 flipped.
-    o : Out(stream of WriteCommand)
+    o : Out(stream of StoredWrite)
         Commands whose payload, if they have any, is complete in the ring.
     retired : In(1)
         All of the oldest memory write in the queue has left, or has been dropped.
@@ -64,7 +71,7 @@ class WriteStore(wiring.Component):
                 "write": In(HostWrite).array(len(self._weights)),
                 "ring": In(memory.WritePort.Signature(addr_width=9, shape=64)),
                 "freed": In(10),
-                "o": Out(stream.Signature(WriteCommand)),
+                "o": Out(stream.Signature(StoredWrite)),
                 "retired": In(1),
                 "asked": In(range(MAX_FUNCTIONS)),
                 "holds": Out(1),
@@ -140,7 +147,8 @@ class WriteStore(wiring.Component):
         m.d.comb += [
             allowed.eq(self.states[command.function].master),
             memory_write.eq(command.kind == WriteKind.MEMORY),
-            self.o.payload.eq(command),
+            self.o.payload.command.eq(command),
+            self.o.payload.end.eq(begin),
             self.holds.eq(
                 Cat(full[p] & (kept[p].function == self.asked) for p in range(ports)).any()
             ),

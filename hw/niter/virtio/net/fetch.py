@@ -10,7 +10,10 @@ from niter.virtio.queue.layouts import HEAD_BITS, QueueId, Segment
 
 from .layouts import HEADER_BYTES, MAX_FRAME_BYTES, MIN_FRAME_BYTES
 
-__all__ = ["BUFFER_BEATS", "Chain", "Fetch", "Tag"]
+__all__ = ["BUFFER_BEATS", "LEAD", "Chain", "Fetch", "Tag"]
+
+#: Lane of the header's first byte, which brings the frame's to lane 0.
+LEAD = 4
 
 #: Bytes that one read asks for at most: 1 KiB.
 _CHUNK_BITS = 10
@@ -42,6 +45,8 @@ class Tag(data.Struct):
 class Fetch(wiring.Component):
     """Turns segments into reads of at most 1 KiB, as long as the buffer has room for them.
 
+    Each answer begins at the lane behind the one before it, and a chain's first at ``LEAD``.
+
     Up to 4 KiB and 63 reads are under way. From a segment to its read command it takes 3
     cycles. Device-writable segments are not read, nor any of a chain that cannot be a frame.
 
@@ -71,6 +76,7 @@ class Fetch(wiring.Component):
         # Where the segment begins, the chunk that is read next, and how much is left of the
         # segment and behind it.
         base = Signal(64)
+        lane = Signal(3)
         chunk = Signal(4)
         address = Signal(64)
         left = Signal(14)
@@ -90,7 +96,10 @@ class Fetch(wiring.Component):
         # Room in beats. An answer that fails may be shorter than asked for, and what it did
         # not use is lost count of: reading then pauses until nothing is under way.
         room = Signal(range(BUFFER_BEATS + 1), init=BUFFER_BEATS)
-        spent = Signal(range(_CHUNK_BEATS + 1))
+        roomy = Signal()
+        spent = Signal(range(_CHUNK_BEATS + 2))
+        #: Beats that lanes below a multiple of eight take.
+        odd = Signal(2)
         spend = Signal()
         reads = Signal(range(_READS + 1))
         recount = Signal()
@@ -98,9 +107,12 @@ class Fetch(wiring.Component):
         may_read = Signal()
         m.d.comb += [
             returned.eq(self.freed_valid & self.freed.last),
-            may_read.eq(room[_CHUNK_BITS - 3 :].any() & (reads != _READS) & ~recount),
+            may_read.eq(roomy & (reads != _READS) & ~recount),
+            odd.eq((lane + size[:3] + 7) >> 3),
         ]
+        # A chunk may begin and end within a beat. Between two reads there is a cycle for this.
         m.d.sync += [
+            roomy.eq(room > _CHUNK_BEATS),
             room.eq(room + self.freed_valid - Mux(spend, spent, 0)),
             reads.eq(reads + spend - returned),
         ]
@@ -119,6 +131,7 @@ class Fetch(wiring.Component):
             ),
             command.p.address.eq(address),
             command.p.length.eq(size),
+            command.p.lane.eq(lane),
             command.p.function.eq(function),
             command.p.context.eq(Cat(ends_segment & (behind == 0))),
         ]
@@ -138,6 +151,7 @@ class Fetch(wiring.Component):
                     ]
                     with m.If(segment.first):
                         m.d.sync += [
+                            lane.eq(LEAD),
                             function.eq(segment.queue.function),
                             refused.eq(chains.p.bad),
                         ]
@@ -154,7 +168,8 @@ class Fetch(wiring.Component):
                 with m.If(command.valid & command.ready):
                     m.d.sync += [
                         left[_CHUNK_BITS:].eq(left[_CHUNK_BITS:] - 1),
-                        spent.eq(size[3:] + size[:3].any()),
+                        spent.eq(size[3:] + odd),
+                        lane.eq(lane + size[:3]),
                     ]
                     m.next = "Account"
                     with m.If(ends_segment):

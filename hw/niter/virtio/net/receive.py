@@ -11,7 +11,7 @@ from niter.virtio.queue.layouts import Fault, Offer, Take, Used
 from .layouts import Event, Negotiated, Record
 from .plan import Arrival, FrameWord, SegmentWord
 from .planner import Planner
-from .scatter import Scatter
+from .scatter import LEAD, Scatter
 
 __all__ = ["Receive"]
 
@@ -39,8 +39,8 @@ class Receive(wiring.Component):
     used buffers up; they go back with length 0, which drivers refuse as too short, and it is
     counted as ``FAILED``.
 
-    A frame of n bytes in one segment takes n / 8 + 18 cycles, and each further segment 5;
-    so 64-byte frames pass at one in 26.
+    A frame of n bytes in one segment takes n / 8 + 14 cycles, and each further segment 5;
+    so 64-byte frames pass at one in 22.
 
     Members
     -------
@@ -123,6 +123,7 @@ class Receive(wiring.Component):
         frame = Signal(FrameWord)
         segment = Signal(SegmentWord)
         address = Signal(64)
+        lane = Signal(3)
         written = Signal(14)
         event = Signal(Event)
         phase = Signal(2)
@@ -132,10 +133,12 @@ class Receive(wiring.Component):
             command.p.address.eq(address),
             command.p.length.eq(segment.length),
             command.p.function.eq(frame.queue.function),
+            command.p.lane.eq(lane),
             cut.length.eq(segment.length),
+            cut.lane.eq(lane),
             cut.last.eq(segment.frame_last),
-            cut.valid_flag.eq(frame.valid_flag),
-            cut.buffers.eq(frame.buffers),
+            scatter.valid_flag.eq(frame.valid_flag),
+            scatter.buffers.eq(frame.buffers),
             self.used.p.queue.eq(frame.queue),
             self.used.p.head.eq(segment.head),
             self.used.p.length.eq(Mux(event == Event.FAILED, 0, written)),
@@ -156,7 +159,7 @@ class Receive(wiring.Component):
                     m.d.comb += forward.eq(1)
                     m.next = "Frame"
             with m.State("Frame"):
-                m.d.sync += frame.eq(as_frame)
+                m.d.sync += [frame.eq(as_frame), lane.eq(LEAD)]
                 with m.If(as_frame.dropped):
                     m.d.sync += event.eq(Event.DROPPED)
                     m.next = "Drop"
@@ -182,6 +185,7 @@ class Receive(wiring.Component):
             with m.State("Cut"):
                 m.d.comb += scatter.cut.valid.eq(1)
                 with m.If(scatter.cut.ready):
+                    m.d.sync += lane.eq(lane + segment.length[:3])
                     m.next = "Written"
                     with m.If(~segment.frame_last):
                         m.d.comb += forward.eq(1)

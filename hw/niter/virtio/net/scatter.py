@@ -1,44 +1,39 @@
-"""Byte realignment on receive: a header and a frame are cut into pieces of any length."""
+"""Cutting on receive: a header and a frame become pieces of any length."""
 
-from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from niter.interface import BEAT_BYTES, MAX_TRANSFER_BYTES, PacketStream
 
-__all__ = ["Cut", "Scatter"]
+__all__ = ["LEAD", "Cut", "Scatter"]
+
+#: Lane at which the header begins, so that it ends with a beat and the frame needs no shift.
+LEAD = 4
+
+#: VIRTIO_NET_HDR_F_DATA_VALID, by its bit.
+_DATA_VALID = 1
 
 
 class Cut(data.Struct):
     """The next ``length`` bytes (1 to 4096) become a packet; ``last`` ends the frame.
 
-    ``valid_flag`` and ``buffers`` are the content of the header: flags has
-    VIRTIO_NET_HDR_F_DATA_VALID or nothing, and num_buffers; all else is zero (5.1.6.4).
+    ``lane`` is where they begin: ``LEAD`` for the first piece of a frame, and the lane behind
+    the piece before for all others.
     """
 
     length: range(MAX_TRANSFER_BYTES + 1)
+    lane: 3
     last: 1
-    valid_flag: 1
-    buffers: 16
-
-
-class _Turning(data.Struct):
-    """An output beat on its way through the rotation: its first byte stands at ``offset``."""
-
-    data: 64
-    offset: 3
-    valid: 1
-    last: 1
-    empty: 3
 
 
 class Scatter(wiring.Component):
     """Puts the 12-byte virtio header in front of a frame and cuts both into packets.
 
-    The header stands at lane 4 of an imagined beat before the frame's first, so that the
-    frame needs no shift of its own: a window over two beats moves along the bytes, and what
-    it shows is rotated to lane 0, one step of the rotation a cycle. Every output beat takes
-    one cycle, each piece one more, and the latency is 5.
+    No byte changes its lane: a piece begins at the lane at which its first byte stands in the
+    frame, as ``niter.interface.memory`` permits, and a beat in which one piece ends and the
+    next begins is shown to both. Every output beat takes one cycle, each piece one more, and
+    the latency is 1.
 
     The pieces of a frame add up to its length and 12; then all its beats have been taken.
     A frame that ends early is filled up with undefined bytes, one that goes on is read to
@@ -50,8 +45,10 @@ class Scatter(wiring.Component):
     i : In(PacketStream)
         The frames.
     cut : In(stream.Signature(Cut))
-        The pieces, each taken when the one before is through. The header's content stands
-        in the first piece of a frame.
+        The pieces, each taken when the one before is through.
+    valid_flag : In(1), buffers : In(16)
+        What the header says, from the frame's first piece to its ``done``: flags has
+        VIRTIO_NET_HDR_F_DATA_VALID or nothing, and num_buffers. All else is zero (5.1.6.4).
     skip : In(1)
         While high and no frame is under way, the next frame is taken and thrown away.
         ``done`` tells its end.
@@ -65,6 +62,10 @@ class Scatter(wiring.Component):
     i: In(PacketStream)
     #: Where to cut.
     cut: In(stream.Signature(Cut))
+    #: Flag of the header.
+    valid_flag: In(1)
+    #: Its num_buffers.
+    buffers: In(16)
     #: Throw the next frame away.
     skip: In(1)
     #: The pieces.
@@ -76,102 +77,45 @@ class Scatter(wiring.Component):
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
+        cut = self.cut.p
         advance = Signal()
         m.d.comb += advance.eq(~self.o.valid | self.o.ready)
 
-        stages = [Signal(_Turning, name=f"stage_{number}") for number in range(4)]
-        self._show(m, advance, stages)
-
-        for bit, before, after in zip((2, 1, 0), stages, stages[1:], strict=False):
-            with m.If(advance):
-                m.d.sync += after.eq(before)
-                with m.If(before.offset[bit]):
-                    m.d.sync += after.data.eq(before.data.rotate_right(8 << bit))
-        m.d.comb += [
-            self.o.valid.eq(stages[-1].valid),
-            self.o.p.data.eq(stages[-1].data),
-            self.o.p.last.eq(stages[-1].last),
-            self.o.p.empty.eq(stages[-1].empty),
-        ]
-        return m
-
-    def _show(self, m, advance, stages):
-        """Move the window and put what it shows into the first stage."""
-        cut = self.cut.payload
-
-        # The window: the last beat taken from lane ``offset`` on, and behind it the one that
-        # comes. In front of the frame's beats there are two of the header: the first, in
-        # its upper half, has flags and zeros, the second zeros and num_buffers.
-        held = Signal(64)
-        offset = Signal(3)
-        held_header = Signal()
-        next_header = Signal()
-        valid_flag = Signal()
-        buffers = Signal(16)
-
-        left = Signal(range(MAX_TRANSFER_BYTES + 1))
+        # Lanes still to be shown of this piece, with those before its first byte; and which
+        # beat of the header comes next, if it is not the frame's turn.
+        left = Signal(range(MAX_TRANSFER_BYTES + BEAT_BYTES))
         final = Signal()
+        header = Signal(2)
         ended = Signal()
-        failed = Signal()
-
         at_end = Signal()
-        count = Signal(range(1, 9))
-        reach = Signal(4)
-        need = Signal()
+        uses_up = Signal()
         show = Signal()
+        in_header = ~header[1]
         m.d.comb += [
-            at_end.eq(left <= BEAT_BYTES),
-            count.eq(Mux(at_end, left, BEAT_BYTES)),
-            reach.eq(offset + count),
-            # Does this beat use up what is held, with more of the frame to come?
-            need.eq((reach > 8) | ((reach == 8) & ~(final & at_end))),
+            at_end.eq(~left[4:].any() & ~(left[3] & left[:3].any())),
+            # Is nothing left of this beat for the next piece?
+            uses_up.eq(~at_end | (left[:3] == 0) | final),
         ]
 
-        header = Signal(64)
-        second = Cat(Const(0, 48), buffers)
-        first = Cat(Const(0, 33), valid_flag, Const(0, 30))
-        window = Signal(64)
-        for lane in range(BEAT_BYTES):
-            bits = slice(8 * lane, 8 * lane + 8)
-            from_held = lane >= offset
-            from_header = Mux(from_held, held_header, next_header)
-            m.d.comb += [
-                header[bits].eq(Mux(from_held & next_header, first[bits], second[bits])),
-                window[bits].eq(
-                    Mux(
-                        from_header,
-                        header[bits],
-                        Mux(from_held, held[bits], self.i.p.data[bits]),
-                    )
-                ),
-            ]
+        # Flags stand in lane 4 of the header's first beat, num_buffers at the end of its second.
+        data = self.o.p.data
         with m.If(advance):
             m.d.sync += [
-                stages[0].valid.eq(show),
-                stages[0].data.eq(window),
-                stages[0].offset.eq(offset),
-                stages[0].empty.eq(BEAT_BYTES - count),
-                stages[0].last.eq(at_end),
+                self.o.valid.eq(show),
+                data.eq(self.i.p.data),
+                self.o.p.last.eq(at_end),
+                self.o.p.empty.eq(-left[:3] & at_end.replicate(3)),
             ]
-
-        with m.If(self.i.valid & self.i.ready):
-            m.d.sync += held.eq(self.i.p.data)
-            with m.If(self.i.p.last):
-                m.d.sync += [ended.eq(1), failed.eq(self.i.p.error)]
+        with m.If(advance & in_header):
+            m.d.sync += data.eq(0)
+            m.d.sync += data[8 * LEAD + _DATA_VALID].eq(self.valid_flag & ~header[0])
+            m.d.sync += data[48:].eq(self.buffers & header[0].replicate(16))
+        with m.If(self.i.valid & self.i.ready & self.i.p.last):
+            m.d.sync += [ended.eq(1), self.failed.eq(self.i.p.error)]
 
         with m.FSM():
             with m.State("Idle"):
-                m.d.sync += [
-                    ended.eq(0),
-                    failed.eq(0),
-                    held_header.eq(1),
-                    next_header.eq(1),
-                    offset.eq(BEAT_BYTES // 2),
-                    valid_flag.eq(cut.valid_flag),
-                    buffers.eq(cut.buffers),
-                    left.eq(cut.length),
-                    final.eq(cut.last),
-                ]
+                m.d.sync += [ended.eq(0), header.eq(0)]
                 m.d.comb += self.cut.ready.eq(1)
                 with m.If(self.cut.valid):
                     m.next = "Show"
@@ -179,24 +123,26 @@ class Scatter(wiring.Component):
                     m.next = "Drain"
             with m.State("Show"):
                 m.d.comb += [
-                    self.i.ready.eq(advance & need & ~next_header & ~ended),
-                    show.eq(~need | next_header | ended | self.i.valid),
+                    show.eq(in_header | ended | self.i.valid),
+                    self.i.ready.eq(advance & uses_up & ~in_header & ~ended),
                 ]
                 with m.If(advance & show):
-                    m.d.sync += [left.eq(left - BEAT_BYTES), offset.eq(reach)]
-                    with m.If(need):
-                        m.d.sync += [held_header.eq(next_header), next_header.eq(0)]
+                    m.d.sync += left.eq(left - BEAT_BYTES)
+                    with m.If(in_header & uses_up):
+                        m.d.sync += header.eq(Cat(~header[0], header[0]))
                     with m.If(at_end):
                         m.next = "Piece"
                         with m.If(final):
                             m.next = "Drain"
             with m.State("Piece"):
                 m.d.comb += self.cut.ready.eq(1)
-                m.d.sync += [left.eq(cut.length), final.eq(cut.last)]
                 with m.If(self.cut.valid):
                     m.next = "Show"
             with m.State("Drain"):
                 m.d.comb += self.i.ready.eq(~ended)
-                with m.If(ended & advance & ~Cat(stage.valid for stage in stages[:-1]).any()):
-                    m.d.comb += [self.done.eq(1), self.failed.eq(failed)]
+                with m.If(ended & advance):
+                    m.d.comb += self.done.eq(1)
                     m.next = "Idle"
+        with m.If(self.cut.ready):
+            m.d.sync += [left.eq(cut.length + cut.lane), final.eq(cut.last)]
+        return m

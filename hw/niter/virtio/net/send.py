@@ -7,13 +7,10 @@ from amaranth.lib.wiring import In, Out
 from niter.interface import MAX_FUNCTIONS, FrameStream, PacketStream
 from niter.virtio.queue.layouts import Used
 
-from .fetch import Chain
+from .fetch import LEAD, Chain
 from .layouts import Event, Negotiated, Record
 
-__all__ = ["LEAD", "Send"]
-
-#: Lanes in front of the header that bring the frame to lane 0.
-LEAD = 4
+__all__ = ["Send"]
 
 #: VIRTIO_NET_HDR_F_NEEDS_CSUM, by its bit.
 _NEEDS_CSUM = 0

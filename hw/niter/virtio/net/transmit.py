@@ -8,10 +8,10 @@ from niter.interface import MAX_FUNCTIONS, FrameStream, HostRead
 from niter.stream import Fifo
 from niter.virtio.queue.layouts import Segment, Used
 
-from .fetch import BUFFER_BEATS, Chain, Fetch, Tag
+from .fetch import BUFFER_BEATS, LEAD, Chain, Fetch, Tag
 from .gather import Gather, Piece
 from .layouts import Negotiated, Record
-from .send import LEAD, Send
+from .send import Send
 
 __all__ = ["Transmit"]
 
@@ -41,7 +41,7 @@ class Transmit(wiring.Component):
     and it is counted as ``FAILED``.
 
     From a segment to its read command it takes 3 cycles, from the header's answer to the
-    frame's first beat 9, or 7 when it wants no checksum. A chain of n bytes in one segment
+    frame's first beat 6, or 4 when it wants no checksum. A chain of n bytes in one segment
     takes n / 8 + 9 cycles: the smallest frames pass at one in 20.
 
     Members
