@@ -1,49 +1,41 @@
 """Doorbells: taken at once, and handed on one for each queue."""
 
-from amaranth import Module, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from niter.stream import Ram
+from niter.interface import MAX_FUNCTIONS
 from niter.virtio.queue.layouts import Notification, QueueId
 
 __all__ = ["Doorbells"]
 
-
-class _Entry(data.Struct):
-    """A queue's entry; its four bytes are written apart.
-
-    ``listed`` says that the queue stands in the list, ``rung`` that it is still to be
-    notified, ``next`` which queue stands behind it.
-    """
-
-    index: 16
-    has_index: 1
-    rung: 1
-    listed: 1
-    _unused: 5
-    next: QueueId
-    _spare: 1
-
-
-_INDEX, _FLAGS, _NEXT = 0b0011, 0b0100, 0b1000
+#: Queues that a function may have.
+_QUEUES = 16
 
 
 class Doorbells(wiring.Component):
-    """Keeps rung queues in a list until the engine takes them.
+    """Remembers by one bit for each queue that it was rung, until the engine takes it.
 
-    The list is linked through a memory with an entry for each queue, so a queue stands in
-    it once, however often it is rung, with the newest index, and there is always room.
-    Queues are served in the order in which they were rung.
+    So there is always room, and a queue that rings often is handed on once. The bits of all
+    functions' queues of one index are a word of LUT-RAM. The words are looked at in turn, one
+    a cycle, and a word's bits are served before the next word's: no queue waits for more than
+    one doorbell of each other one. When nothing has waited for a whole turn, the next doorbell
+    is looked at first. The index is remembered of the doorbell that came last; others are
+    handed on without theirs, and the engine reads it.
 
-    Accepting a doorbell takes two cycles, or three when the list has others. After reset
-    the memory is cleared first, one cycle an entry. Only one of ``i``, ``ring`` and
-    ``cancel`` is served at a time, in this order.
+    A doorbell is accepted in the cycle in which it comes, and stands at ``o`` two cycles later
+    if nothing else waits. After reset the memory is cleared first, which takes 16 cycles. Only
+    one of ``i``, ``ring`` and ``cancel`` is served at a time, in this order.
+
+    Parameters
+    ----------
+    functions
+        How many there are, from 0 on.
 
     Members
     -------
     i : In(stream.Signature(Notification))
-        Doorbells. Stalled for a few cycles at most, whatever ``o`` does.
+        Doorbells. Never stalled but after reset.
     ring : In(stream.Signature(QueueId))
         A doorbell without an index, of the transport's own.
     o : Out(stream.Signature(Notification))
@@ -57,96 +49,80 @@ class Doorbells(wiring.Component):
     o: Out(stream.Signature(Notification))
     cancel: In(stream.Signature(QueueId))
 
+    def __init__(self, functions: int = MAX_FUNCTIONS):
+        self.functions = functions
+        super().__init__()
+
     def elaborate(self, platform):  # noqa: D102
         m = Module()
-        depth = 1 << QueueId.as_shape().size
-        m.submodules.entries = entries = Ram(shape=32, depth=depth, init=[])
-        read = entries.read_port()
-        write = entries.write_port(granularity=8)
-        entry = data.View(_Entry, read.data)
-        written = Signal(_Entry)
+        m.submodules.rung = rung = memory.Memory(shape=self.functions, depth=_QUEUES, init=[])
+        read, write = rung.read_port(domain="comb"), rung.write_port()
+        place = Signal(4)
+        row = Signal(self.functions)
+        m.d.comb += [read.addr.eq(place), write.addr.eq(place), row.eq(read.data)]
 
-        head = Signal(QueueId)
-        tail = Signal(QueueId)
-        occupied = Signal()
-        #: The queue in hand, and whether ``i`` has brought it.
+        # Where the turn stands: an index, and functions of it that have not had theirs.
+        cleared = Signal()
+        index = Signal(4)
+        left = Signal(self.functions, init=-1)
+        misses = Signal(5)
+        newest = Signal(Notification)
+
+        # The first function that waits here; those above it have their turn next.
+        waiting = row & left
+        above = Cat(waiting[:number].any() for number in range(self.functions))
+        first = waiting & ~above
+        function = Signal(3)
+        for number in range(self.functions):
+            with m.If(first[number]):
+                m.d.comb += function.eq(number)
         queue = Signal(QueueId)
-        drivers = Signal()
-        place = Signal(QueueId)
-        m.d.comb += [
-            read.addr.eq(place),
-            write.addr.eq(place),
-            write.data.eq(written),
-            written.next.eq(queue),
-            written.index.eq(self.i.payload.index),
-            written.has_index.eq(self.i.payload.has_index & drivers),
-        ]
+        m.d.comb += [queue.index.eq(index), queue.function.eq(function)]
+
         free = Signal()
         m.d.comb += free.eq(~self.o.valid | self.o.ready)
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
 
-        def accept():
-            m.d.comb += [self.i.ready.eq(drivers), self.ring.ready.eq(~drivers)]
-
-        with m.FSM():
-            with m.State("CLEAR"):
-                m.d.comb += [place.eq(tail), write.en.eq(_FLAGS)]
-                m.d.sync += tail.eq(tail.as_value() + 1)
-                with m.If(tail.as_value().all()):
-                    m.next = "IDLE"
-            with m.State("IDLE"):
-                m.d.comb += place.eq(head)
-                m.d.sync += [queue.eq(place), drivers.eq(self.i.valid)]
-                with m.If(self.i.valid):
-                    m.d.comb += place.eq(self.i.payload.queue)
-                    m.next = "RING"
-                with m.Elif(self.ring.valid):
-                    m.d.comb += place.eq(self.ring.payload)
-                    m.next = "RING"
-                with m.Elif(self.cancel.valid):
-                    m.d.comb += place.eq(self.cancel.payload)
-                    m.next = "CANCEL"
-                with m.Elif(occupied & free):
-                    m.next = "TAKE"
-            with m.State("RING"):
-                m.d.comb += [
-                    place.eq(queue),
-                    written.rung.eq(1),
-                    written.listed.eq(1),
-                    write.en.eq(_INDEX | _FLAGS),
-                ]
-                with m.If(entry.listed | ~occupied):
-                    accept()
-                    m.next = "IDLE"
-                with m.Else():
-                    m.next = "LINK"
-                with m.If(~occupied):
-                    m.d.sync += [head.eq(queue), tail.eq(queue), occupied.eq(1)]
-            with m.State("LINK"):
-                m.d.comb += [place.eq(tail), write.en.eq(_NEXT)]
-                m.d.sync += tail.eq(queue)
-                accept()
-                m.next = "IDLE"
-            with m.State("TAKE"):
-                m.d.comb += [place.eq(queue), write.en.eq(_FLAGS)]
+        with m.If(~cleared):
+            m.d.comb += [place.eq(index), write.en.eq(1)]
+            m.d.sync += [index.eq(index + 1), cleared.eq(index.all())]
+        with m.Elif(self.i.valid | self.ring.valid):
+            rings = Signal(QueueId)
+            m.d.comb += [
+                rings.eq(Mux(self.i.valid, self.i.p.queue, self.ring.p)),
+                self.i.ready.eq(1),
+                self.ring.ready.eq(~self.i.valid),
+                place.eq(rings.index),
+                write.en.eq(1),
+                write.data.eq(row | (1 << rings.function)),
+            ]
+            m.d.sync += [
+                newest.queue.eq(rings),
+                newest.index.eq(self.i.p.index),
+                newest.has_index.eq(self.i.p.has_index & self.i.valid),
+            ]
+            with m.If(misses[4]):
+                m.d.sync += [misses.eq(0), index.eq(rings.index)]
+        with m.Elif(self.cancel.valid):
+            m.d.comb += [
+                place.eq(self.cancel.p.index),
+                write.en.eq(1),
+                write.data.eq(row & ~(1 << self.cancel.p.function)),
+                self.cancel.ready.eq(free),
+            ]
+        with m.Elif(free):
+            m.d.comb += [place.eq(index), write.data.eq(row & ~first)]
+            with m.If(waiting.any()):
+                m.d.comb += write.en.eq(1)
                 m.d.sync += [
-                    self.o.valid.eq(entry.rung),
-                    self.o.payload.queue.eq(queue),
-                    self.o.payload.has_index.eq(entry.has_index),
-                    self.o.payload.index.eq(entry.index),
-                    occupied.eq(head != tail),
-                    head.eq(entry.next),
+                    self.o.valid.eq(1),
+                    self.o.p.queue.eq(queue),
+                    self.o.p.index.eq(newest.index),
+                    self.o.p.has_index.eq(newest.has_index & (newest.queue == queue)),
+                    left.eq(left & above),
+                    misses.eq(0),
                 ]
-                m.next = "IDLE"
-            with m.State("CANCEL"):
-                m.d.comb += [
-                    place.eq(queue),
-                    written.listed.eq(entry.listed),
-                    write.en.eq(_FLAGS),
-                ]
-                m.next = "DRAIN"
-            with m.State("DRAIN"), m.If(free):
-                m.d.comb += self.cancel.ready.eq(1)
-                m.next = "IDLE"
+            with m.Elif(~misses[4]):
+                m.d.sync += [index.eq(index + 1), left.eq(-1), misses.eq(misses + 1)]
         return m

@@ -87,7 +87,7 @@ class Transport(wiring.Component):
         m.submodules.common = common = CommonRegisters(self.kind, self.functions)
         m.submodules.flags = flags = FunctionFlags(self.functions)
         m.submodules.lifecycle = lifecycle = Lifecycle(self.kind, self.functions)
-        m.submodules.doorbells = doorbells = Doorbells()
+        m.submodules.doorbells = doorbells = Doorbells(self.functions)
 
         # Drivers go first; the life cycle takes the cycles between their accesses.
         depth = self.functions * SLOTS * SLOT_WORDS
