@@ -1,7 +1,7 @@
 """What the transaction layer counts, and the header of what it last refused."""
 
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
-from amaranth.lib import memory, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from niter import csr
@@ -14,8 +14,9 @@ from .layouts import Refused, TlpErrors
 
 __all__ = ["COUNTERS", "TransactionStatistics"]
 
-#: Bits of the small counters: enough for what can happen while all are visited four times.
-_SMALL = 10
+#: Bits of the small counters, of doublewords and of what comes at most once in a cycle: enough
+#: for what can happen while all are visited, which takes some 140 cycles.
+_SMALL, _SMALL_ONES = 10, 8
 
 #: Names of the counters of traffic. Payload is counted in doublewords before it is in bytes.
 _TRAFFIC = (
@@ -142,60 +143,42 @@ class TransactionStatistics(wiring.Component):
             )
         )
 
-        # Traffic is counted by counters that run freely; what has come is the difference to what
-        # the last visit saw. They outlive a reset, as the counters in RAM do.
+        # A small counter that is picked starts anew, with what comes in that very cycle. It is
+        # not picked when TLPs begin, so that this is a bit.
         traffic, errors = self._events(m)
         index = Signal(4)
-        m.submodules.seen = seen = memory.Memory(shape=_SMALL, depth=16, init=[])
-        before, visit = seen.read_port(domain="comb"), seen.write_port()
-        now, since = Signal(_SMALL), Signal(_SMALL)
-        values = []
-        for name, amount in traffic.items():
-            small = Signal(_SMALL, name=name, reset_less=True)
-            one = len(Value.cast(amount)) == 1
-            m.d.sync += small.eq(increment(small, amount) if one else small + amount)
-            values.append(small)
-        # Where errors are counted there is no traffic, and the difference is zero.
         picking = Signal()
-        value = register_one_of(
-            m, "value", picking, ((index == n, small) for n, small in enumerate(values))
-        )
-
-        # Errors wait, three of a kind at most, until they are added.
-        added = Signal()
         waiting = []
+        for number, (name, amount) in enumerate(traffic.items()):
+            one = len(Value.cast(amount)) == 1
+            small = Signal(_SMALL_ONES if one else _SMALL, name=name, reset_less=True)
+            m.d.sync += small.eq(increment(small, amount) if one else small + amount)
+            with m.If(picking & (index == number)):
+                m.d.sync += small.eq(amount if name.endswith("stalls") else 0)
+            waiting.append(small)
+        # Of errors no more than three wait.
         for number, (name, error) in enumerate(errors.items(), len(_TRAFFIC)):
             some = Signal(2, name=name)
-            with m.If(added & (index == number)):
+            with m.If(picking & (index == number)):
                 m.d.sync += some.eq(error)
             with m.Elif(error & ~some.all()):
                 m.d.sync += some.eq(some + 1)
             waiting.append(some)
 
+        since = register_one_of(
+            m, "since", picking, ((index == n, each) for n, each in enumerate(waiting))
+        )
         is_bytes = Array(Const(name.endswith("bytes"), 1) for name in COUNTERS)[index]
         m.d.comb += [
-            before.addr.eq(index),
-            visit.addr.eq(index),
-            visit.data.eq(now),
             bank.i.payload.index.eq(index),
             bank.i.payload.amount.eq(Mux(is_bytes, since << 2, since)),
         ]
-        few = register_one_of(
-            m,
-            "few",
-            picking,
-            ((index == n, each) for n, each in enumerate(waiting, len(_TRAFFIC))),
-        )
-        m.d.comb += added.eq(picking)
         with m.FSM():
-            with m.State("Pick"):
+            with m.State("Pick"), m.If(~(traffic["sent_tlps"] | traffic["received_tlps"])):
                 m.d.comb += picking.eq(1)
-                m.next = "Look"
-            with m.State("Look"):
-                m.d.sync += [now.eq(value), since.eq((value - before.data)[:_SMALL] | few)]
                 m.next = "Add"
             with m.State("Add"):
-                m.d.comb += [bank.i.valid.eq(since != 0), visit.en.eq(bank.i.ready)]
+                m.d.comb += bank.i.valid.eq(since != 0)
                 with m.If(~bank.i.valid | bank.i.ready):
                     m.d.sync += index.eq(Mux(index == len(COUNTERS) - 1, 0, index + 1))
                     m.next = "Pick"

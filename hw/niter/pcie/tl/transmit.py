@@ -100,7 +100,8 @@ class TransmitArbiter(wiring.Component):
             data_fits = ~head.fmt[1] | has(f"{kind}_data")
             if name == "i_posted":
                 infinite = self.infinite[_COUNTERS.index("posted_data")]
-                data_fits = (head.length <= (left << 2)) | infinite
+                enough = left[5:].any() | (_write_credits(head) <= left[:5])
+                data_fits = enough | infinite
             lacks = source.valid & ~inside & ~begin & ~(has(f"{kind}_header") & data_fits)
             starving[_CLASSES.index(kind)].append(lacks)
             may = fence.open if kind == "completion" else 1
@@ -162,10 +163,14 @@ class TransmitArbiter(wiring.Component):
         """Data credits that a posted TLP takes: a memory write's, or a message's."""
         names = list(_SOURCES)
         writes, messages = names.index("i_posted"), names.index("i_message")
-        length = heads[writes].length
-        credits = Signal(8)
+        credits = Signal(5)
         with m.If(turn[writes]):
-            m.d.comb += credits.eq(length[2:] + length[:2].any())
+            m.d.comb += credits.eq(_write_credits(heads[writes]))
         with m.Elif(turn[messages]):
             m.d.comb += credits.eq(heads[messages].fmt[1])
         return credits
+
+
+def _write_credits(head: TlpCommon) -> Value:
+    """Data credits of a memory write, 1 to 16: 64 doublewords are the largest payload."""
+    return increment(Cat(head.length[2:7]), head.length[:2].any())
