@@ -91,7 +91,16 @@ def run(*, rounds, rng, pause, cancel, gaps=(1, 1, 1, 2, 9)):
 
 @pytest.mark.parametrize("pause", [0, 5, 60])
 def test_none_is_lost_and_no_index_is_older_than_the_newest(pause):
-    events = run(rounds=300, rng=random.Random(pause), pause=pause, cancel=0)
+    check_all_heard(run(rounds=300, rng=random.Random(pause), pause=pause, cancel=0), pause)
+
+
+@pytest.mark.parametrize("gap", range(1, 20))
+def test_the_last_of_two_is_heard(gap):
+    """The second comes at any time while the first one's turn goes round."""
+    check_all_heard(run(rounds=2, rng=random.Random(gap), pause=0, cancel=0, gaps=(gap,)), 0)
+
+
+def check_all_heard(events, pause):
     last: dict[int, int | None] = {}
     waiting: dict[int, bool] = {}
     for what, queue, index in events:

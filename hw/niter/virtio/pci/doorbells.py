@@ -102,8 +102,9 @@ class Doorbells(wiring.Component):
                 newest.index.eq(self.i.p.index),
                 newest.has_index.eq(self.i.p.has_index & self.i.valid),
             ]
+            m.d.sync += misses.eq(0)
             with m.If(misses[4]):
-                m.d.sync += [misses.eq(0), index.eq(rings.index)]
+                m.d.sync += index.eq(rings.index)
         with m.Elif(self.cancel.valid):
             m.d.comb += [
                 place.eq(self.cancel.p.index),
