@@ -139,7 +139,7 @@ class TransactionLayer(wiring.Component):
 
         # A reset ends when its engine says so and nothing of the function is left here.
         count = len(self._engines)
-        asked = Signal(range(MAX_FUNCTIONS))
+        asked = Signal(range(count))
         m.d.sync += asked.eq(Mux(asked == count - 1, 0, asked + 1))
         m.d.comb += writes.asked.eq(asked)
         acknowledged = Signal(count)

@@ -57,7 +57,7 @@ class PostedExecutor(wiring.Component):
         held = Signal(PostedEntry)
         left = Signal(8)
         m.d.comb += [
-            self.data_credits.eq((held.length + 3) >> 2),
+            self.data_credits.eq(increment(held.length[2:], held.length[:2].any())),
             self.request.payload.function.eq(held.target.function),
             self.request.payload.bar.eq(held.target.bar << 1),
             self.request.payload.address.eq(held.address[1:] << 3),

@@ -1,6 +1,6 @@
 """The way to the link: which TLP goes next, and whether the partner has room for it."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -98,6 +98,8 @@ class TransmitArbiter(wiring.Component):
         for index, (name, source) in enumerate(zip(names, sources, strict=True)):
             kind, head = _SOURCES[name], heads[index]
             data_fits = ~head.fmt[1] | has(f"{kind}_data")
+            if kind == "nonposted":
+                data_fits = Const(1)
             if name == "i_posted":
                 infinite = self.infinite[_COUNTERS.index("posted_data")]
                 enough = left[5:].any() | (_write_credits(head) <= left[:5])
