@@ -14,6 +14,7 @@ from .configuration import ConfigurationSpace
 from .count import increment
 from .errors import ErrorLog
 from .fetch import RequestFetcher
+from .grants import GrantedCredits
 from .layouts import (
     Credits,
     ErrorReport,
@@ -28,7 +29,7 @@ from .nonposted import NonpostedExecutor
 from .notices import NoticeSender
 from .posted import PostedExecutor
 from .receiver import Receiver
-from .requests import NONPOSTED_HEADERS, POSTED_DATA, POSTED_HEADERS, RequestQueues
+from .requests import RequestQueues
 from .resets import FunctionResets
 from .routing import RegisterRouter
 from .shadow import ConfigurationShadow
@@ -117,19 +118,11 @@ class Completer(wiring.Component):
             raise ValueError(f"The largest payload is 128 or 256 bytes, not {max_payload!r}")
         self._engines = tuple(engines)
         self._generation, self._max_payload = generation, max_payload
-        self._initial = Credits.const(
-            {
-                "posted_header": POSTED_HEADERS,
-                "posted_data": POSTED_DATA,
-                "nonposted_header": NONPOSTED_HEADERS,
-                "nonposted_data": NONPOSTED_HEADERS,
-            }
-        )
         super().__init__(
             {
                 "up": In(1),
                 "i": In(PacketStream),
-                "allocated": Out(Credits, init=self._initial),
+                "allocated": Out(Credits),
                 "o_completions": Out(PacketStream),
                 "o": Out(PacketStream),
                 "o_posted": Out(PacketStream),
@@ -240,21 +233,16 @@ class Completer(wiring.Component):
         m.d.sync += second.eq(fetcher.grant)
         with m.If(fetcher.grant):
             m.d.sync += turn.eq(0)
-        granted = self.allocated
         with m.If(posted.done):
-            m.d.sync += [
-                turn.eq(1),
-                executed.eq(increment(executed)),
-                granted.posted_header.eq(increment(granted.posted_header)),
-                granted.posted_data.eq(granted.posted_data + posted.data_credits),
-            ]
-        with m.If(fetcher.done):
-            m.d.sync += [
-                granted.nonposted_header.eq(increment(granted.nonposted_header)),
-                granted.nonposted_data.eq(granted.nonposted_data + fetcher.data_credits),
-            ]
-        with m.If(~self.up):
-            m.d.sync += granted.eq(self._initial)
+            m.d.sync += [turn.eq(1), executed.eq(increment(executed))]
+        m.submodules.grants = grants = GrantedCredits()
+        m.d.comb += [
+            grants.up.eq(self.up),
+            Cat(grants.posted, grants.nonposted).eq(Cat(posted.done, fetcher.done)),
+            grants.posted_data.eq(posted.data_credits),
+            grants.nonposted_data.eq(fetcher.data_credits),
+            self.allocated.eq(grants.allocated),
+        ]
 
     def _reset(self, m, resets, configuration, shadow, msix, nonposted, windows) -> None:
         """Join the resets, and make what a function may do depend on them."""

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from niter.interface import MAX_FUNCTIONS, PacketStream, RegisterReply, RegisterRequest
 
 from .answer import AnswerSender
-from .choice import register_one_of
+from .answer_words import AnswerWords
 from .configuration import ConfigurationAccess
 from .extent import ReadExtent
 from .fetch import NonpostedRequest
@@ -89,6 +89,7 @@ class NonpostedExecutor(wiring.Component):
         m.submodules.sender = sender = AnswerSender()
         m.submodules.extent = extent = ReadExtent()
         m.submodules.window = window = WindowResolver(self._images)
+        m.submodules.words = words = AnswerWords()
         request = self.i.payload
         head, target, address = request.head, request.target, request.address
         has_data = head.common.fmt[1]
@@ -116,7 +117,6 @@ class NonpostedExecutor(wiring.Component):
         refused = status == CompletionStatus.UNSUPPORTED_REQUEST
         aborted = status == CompletionStatus.COMPLETER_ABORT
         poisoned = head.common.poisoned & has_data
-        data = Signal(sender.i.payload.data.shape())
         m.d.comb += [
             sender.i.payload.request.eq(head),
             sender.i.payload.function.eq(function),
@@ -124,33 +124,15 @@ class NonpostedExecutor(wiring.Component):
             sender.i.payload.count.eq(count),
             sender.i.payload.byte_count.eq(byte_count),
             sender.i.payload.lower_address.eq(Mux(is_memory, extent.lower_address, 0)),
-            sender.i.payload.data.eq(data),
+            sender.i.payload.data.eq(words.data),
             sender.link.eq(self.link),
             self.error.function.eq(function),
             self.error.all.eq(~known),
         ]
         connect(m, sender.o, flipped(self.o))
 
-        # Doublewords enter at the top, and have moved down when all places are filled.
-        push, clear = Signal(), Signal()
-        take_low, take_high, take_access = (
-            Signal(name=name) for name in ("take_low", "take_high", "take_access")
-        )
-        filled = Signal(2)
-        reply = self.reply.payload.data
-        newest = register_one_of(
-            m,
-            "newest",
-            push | clear,
-            (
-                (take_low, reply[:32]),
-                (take_high, reply[32:]),
-                (take_access, self.access_data),
-            ),
-        )
-        m.d.comb += data[2].eq(newest)
-        with m.If(push):
-            m.d.sync += [data[0].eq(data[1]), data[1].eq(data[2]), filled.eq(filled + 1)]
+        push, filled = words.push, words.filled
+        m.d.comb += [words.reply.eq(self.reply.payload.data), words.access.eq(self.access_data)]
         complete = Signal()
         m.d.comb += complete.eq(filled + 1 == count)
 
@@ -168,9 +150,8 @@ class NonpostedExecutor(wiring.Component):
                     count.eq(0),
                     byte_count.eq(Mux(is_memory, extent.byte_count, 4)),
                     word.eq(0),
-                    filled.eq(0),
                 ]
-                m.d.comb += clear.eq(1)
+                m.d.comb += words.clear.eq(1)
                 with m.If(self.i.valid & ~behind[5]):
                     m.next = "REPORT"
                     with m.If(is_memory & known):
@@ -212,8 +193,8 @@ class NonpostedExecutor(wiring.Component):
                 above = Mux(windowed, window.offset[2], high & ~word)
                 m.d.comb += [
                     push.eq(self.reply.valid),
-                    take_high.eq(above),
-                    take_low.eq(~above),
+                    words.take_high.eq(above),
+                    words.take_low.eq(~above),
                     self.reply.ready.eq(complete | above | self.reply.payload.error),
                 ]
                 with m.If(self.reply.valid):
@@ -230,7 +211,7 @@ class NonpostedExecutor(wiring.Component):
             with m.State("HIGH"):
                 m.d.comb += [
                     push.eq(1),
-                    take_high.eq(1),
+                    words.take_high.eq(1),
                     self.reply.ready.eq(1),
                 ]
                 m.d.sync += word.eq(1)
@@ -239,7 +220,7 @@ class NonpostedExecutor(wiring.Component):
                     m.next = "READ"
             with m.State("ACCESS"):
                 m.d.comb += self.access.valid.eq(1)
-                m.d.comb += [push.eq(self.access.ready), take_access.eq(1)]
+                m.d.comb += [push.eq(self.access.ready), words.take_access.eq(1)]
                 with m.If(self.access.ready):
                     m.next = "PAD"
             with m.State("WINDOW"):
@@ -260,7 +241,7 @@ class NonpostedExecutor(wiring.Component):
                 with m.If(shift == 0):
                     m.next = "ANSWER"
                 with m.Else():
-                    m.d.sync += data[0].eq(data[0] >> 8)
+                    m.d.comb += words.drop.eq(1)
             with m.State("REPORT"):
                 m.d.comb += [
                     self.error.errors.advisory_unsupported.eq(refused),
