@@ -603,7 +603,7 @@ async def test_doorbells(dut):
         # The two that were handed on while the engine did not look, and the newest: with its
         # index if it is the one that came last of all.
         assert room.engine.rung[each][-1] in ((index,) if each == queue else (index, None))
-        assert len(room.engine.rung[each]) <= 2
+        assert len(room.engine.rung[each]) <= 3
     assert set(room.engine.rung) == set(last)
     assert sum(map(len, room.engine.rung.values())) <= len(last) + 2
 
