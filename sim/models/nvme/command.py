@@ -107,7 +107,7 @@ class Command:
     completion: Completion | None = None
     ended: Event = field(default_factory=Event)
 
-    async def wait(self, timeout_us: float = 1000) -> Completion:
+    async def wait(self, timeout_us: float = 4000) -> Completion:
         """Wait until it has ended, in whatever way.
 
         Raises
@@ -122,7 +122,7 @@ class Command:
                 raise CommandTimeout(f"{self.name}, command {self.cid}") from None
         return self.completion
 
-    async def result(self, timeout_us: float = 1000) -> int:
+    async def result(self, timeout_us: float = 4000) -> int:
         """Wait until it has succeeded; returns dword 0.
 
         Raises
