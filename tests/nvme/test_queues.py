@@ -196,7 +196,7 @@ def test_submission_queue(size, start):
                 Word.POINTERS: ACTIVE | start << 12 | start,
             },
         )
-        for port, value in ((dut.running, 1), (dut.live, 1), (dut.room, 1)):
+        for port, value in ((dut.running, 1), (dut.live, 1), (dut.room, 1), (dut.left, BATCH)):
             ctx.set(port, value)
         while fetched < 60:
             free = last - (state["submitted"] - fetched)

@@ -14,6 +14,7 @@ from .entries import EntryStore
 from .finisher import Finisher
 from .layouts import Geometry
 from .notices import Notices
+from .shares import Shares
 from .standing import Standing
 from .steward import Steward
 from .stopper import Stopper
@@ -38,7 +39,7 @@ class Front(wiring.Component):
     entries
         Largest I/O queue, 2 to 4096: CAP.MQES.
     tags
-        Commands that the engine carries out at once.
+        Commands that the engine carries out at once; functions have equal shares of them.
     tick
         Clock cycles in 100 us, the unit of interrupt coalescing.
 
@@ -97,6 +98,7 @@ class Front(wiring.Component):
         m.submodules.entries = entries = EntryStore()
         m.submodules.dispatcher = dispatcher = Dispatcher(g.functions, self.tags)
         m.submodules.notices = notices = Notices(g.functions)
+        m.submodules.shares = shares = Shares(g.functions, max(1, self.tags // g.functions))
         mailbox, engine = self.mailbox, self.command
 
         # Registers and doorbells.
@@ -159,6 +161,17 @@ class Front(wiring.Component):
         connect(m, submission.read, flipped(self.read.command))
         connect(m, flipped(self.read.answer), entries.answer)
         connect(m, entries.arrival, submission.arrival)
+
+        m.d.comb += [
+            shares.asked.eq(submission.asked),
+            shares.context.eq(submission.read.payload.context),
+            shares.completed.eq(dispatcher.completed),
+            shares.completed_of.eq(engine.completion.payload.function),
+            shares.settled.eq(stopper.settled),
+            shares.settled_of.eq(stopper.job.payload.function),
+            shares.function.eq(submission.function),
+            submission.left.eq(shares.left),
+        ]
 
         # Entries on to the engine and the firmware.
         connect(m, dispatcher.entries, entries.port)

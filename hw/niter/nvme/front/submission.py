@@ -21,7 +21,7 @@ from .layouts import (
     SubmissionUse,
     Word,
 )
-from .rings import batch, distance, is_in, past
+from .rings import batch, distance, fewer, is_in, past
 
 __all__ = ["ReadContext", "SubmissionQueues"]
 
@@ -68,6 +68,8 @@ class SubmissionQueues(wiring.Component):
         The steward's way to the rows; ``LOAD`` gives ``USE``. Whether a row is listed survives.
     running, live : In(8)
         Controllers that are enabled; that may fetch.
+    function : Out(3), left : In(4)
+        Whose queue is in hand, and for how many entries it may ask.
     room : In(1), admissible : In(8)
         ``BATCH`` entries of I/O queues, or an admin entry of a function, can be kept.
     doorbell : In(stream.Signature(Doorbell))
@@ -91,6 +93,8 @@ class SubmissionQueues(wiring.Component):
                 "port": In(RowPort),
                 "running": In(MAX_FUNCTIONS),
                 "live": In(MAX_FUNCTIONS),
+                "function": Out(3),
+                "left": In(4),
                 "room": In(1),
                 "admissible": In(MAX_FUNCTIONS),
                 "doorbell": In(stream.Signature(Doorbell)),
@@ -115,7 +119,7 @@ class SubmissionQueues(wiring.Component):
         command, doorbell = self.port.command, self.doorbell.payload
 
         # The queue in hand.
-        function, queue = Signal(3), Signal(5)
+        function, queue = self.function, Signal(5)
         pointers, base, use = Signal(SubmissionPointers), Signal(Base), Signal(SubmissionUse)
         running, live = Signal(), Signal()
         word = Signal(2)
@@ -254,13 +258,17 @@ class SubmissionQueues(wiring.Component):
 
             # Doorbells and turns begin with what is in the ring.
             with m.State("FILL"):
-                waits_for = Mux(queue == 0, ~self.admissible.bit_select(function, 1), ~self.room)
+                may_read = Mux(
+                    queue == 0,
+                    self.admissible.bit_select(function, 1),
+                    self.room & (self.left != 0),
+                )
                 with m.If(event == _Event.DOORBELL):
                     m.next = "NEW"
                 with m.Elif(~live | ~pointers.active | (pointers.tail == pointers.head)):
                     m.d.sync += pointers.listed.eq(0)
                     m.next = "STORE POINTERS"
-                with m.Elif(waits_for):
+                with m.Elif(~may_read):
                     m.next = "AGAIN"
                 with m.Else():
                     m.next = "COUNT"
@@ -284,7 +292,7 @@ class SubmissionQueues(wiring.Component):
                 m.next = "STORE POINTERS"
 
             with m.State("COUNT"):
-                m.d.sync += count.eq(Mux(queue == 0, 1, batch(gap, left)))
+                m.d.sync += count.eq(Mux(queue == 0, 1, fewer(batch(gap, left), self.left)))
                 m.next = "CLAIM"
             with m.State("CLAIM"):
                 m.d.comb += self.claim.valid.eq(1)
