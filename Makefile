@@ -75,8 +75,10 @@ wave: ## Run one bench and keep its waves. BENCH=
 list: setup ## Name the benches.
 	@$(HARNESS) list
 
-soak: setup ## Run the fuzz benches with fresh seeds for a time. MINUTES=
+soak: setup ## Run the fuzz benches, then the whole card as a process, with fresh seeds. MINUTES= for each
 	@$(HARNESS) soak --minutes $(MINUTES)
+	@.ci/setup live
+	@python -m sim.live soak sim/live/example.toml --minutes $(MINUTES)
 
 lock: setup ## Write requirements.lock anew from pyproject.toml.
 	@python -m venv build/lock

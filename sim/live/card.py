@@ -82,6 +82,8 @@ class RunningCard:
         Further ones of the program.
     prefix
         Put in front of the command: ``ip netns exec NAME``.
+    capture
+        Keep what passes the ports.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class RunningCard:
         *,
         arguments: Sequence[str] = (),
         prefix: Sequence[str] = (),
+        capture: bool = True,
     ):
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
@@ -106,7 +109,9 @@ class RunningCard:
         for path in self.sockets:
             command += ["--function", str(path)]
         for number, wire in enumerate(config.wires):
-            command += ["--wire", wire, "--capture", str(folder / f"port{number}.pcapng")]
+            command += ["--wire", wire]
+            if capture:
+                command += ["--capture", str(folder / f"port{number}.pcapng")]
         control.unlink(missing_ok=True)
         with self.log.open("w") as log:
             self.process = subprocess.Popen([*command, *arguments], stdout=log, stderr=log)

@@ -2,7 +2,7 @@
 
 import struct
 
-from .client import CONFIG, Client, Memory
+from sim.live.client import CONFIG, Client, Memory
 
 __all__ = ["BASE", "SIZE", "begin", "offer"]
 

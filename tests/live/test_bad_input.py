@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from .client import CONFIG, Client, Memory
+from sim.live.client import CONFIG, Client, Memory
+
 from .driver import BASE, SIZE, begin, offer
 
 pytestmark = pytest.mark.slow

@@ -1,5 +1,7 @@
 #include "link.hpp"
 
+#include <algorithm>
+
 namespace niter {
 
 namespace {
@@ -107,7 +109,9 @@ void Link::arrived() {
 
 void Link::drive() {
     // A beat that is offered stays until it is taken.
-    const bool next = at_ < beats_.size() && (blocked_ || !random_.chance(stall_));
+    const bool held = held_ != 0;
+    held_ -= held;
+    const bool next = at_ < beats_.size() && (blocked_ || (!held && !random_.chance(stall_)));
     if (next) {
         const Beat& beat = beats_[at_];
         pins_.rx_payload[0] = WData(beat.data);
@@ -115,7 +119,16 @@ void Link::drive() {
         pins_.rx_payload[2] = beat.control;
     }
     *pins_.rx_valid = next;
-    *pins_.tx_ready = !random_.chance(stall_);
+    *pins_.tx_ready = !held && !random_.chance(stall_);
+}
+
+bool Link::changed() {
+    Seen now{*pins_.limit, {}, 0};
+    std::copy_n(pins_.rx_payload, now.payload.size(), now.payload.begin());
+    now.flags = uint32_t(*pins_.up | *pins_.infinite << 8 | *pins_.rx_valid << 16 | *pins_.tx_ready << 24);
+    const bool same = now.limit == seen_.limit && now.payload == seen_.payload && now.flags == seen_.flags;
+    seen_ = now;
+    return !same;
 }
 
 }  // namespace niter

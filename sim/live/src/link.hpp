@@ -32,11 +32,16 @@ public:
     void release(Class kind, size_t payload);
 
     void connect();
+    // Nothing passes, either way, for so many cycles; a beat that is offered stays.
+    void hold(uint64_t cycles) { held_ = cycles; }
+    void set_stall(double stall) { stall_ = stall; }
     // Both in the low half of the clock: what was transferred; what is next.
     void sample();
     void drive();
+    // What the card sees is not what it was when this was last asked.
+    bool changed();
     // Nothing is under way.
-    bool idle() const { return at_ == beats_.size() && arriving_.empty(); }
+    bool idle() const { return at_ == beats_.size() && arriving_.empty() && !held_; }
 
     uint64_t overdrawn = 0;  // TLPs that the card had no credits for
     uint64_t malformed = 0;  // ended with error, or no whole doublewords
@@ -56,9 +61,15 @@ private:
     Pins& pins_;
     Random& random_;
     double stall_;
+    uint64_t held_ = 0;
     std::deque<Beat> beats_;
     size_t at_ = 0;
     bool blocked_ = false;
+    struct Seen {
+        uint64_t limit;
+        std::array<uint32_t, 3> payload;
+        uint32_t flags;
+    } seen_{};
     Bytes arriving_;
     std::array<Account, kClasses> sent_, taken_, released_;
 };

@@ -76,10 +76,14 @@ void Machine::cycle() {
     // The clocks are low and what is combinational has settled.
     link_->sample();
     *pins_.clk = 1;
+    for (const auto& part : pins_.parts) *part.clk = *part.active;
+    if (pins_.link_clk) *pins_.link_clk = 0;
     for (auto& port : *ports_) port->rise(true, cycles);
     evaluate(0);
     *pins_.clk = 0;
+    for (const auto& part : pins_.parts) *part.clk = 0;
     link_->drive();
+    if (pins_.link_clk) *pins_.link_clk = link_->changed();
     for (auto& port : *ports_) port->fall();
     evaluate(1);
     // The second cycle of GMII within one of the core.
@@ -96,14 +100,22 @@ void Machine::cycle() {
     if (tick) tick();
 }
 
+void Machine::take_csr() {
+    if (pins_.csr_clk) *pins_.csr_clk = 1;
+    card_->eval();
+    if (!pins_.csr_clk) return;
+    *pins_.csr_clk = 0;
+    card_->eval();
+}
+
 void Machine::control_write(uint32_t address, uint32_t value) {
     pins_.set_csr_address(address);
     *pins_.csr_write_data = value;
     *pins_.csr_write = 1;
-    card_->eval();
+    take_csr();
     cycle();
     *pins_.csr_write = 0;
-    card_->eval();
+    take_csr();
     // What is set may have to cross to the ports' clocks.
     for (auto& port : *ports_) port->wake();
 }
@@ -111,10 +123,10 @@ void Machine::control_write(uint32_t address, uint32_t value) {
 uint32_t Machine::control_read(uint32_t address) {
     pins_.set_csr_address(address);
     *pins_.csr_read = 1;
-    card_->eval();
+    take_csr();
     cycle();
     *pins_.csr_read = 0;
-    card_->eval();
+    take_csr();
     return *pins_.csr_read_data;
 }
 

@@ -45,6 +45,8 @@ public:
 private:
     class Waves;
     void evaluate(unsigned phase);
+    // The card sees what was put on its control bus.
+    void take_csr();
 
     std::unique_ptr<VerilatedContext> context_;
     std::unique_ptr<Card> card_;

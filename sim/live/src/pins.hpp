@@ -16,6 +16,11 @@ struct GmiiPins {
     CData *rx_clk, *rx_rst, *rx_data, *rx_valid, *rx_error;
 };
 
+// A part of the card with a clock of its own, which rises where the part says that it is active.
+struct PartPins {
+    CData *clk, *active;
+};
+
 struct Pins {
     CData *clk, *rst;
     CData *up, *rx_valid, *rx_ready, *tx_valid, *tx_ready, *infinite;
@@ -25,6 +30,9 @@ struct Pins {
     CData *csr_read, *csr_write;
     IData *csr_read_data, *csr_write_data;
     std::vector<GmiiPins> ports;
+    // A model for waves has none of these.
+    std::vector<PartPins> parts;
+    CData *link_clk = nullptr, *csr_clk = nullptr;  // rise when what comes from outside has changed
 };
 
 Pins bind(Card& card);

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
+#include <ctime>
 
 #include "log.hpp"
 
@@ -10,11 +10,15 @@ namespace niter {
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 constexpr unsigned kBurst = 64;           // cycles between two looks at the sockets
 constexpr uint64_t kLinger = 8192;        // cycles without any sign of work until the clocks stop
 constexpr uint64_t kMostListening = 20000000;
+
+double processor_seconds() {
+    timespec now;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return double(now.tv_sec) + 1e-9 * double(now.tv_nsec);
+}
 
 std::vector<std::unique_ptr<Port>> make_ports(const Options& options, Machine& machine) {
     std::vector<std::unique_ptr<Port>> ports;
@@ -61,7 +65,7 @@ void Process::tick() {
 
 bool Process::idle() const {
     const uint64_t now = machine_.cycles;
-    return now - active_ > kLinger && std::all_of(ports_.begin(), ports_.end(), [now](const auto& port) {
+    return now - active_ > kLinger && now >= awake_until_ && std::all_of(ports_.begin(), ports_.end(), [now](const auto& port) {
                return port->paused_until <= now;
            });
 }
@@ -74,9 +78,9 @@ void Process::run() {
             active_ = machine_.cycles;
             continue;
         }
-        const auto begin = Clock::now();
+        const double begin = processor_seconds();
         for (unsigned n = 0; n < kBurst; ++n) machine_.cycle();
-        busy_seconds_ += std::chrono::duration<double>(Clock::now() - begin).count();
+        busy_seconds_ += processor_seconds() - begin;
         poll_all(0);
     }
     for (auto& port : ports_) port->flush();
@@ -115,6 +119,7 @@ std::string Process::answer(const std::string& line) {
         machine_.control_write(address, value);
         return "ok";
     }
+    if (command == "fault") return fault(in);
     if (command == "listen") return listen();
     if (command == "status") return status();
     if (command == "help") return help();
@@ -127,7 +132,33 @@ std::string Process::answer(const std::string& line) {
 
 std::string Process::help() const {
     return "read ADDRESS | write ADDRESS VALUE (hexadecimal, words of the control bus) | "
-           "listen (find the functions and serve them) | status (counters as JSON) | stop";
+           "listen (find the functions and serve them) | status (counters as JSON) | stop | "
+           "fault refuse READS | fault silence READS | fault hold CYCLES | fault stall PERCENT | "
+           "fault run CYCLES (decimal; reads to refuse or not to answer, a link that stands still "
+           "or pauses at random, and clocks that go on with nothing to do)";
+}
+
+std::string Process::fault(std::istringstream& in) {
+    constexpr uint64_t kMostReads = 1000, kMostCycles = 100000000, kMostPercent = 90;
+    std::string what;
+    uint64_t count = 0;
+    if (!(in >> what >> std::dec >> count)) return "error: fault WHAT COUNT";
+    const bool reads = what == "refuse" || what == "silence";
+    if (count > (reads ? kMostReads : what == "stall" ? kMostPercent : kMostCycles))
+        return "error: too much: " + std::to_string(count);
+    if (what == "refuse")
+        root_.faults.refuse = uint32_t(count);
+    else if (what == "silence")
+        root_.faults.silence = uint32_t(count);
+    else if (what == "hold")
+        link_.hold(count);
+    else if (what == "stall")
+        link_.set_stall(double(count) / 100);
+    else if (what == "run")
+        awake_until_ = machine_.cycles + count;
+    else
+        return "error: no such fault: " + what;
+    return "ok";
 }
 
 std::string Process::listen() {

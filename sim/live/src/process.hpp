@@ -31,6 +31,7 @@ private:
     std::string answer(const std::string& line);
     std::string help() const;
     std::string listen();
+    std::string fault(std::istringstream& in);
     std::string status() const;
 
     Options options_;
@@ -43,7 +44,8 @@ private:
     std::vector<std::unique_ptr<Server>> servers_;
     Control control_;
     uint64_t active_ = 0;      // cycle in which something was last under way
-    double busy_seconds_ = 0;  // spent clocking
+    uint64_t awake_until_ = 0;  // the clocks go on at least so long
+    double busy_seconds_ = 0;   // of processor time, spent clocking
 };
 
 }  // namespace niter

@@ -181,6 +181,10 @@ void Root::read(const Tlp& tlp) {
     const Endpoint& endpoint = endpoints[tlp.requester & 7];
     const Span span = enabled_span(tlp);
     ++counters.reads;
+    if (faults.silence) {
+        --faults.silence;
+        return;
+    }
     counters.read_bytes += span.length;
     Answer answer{now_ + timing_.latency + random_.upto(timing_.spread), tlp, 0, span.length, false};
     // A read of no bytes is answered with one doubleword that nobody looks at.
@@ -188,7 +192,11 @@ void Root::read(const Tlp& tlp) {
     Bytes there(answer.left);
     const uint64_t from = tlp.address + span.offset;
     answer.refused = !endpoint.master || !endpoint.memory.read(from, there.data(), answer.left);
-    if (answer.refused) {
+    if (faults.refuse) {
+        --faults.refuse;
+        answer.refused = true;
+        ++counters.refused;
+    } else if (answer.refused) {
         ++counters.refused;
         if (endpoint.master)
             say("function %u reads from %#llx, where no memory is", tlp.requester & 7u,

@@ -38,6 +38,12 @@ struct Timing {
     double split = 0.5;         // probability that a completion ends at a boundary where it might
 };
 
+// Reads that are to go wrong, counted down by the card's next ones.
+struct Faults {
+    uint32_t refuse = 0;   // answered with Unsupported Request
+    uint32_t silence = 0;  // not answered at all
+};
+
 struct Counters {
     uint64_t reads = 0, writes = 0, read_bytes = 0, written_bytes = 0;
     uint64_t messages = 0, refused = 0, violations = 0, timeouts = 0;
@@ -57,6 +63,7 @@ public:
 
     std::vector<Endpoint> endpoints;
     Counters counters;
+    Faults faults;
 
 private:
     struct Queue {

@@ -1,6 +1,7 @@
 """The client's side of vfio-user (QEMU docs/interop/vfio-user.rst), as plain as can be."""
 
 import array
+import mmap
 import os
 import socket
 import struct
@@ -22,14 +23,19 @@ class Memory:
         self.size = size
         self.fd = os.memfd_create("guest")
         os.ftruncate(self.fd, size)
+        self._bytes = mmap.mmap(self.fd, size)
 
     def write(self, offset: int, data: bytes) -> None:
-        os.pwrite(self.fd, data, offset)
+        """Put bytes there."""
+        self._bytes[offset : offset + len(data)] = data
 
     def read(self, offset: int, length: int) -> bytes:
-        return os.pread(self.fd, length, offset)
+        """What is there."""
+        return self._bytes[offset : offset + length]
 
     def close(self) -> None:
+        """Give it back."""
+        self._bytes.close()
         os.close(self.fd)
 
 
@@ -58,6 +64,7 @@ class Client:
         self.socket.close()
 
     def send(self, command: int, payload: bytes, fds: tuple[int, ...] = (), flags: int = 0) -> int:
+        """Send a message; returns its number."""
         self._id = self._id % 0xFFFF + 1
         message = _HEADER.pack(self._id, command, 16 + len(payload), flags, 0) + payload
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
@@ -71,6 +78,7 @@ class Client:
         return number, error, self._exactly(size - 16)
 
     def ask(self, command: int, payload: bytes = b"", fds: tuple[int, ...] = ()):
+        """Send a message and wait for its answer: error, payload."""
         sent = self.send(command, payload, fds)
         number, error, data = self.answer()
         assert number == sent
@@ -93,21 +101,26 @@ class Client:
             return True
 
     def read(self, region: int, offset: int, length: int) -> int:
+        """Read a register of a region."""
         error, data = self.ask(self.READ, _REGION.pack(offset, region, length))
         assert not error
         return int.from_bytes(data[16:], "little")
 
     def write(self, region: int, offset: int, length: int, value: int) -> None:
+        """Write a register of a region."""
         payload = _REGION.pack(offset, region, length) + value.to_bytes(length, "little")
         assert not self.ask(self.WRITE, payload)[0]
 
     def map(self, address: int, size: int, fd: int | None, offset: int = 0) -> int:
+        """Let the device reach memory; returns the error."""
         payload = _MAP.pack(32, 3, offset, address, size)
         return self.ask(self.MAP, payload, () if fd is None else (fd,))[0]
 
     def unmap(self, address: int, size: int) -> int:
+        """Take memory back; returns the error."""
         return self.ask(self.UNMAP, struct.pack("<IIQQ", 24, 0, address, size))[0]
 
     def events(self, start: int, fds: tuple[int, ...]) -> int:
+        """Give vectors their eventfds; returns the error."""
         payload = struct.pack("<IIIII", 20, 0x24, 2, start, len(fds))
         return self.ask(self.IRQS, payload, fds)[0]
