@@ -7,6 +7,7 @@ find a card that works.
 """
 
 import random
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ _BASE = 0x1_0000_0000
 _QUIET = 40_000
 _LENGTHS = (18, 19, 22, 26, 63, 64, 65, 120, 470, 1002, 1471, 1472)
 _MARK = 8
+_PATIENCE_S = 120.0
 #: Counters of a bank that do not count what was dropped.
 _PASSED = ("frames", "bytes")
 
@@ -122,9 +124,12 @@ class Soak:
             frames = [self._outgoing(number, sent) for _ in range(self._random.randint(0, 30))]
             pair = self._random.randrange(len(driver.transmit))
             cut = self._random.choice((0, 0, 1, 12, 13, 30))
+            end = time.monotonic() + _PATIENCE_S
             while frames:
                 frames = driver.send(pair, frames, cut)
                 self._collect(sent, received)
+                if time.monotonic() > end:
+                    raise SoakError(f"function {number} takes nothing from queue pair {pair}")
                 if frames and driver.broken:
                     for _ in frames:
                         sent.offered -= 1
@@ -207,14 +212,14 @@ class Soak:
         control, number = self.card.control, self._random.randrange(len(self._drivers))
         driver = self._drivers[number]
         faults: dict[str, Callable[[], object]] = {
-            "refused reads": lambda: control.command(f"fault refuse {self._random.randint(1, 20)}"),
+            "refused reads": self._refuse,
             "held links": lambda: control.command(f"fault hold {self._random.randint(1, 5000)}"),
             "resets": lambda: self._restart(driver),
             "function resets": lambda: self._restart(driver, driver.client.ask, Client.RESET),
             "lost memory": lambda: self._lose_memory(number),
         }
         if self._random.random() < 0.02:
-            faults["unanswered reads"] = lambda: self._silence()
+            faults["unanswered reads"] = self._silence
         name = self._random.choice([*faults])
         self.totals[name] += 1
         faults[name]()
@@ -226,6 +231,12 @@ class Soak:
         if first:
             first[0](*first[1:])
         driver.start(self._random.randint(1, self._pairs), 64, 2048)
+
+    def _refuse(self) -> None:
+        """Reads are answered with Unsupported Request for a while, as far as there are any."""
+        self.card.control.command(f"fault refuse {self._random.randint(1, 20)}")
+        self._run(3000)
+        self.card.control.command("fault refuse 0")
 
     def _silence(self) -> None:
         """Reads without an answer: the card gives up by itself, after its completion timeout."""
