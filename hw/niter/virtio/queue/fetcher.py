@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from niter.stream import Ram
 
 from .agenda import Agenda, Event
+from .events import Hand, event_states
 from .geometry import Geometry
 from .layouts import Notification
 from .messages import (
@@ -17,7 +18,6 @@ from .messages import (
     Area,
     Begin,
     Commit,
-    ControlKind,
     Release,
     Supervision,
 )
@@ -27,9 +27,6 @@ __all__ = ["MAX_READS", "Fetcher"]
 
 #: Reads that may be on their way.
 MAX_READS = 8
-
-#: VIRTQ_USED_F_NO_NOTIFY.
-NO_NOTIFY = 1
 
 #: Width of the RAM's words; each of ``Standing`` and ``Course`` is one.
 _WORD_BITS = 36
@@ -108,6 +105,7 @@ class Fetcher(wiring.Component):
         # ``Course`` by those that may have changed it.
         row = Signal(7)
         standing, course = Signal(Standing), Signal(Course)
+        loaded = Course(load.data[: len(course.as_value())])
         storing_course = Signal()
         event, latest = agenda.event, agenda.latest
         active = Signal()
@@ -127,18 +125,13 @@ class Fetcher(wiring.Component):
         ]
 
         ahead = Signal(16)
-        news, too_far = Signal(), Signal()
         batch = Signal.like(may.batch)
         reads_entries = Signal()
-        m.d.comb += [
-            news.eq(ahead != course.lag),
-            # More than the size: a bit above the ring's mask, unless it is the size itself.
-            too_far.eq(((ahead & ~may.mask) != 0) & (ahead != may.size)),
-        ]
 
         # A chain is begun, or comes back to be begun anew.
         step = Signal(6)
         m.d.sync += standing.begun.eq(standing.begun + step)
+        hand = Hand(agenda, may, standing, course, active, ahead, step)
 
         # What is asked of others; ``valid`` follows below.
         access, begin = self.access.p, self.begin.p
@@ -162,15 +155,6 @@ class Fetcher(wiring.Component):
         with m.If(course.indirect):
             m.d.comb += begin.guess.eq(0)
 
-        def write_flags(value):
-            m.d.comb += [
-                self.access.valid.eq(1),
-                access.kind.eq(AccessKind.WRITE),
-                access.of.area.eq(Area.DEVICE),
-                access.value.eq(value),
-                access.offset.eq(0),
-            ]
-
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += [agenda.take.eq(1), load.addr.eq(Cat(C(0, 1), agenda.row))]
@@ -185,7 +169,8 @@ class Fetcher(wiring.Component):
                 m.next = "COURSE"
             with m.State("COURSE"):
                 m.d.sync += [
-                    course.eq(load.data),
+                    course.eq(loaded),
+                    ahead.eq(latest.value - loaded.fetched),
                     turn.eq(Mux(agenda.turn != 0, agenda.turn, 1 << standing.weight)),
                 ]
                 with m.Switch(event):
@@ -194,116 +179,21 @@ class Fetcher(wiring.Component):
                     with m.Case(Event.ANSWER):
                         m.next = "HEADS"
                         with m.If(latest.kind == AnswerKind.INDEX):
-                            m.next = "DIFFERENCE"
+                            m.next = "INDEX"
                     with m.Case(Event.RELEASE, Event.COMMIT):
                         m.next = "PASS ON"
                     with m.Case(Event.NOTIFICATION):
-                        m.next = "DIFFERENCE"
+                        m.next = "INDEX"
                         with m.If(~agenda.hinted):
                             m.d.sync += standing.again.eq(1)
-                            m.next = "ASK"
+                            m.next = "FINISH"
+                            with m.If(active & ~standing.reading_index & (reads != MAX_READS)):
+                                m.next = "READ INDEX"
                     with m.Default():
                         m.d.sync += standing.listed.eq(0)
                         m.next = "TURN"
 
-            with m.State("CONTROL"):
-                m.d.comb += control.ready.eq(1)
-                m.d.sync += [
-                    self.enabled.eq(standing.enabled),
-                    self.given.eq(standing.given),
-                    self.supervision.idle.eq(
-                        ~standing.reading_index & ~standing.reading_heads & may.idle
-                    ),
-                    standing.enabled.eq(0),
-                ]
-                with m.If(control.p.kind != ControlKind.STOP):
-                    started = control.p.kind == ControlKind.START
-                    m.d.sync += [
-                        standing.eq(0),
-                        standing.listed.eq(standing.listed & started),
-                        standing.enabled.eq(started),
-                        standing.armed.eq(1),
-                        standing.again.eq(1),
-                        standing.weight.eq(control.p.weight),
-                        course.eq(0),
-                        course.pulled.eq(control.p.pulled),
-                        course.event_idx.eq(control.p.event_idx),
-                        course.indirect.eq(control.p.indirect),
-                        course.size_log2.eq(control.p.size_log2),
-                    ]
-                m.next = "TURN"
-
-            # Chains have left the slots, or have become the device's.
-            with m.State("PASS ON"):
-                released = agenda.released
-                gain = Mux(
-                    event == Event.COMMIT, agenda.chains, released.delivered & ~course.pulled
-                )
-                m.d.sync += standing.given.eq(standing.given + gain)
-                with m.If(event == Event.RELEASE):
-                    with m.If(released.delivered):
-                        m.d.sync += standing.kept.eq(standing.kept + 1)
-                    with m.Else():
-                        m.d.comb += step.eq(-1)
-                    # Never shrinking for a pulled queue: what is begun then finds room for sure.
-                    with m.If(~course.pulled | (released.grain > standing.grain)):
-                        m.d.sync += standing.grain.eq(released.grain)
-                    with m.If(released.misfit):
-                        m.d.sync += standing.flushing.eq(1)
-                m.next = "FINISH"
-
-            # The driver has moved the index, or says so.
-            with m.State("DIFFERENCE"):
-                m.d.sync += ahead.eq(latest.value - course.fetched)
-                m.next = "INDEX"
-            with m.State("INDEX"):
-                by_read = event == Event.ANSWER
-                # A read that is under way may find less than the driver says.
-                moved = active & news & ~too_far & (by_read | ~standing.reading_index)
-                with m.If(by_read):
-                    m.d.sync += standing.reading_index.eq(0)
-                    m.next = "FINISH"
-                    with m.If(active & (latest.error | too_far)):
-                        m.d.comb += self.supervision.fault.eq(1)
-                    with m.Elif(moved):
-                        m.d.sync += standing.again.eq(0)
-                    with m.Elif(active & standing.again):
-                        m.next = "READ INDEX"
-                    with m.Elif(active & ~standing.armed & may.caught_up):
-                        m.next = "ARM"
-                with m.Else():
-                    m.d.sync += standing.again.eq(standing.again | ~moved)
-                    m.next = "ASK"
-                with m.If(moved & ~(by_read & latest.error)):
-                    m.d.sync += [course.lag.eq(ahead), standing.armed.eq(0)]
-                    m.next = "TURN"
-                    with m.If(standing.armed & ~course.event_idx):
-                        m.next = "QUIET"
-            with m.State("QUIET"):
-                write_flags(NO_NOTIFY)
-                with m.If(self.access.ready):
-                    m.next = "TURN"
-            with m.State("ARM"):
-                write_flags(0)
-                with m.If(course.event_idx):
-                    m.d.comb += [
-                        access.value.eq(course.fetched),
-                        access.offset.eq(Cat(C(4, 3), may.size)),
-                    ]
-                with m.If(self.access.ready):
-                    m.d.sync += standing.armed.eq(1)
-                    m.next = "READ INDEX"
-            with m.State("HEADS"):
-                m.d.sync += standing.reading_heads.eq(0)
-                m.next = "FINISH"
-                with m.If(active & latest.error):
-                    m.d.comb += self.supervision.fault.eq(1)
-                with m.Elif(active):
-                    m.d.sync += [
-                        course.lag.eq(course.lag - latest.value[:4]),
-                        course.fetched.eq(course.fetched + latest.value[:4]),
-                    ]
-                    m.next = "TURN"
+            event_states(m, self, hand)
 
             # A turn: begin chains, read entries, and see whether there is more.
             begins = may.may_begin & self.begin.ready & (turn != 0)

@@ -46,7 +46,6 @@ class Pusher(wiring.Component):
         out = self.segments.p
         words = Signal(64)
         m.d.comb += [
-            self.address.slot.eq(job.slot),
             self.address.index.eq(index),
             out.queue.eq(job.row),
             out.head.eq(job.head),
@@ -60,13 +59,19 @@ class Pusher(wiring.Component):
             self.release.p.grain.eq(grain(job.count)),
         ]
         length, writable = Signal(32), Signal()
+        m.d.comb += self.address.slot.eq(job.slot)
         m.d.comb += [out.length.eq(length), out.writable.eq(writable)]
         with m.FSM():
             with m.State("IDLE"):
-                m.d.comb += self.job.ready.eq(1)
-                m.d.sync += [job.eq(self.job.p), index.eq(0)]
+                # The first segment's first word is read at once.
+                m.d.comb += [
+                    self.job.ready.eq(1),
+                    self.address.slot.eq(self.job.p.slot),
+                    self.fetching.eq(self.job.valid),
+                ]
+                m.d.sync += job.eq(self.job.p)
                 with m.If(self.job.valid):
-                    m.next = "LOW"
+                    m.next = "HIGH"
             with m.State("LOW"):
                 m.d.comb += [self.fetching.eq(1), self.address.part.eq(0)]
                 m.next = "HIGH"
@@ -90,6 +95,7 @@ class Pusher(wiring.Component):
                         m.next = "RELEASE"
             with m.State("RELEASE"):
                 m.d.comb += self.release.valid.eq(1)
+                m.d.sync += index.eq(0)
                 with m.If(self.release.ready):
                     m.next = "IDLE"
         return m
