@@ -36,6 +36,24 @@ def test_a_command_goes_round():
     rig.run(test)
 
 
+@pytest.mark.parametrize(("functions", "queues"), [(1, 1), (5, 3), (8, 16)])
+def test_the_last_queue_of_the_last_function(functions, queues):
+    rig, firmware, controllers = build(2, functions=functions, queues=queues)
+    controller = controllers[-1]
+
+    async def test(ctx):
+        await controller.start(ctx)
+        await controller.create(ctx, queues, 8, 8)
+        await traffic(ctx, controller, 10)
+        assert rig.interrupts[functions - 1, queues] == 10
+        await controller.write(ctx, 0x1000 + 8 * (queues + 1), 1)
+        await until(ctx, rig, lambda: INVALID_REGISTER in firmware.events[functions - 1])
+        await controller.delete(ctx, queues)
+        await controller.stop(ctx)
+
+    rig.run(test)
+
+
 @pytest.mark.parametrize(("seed", "stall"), list(zip(SEEDS, (0.0, 0.3), strict=False)))
 def test_traffic_of_all_functions_and_queues(seed, stall):
     rig, _, controllers = build(seed, functions=3, queues=4, stall=stall, tags=6)
