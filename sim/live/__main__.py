@@ -11,10 +11,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from sim.live.books import SoakError
 from sim.live.card import CardError, ControlSocket, RunningCard
 from sim.live.config import ConfigError, LiveConfig, load
 from sim.live.model import BuildError, build_card
-from sim.live.soak import Soak, SoakError
+from sim.live.soak import Soak
 from sim.live.station import Station
 
 _MODELS = Path("build/live/models")

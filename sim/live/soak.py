@@ -10,37 +10,20 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
+from .books import MARK, Books, SoakError, balance, counters
 from .card import RunningCard
 from .client import Client, Memory
 from .driver import DriverError, NetDriver
 from .station import Station, udp_frame
 
-__all__ = ["Soak", "SoakError"]
+__all__ = ["Soak"]
 
 _BASE = 0x1_0000_0000
 #: Cycles without any frame after which nothing is expected any more.
 _QUIET = 40_000
 _LENGTHS = (18, 19, 22, 26, 63, 64, 65, 120, 470, 1002, 1471, 1472)
-_MARK = 8
 _PATIENCE_S = 120.0
-#: Counters of a bank that do not count what was dropped.
-_PASSED = ("frames", "bytes")
-
-
-class SoakError(Exception):
-    """A round found what must not be."""
-
-
-@dataclass
-class _Books:
-    """What was offered in a round, and what came of it."""
-
-    expected: dict[bytes, tuple[int, bytes]] = field(default_factory=dict)
-    offered: int = 0
-    wrong: int = 0
-    arrived: int = 0
 
 
 class Soak:
@@ -91,15 +74,15 @@ class Soak:
         faulty = self._random.random() < 0.4
         try:
             self._begin()
-            sent, received = _Books(), _Books()
-            before = self._counters()
+            sent, received = Books(), Books()
+            before = counters(self.card)
             for _ in range(self._random.randint(1, 12)):
                 self._traffic(sent, received)
                 if faulty:
                     self._fault()
             self._drain(sent, received)
             if not faulty:
-                self._balance(before, sent, received)
+                balance(before, counters(self.card), sent, received)
             status = self.card.control.status()
             if status["violations"] or status["timeouts"]:
                 raise SoakError(f"the link: {status}")
@@ -118,7 +101,7 @@ class Soak:
             size = self._random.choice((16, 64, 256))
             driver.start(pairs, size, self._random.choice((256, 512, 1536, 2048)))
 
-    def _traffic(self, sent: _Books, received: _Books) -> None:
+    def _traffic(self, sent: Books, received: Books) -> None:
         """A burst each way."""
         for number, driver in enumerate(self._drivers):
             frames = [self._outgoing(number, sent) for _ in range(self._random.randint(0, 30))]
@@ -140,16 +123,16 @@ class Soak:
                 self._collect(sent, received)
         self._collect(sent, received)
 
-    def _frame(self, books: _Books, to: str, source: str, to_ip: str, source_ip: str) -> bytes:
+    def _frame(self, books: Books, to: str, source: str, to_ip: str, source_ip: str) -> bytes:
         """A frame with a serial number in it."""
         self._serial += 1
-        mark = self._serial.to_bytes(_MARK, "big")
-        length = self._random.choice((*_LENGTHS, self._random.randint(18, 1472))) - _MARK
+        mark = self._serial.to_bytes(MARK, "big")
+        length = self._random.choice((*_LENGTHS, self._random.randint(18, 1472))) - MARK
         data = mark + self._random.randbytes(length)
         books.offered += 1
         return udp_frame(to, source, to_ip, source_ip, self._random.randrange(1, 1 << 16), data)
 
-    def _outgoing(self, number: int, sent: _Books) -> bytes:
+    def _outgoing(self, number: int, sent: Books) -> bytes:
         """A frame of a guest's: usually one that may pass."""
         tenant = self.card.config.tenants[number]
         own, ip = tenant.address, tenant.addresses[0]
@@ -165,10 +148,10 @@ class Soak:
         if kind < 0.15:
             sent.wrong += 1
         else:
-            sent.expected[frame[42 : 42 + _MARK]] = tenant.vni, frame
+            sent.expect(tenant.vni, frame)
         return frame
 
-    def _incoming(self, received: _Books) -> bytes:
+    def _incoming(self, received: Books) -> bytes:
         """A frame for a guest: usually one that may pass."""
         number = self._random.randrange(len(self._drivers))
         tenant = self.card.config.tenants[number]
@@ -187,25 +170,18 @@ class Soak:
             received.wrong += 1
             wire = wire[: self._random.randint(14, 60)] if kind < 0.12 else wire[:-4]
         else:
-            received.expected[frame[42 : 42 + _MARK]] = number, frame
+            received.expect(number, frame)
         return wire
 
-    def _collect(self, sent: _Books, received: _Books) -> bool:
+    def _collect(self, sent: Books, received: Books) -> bool:
         """Take what has arrived at both ends; whether there was anything."""
         before = sent.arrived + received.arrived
         for frame in self.station.receive():
-            self._check(sent, *self.station.unwrap(frame))
+            sent.check(*self.station.unwrap(frame))
         for number, driver in enumerate(self._drivers):
             for frame in driver.received():
-                self._check(received, number, frame)
+                received.check(number, frame)
         return sent.arrived + received.arrived != before
-
-    @staticmethod
-    def _check(books: _Books, where: int, frame: bytes) -> None:
-        found = books.expected.pop(frame[42 : 42 + _MARK], None)
-        if found != (where, frame):
-            raise SoakError(f"at {where} arrives what nobody sent there: {frame[:64].hex()}")
-        books.arrived += 1
 
     def _fault(self) -> None:
         """Something goes wrong."""
@@ -263,7 +239,7 @@ class Soak:
         control.command(f"fault run {cycles}")
         NetDriver.wait(lambda: control.status()["cycles"] >= end, "the end of a wait", 600)
 
-    def _drain(self, sent: _Books, received: _Books) -> None:
+    def _drain(self, sent: Books, received: Books) -> None:
         """Until nothing comes any more."""
         self.card.control.command("fault refuse 0")
         self.card.control.command("fault stall 0")
@@ -275,46 +251,3 @@ class Soak:
         for number, driver in enumerate(self._drivers):
             if not driver.sent() and not driver.broken:
                 raise SoakError(f"function {number}: frames are never taken from its queues")
-
-    def _counters(self) -> dict[str, int]:
-        """All counters of dropped frames, by bank and name; and frames that a wire did not take."""
-        counted = {}
-        for bank in self.card.control.banks():
-            for name, value in self.card.counters(bank).items():
-                counted[f"{bank}.{name}"] = value
-        counted["wire.lost"] = self.card.control.status()["ports"][0]["lost"]
-        return counted
-
-    def _balance(self, before: dict[str, int], sent: _Books, received: _Books) -> None:
-        """Offered is arrived and dropped."""
-        news = Counter(self._counters())
-        news.subtract(before)
-
-        def dropped(*prefixes: str) -> int:
-            return sum(
-                value
-                for name, value in news.items()
-                if name.startswith(prefixes) and not name.endswith(_PASSED)
-            )
-
-        outward = dropped("overlay.counters.counters.transmit_", "wire.lost")
-        outward += sum(
-            value
-            for name, value in news.items()
-            if name.endswith(("_tx_dropped", "_tx_failed", "tx_discarded"))
-        )
-        if outward != sent.wrong + news["wire.lost"]:
-            raise SoakError(f"{sent.wrong} frames that may not pass, dropped {outward}: {+news}")
-        if sent.offered != sent.arrived + outward:
-            raise SoakError(f"outward {sent.offered} != {sent.arrived} + {outward}: {+news}")
-        inward = dropped("overlay.counters.counters.receive_")
-        inward += sum(
-            value
-            for name, value in news.items()
-            if name.startswith("mac_0.") and "rx_" in name and not name.endswith(_PASSED)
-        )
-        inward += sum(
-            value for name, value in news.items() if name.endswith(("_rx_dropped", "_rx_failed"))
-        )
-        if received.offered != received.arrived + inward:
-            raise SoakError(f"inward {received.offered} != {received.arrived} + {inward}: {+news}")
