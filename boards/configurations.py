@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from amaranth.lib import wiring
 
-from niter.card import Card, CardConfig
+from niter.card import Card, CardConfig, StorageConfig
 from niter.net import OverlayConfig
 
 __all__ = ["CONFIGURATIONS", "ROOM_PATHS", "Configuration", "find_configuration", "room_of"]
@@ -37,6 +37,10 @@ def _network() -> Card:
     return Card(CardConfig(overlay=OverlayConfig(functions=2)))
 
 
+def _storage() -> Card:
+    return Card(CardConfig(overlay=None, storage=StorageConfig(), frame_bytes=4200))
+
+
 CONFIGURATIONS = {
     each.name: each
     for each in (
@@ -47,6 +51,13 @@ CONFIGURATIONS = {
             "one port with frames up to 2,000 bytes, a UART in the processor's place",
             {"pcie": (9000, 10), "virtio": (5000, 14), "overlay": (3000, 10), "mac": (1000, 8)},
         ),
+        Configuration(
+            "storage",
+            _storage,
+            "two NVMe controllers with four pairs of I/O queues each, 16 volumes at AoE targets, "
+            "one port with frames up to 4,200 bytes, a UART in the processor's place",
+            {"pcie": (9000, 10), "nvme": (7000, 14), "storage": (3500, 12), "mac": (1000, 8)},
+        ),
     )
 }
 
@@ -56,6 +67,8 @@ ROOM_PATHS = {
     "card.pcie": "pcie",
     "card.net": "virtio",
     "card.overlay": "overlay",
+    "card.storage.nvme": "nvme",
+    "card.storage": "storage",
     "card.local": "mac",
     "card.mac_": "mac",
     "card": "card",

@@ -101,7 +101,7 @@ class _Port:
 
 def _card(table: dict) -> CardConfig:
     """Sizes of the card; what the overlay has of them stands beside the others."""
-    own = {f.name for f in fields(CardConfig)} - {"overlay"}
+    own = {f.name for f in fields(CardConfig)} - {"overlay", "storage"}
     overlay = {name: value for name, value in table.items() if name not in own}
     rest = {name: value for name, value in table.items() if name in own}
     return _make(CardConfig, rest | {"overlay": _make(OverlayConfig, overlay, "card")}, "card")

@@ -25,3 +25,10 @@ def test_small_transmit_is_bound_by_completions():
 def test_minimum_frames_on_gigabit_ethernet():
     assert limits.ethernet_frames_per_second(60) == pytest.approx(1.488e6, rel=0.001)
     assert limits.ethernet_frames_per_second(60 + 50) == pytest.approx(0.933e6, rel=0.002)
+
+
+@pytest.mark.parametrize("length,iops", [(4096, 50_400), (512, 357_000)])
+def test_nvme_reads_are_bound_by_what_they_write(length, iops):
+    limit = limits.nvme_read(length, 2.5)
+    assert limit.upstream > limit.downstream
+    assert limit.frames_per_second == pytest.approx(iops, rel=0.01)

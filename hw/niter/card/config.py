@@ -4,9 +4,32 @@ from dataclasses import dataclass, field
 
 from niter.interface import MAX_PACKET_BYTES
 from niter.net import SERVICES, OverlayConfig
+from niter.nvme.config import NvmeConfig
 from niter.soc import SocConfig
 
-__all__ = ["CardConfig"]
+__all__ = ["CardConfig", "StorageConfig"]
+
+
+@dataclass(frozen=True)
+class StorageConfig:
+    """Sizes of a card's storage half.
+
+    Parameters
+    ----------
+    nvme
+        Of the controllers, which are the card's functions.
+    volumes
+        That the card can have attached, 1 to 16.
+    receive_beats
+        Of the buffer for answers of targets, a power of two; see ``niter.storage.aoe.Aoe``.
+    clock_hz
+        Of the core: what the controllers count time by.
+    """
+
+    nvme: NvmeConfig = field(default_factory=NvmeConfig)
+    volumes: int = 16
+    receive_beats: int = 2048
+    clock_hz: int = 62_500_000
 
 
 @dataclass(frozen=True)
@@ -17,7 +40,10 @@ class CardConfig:
     ----------
     overlay
         The overlay: its pipelines, and with ``overlay.functions`` (1 to 4) and
-        ``overlay.ports`` (1 or 2) the size of the card on both sides of it.
+        ``overlay.ports`` (1 or 2) the size of the card on both sides of it. None: the card has
+        no network functions.
+    storage
+        The storage half, of a card without an overlay: its functions are NVMe controllers.
     pairs
         Queue pairs of each function, 1 to 4.
     queue_size
@@ -38,7 +64,8 @@ class CardConfig:
         A parameter is out of its range.
     """
 
-    overlay: OverlayConfig = field(default_factory=lambda: OverlayConfig(functions=2))
+    overlay: OverlayConfig | None = field(default_factory=lambda: OverlayConfig(functions=2))
+    storage: StorageConfig | None = None
     pairs: int = 4
     queue_size: int = 256
     frame_bytes: int = 2000
@@ -47,9 +74,11 @@ class CardConfig:
     soc: SocConfig | None = None
 
     def __post_init__(self):
+        if (self.overlay is None) == (self.storage is None):
+            raise ValueError("A card has either an overlay or storage")
         for name, value, low, high in (
-            ("overlay.functions", self.overlay.functions, 1, 4),
-            ("overlay.ports", self.overlay.ports, 1, 2),
+            ("overlay.functions", self.overlay.functions if self.overlay else 1, 1, 4),
+            ("overlay.ports", self.ports, 1, 2),
             ("pairs", self.pairs, 1, 4),
             ("queue_size", self.queue_size, 2, 1024),
             ("frame_bytes", self.frame_bytes, 1600, MAX_PACKET_BYTES),
@@ -58,15 +87,17 @@ class CardConfig:
                 raise ValueError(f"{name} must be {low} to {high}, not {value!r}")
         if not set(self.services) <= set(SERVICES):
             raise ValueError(f"services are some of {SERVICES}, not {self.services!r}")
+        if self.storage and "storage" in self.services:
+            raise ValueError("The card's own storage is the service of that name")
         if self.queue_size & (self.queue_size - 1):
             raise ValueError(f"queue_size must be a power of two, not {self.queue_size!r}")
 
     @property
     def functions(self) -> int:
-        """Network functions on the PCIe side."""
-        return self.overlay.functions
+        """Functions on the PCIe side."""
+        return self.overlay.functions if self.overlay else self.storage.nvme.functions
 
     @property
     def ports(self) -> int:
         """Ethernet ports."""
-        return self.overlay.ports
+        return self.overlay.ports if self.overlay else 1

@@ -12,12 +12,13 @@ from niter.net.stage import decoder_of
 from niter.pcie.tl.layer import TransactionLayer
 from niter.pcie.tl.layouts import LinkPort
 from niter.security.flash_guard import SpiBus
-from niter.soc import Soc
+from niter.soc import Mailbox, Soc
 from niter.soc.share import WriteShare
 from niter.stream import Arbiter, Demux
 from niter.virtio.net.device import VirtioNet
 
 from .config import CardConfig
+from .storage import Storage
 
 __all__ = ["LOCAL_MEMBERS", "Card"]
 
@@ -29,16 +30,18 @@ _SHARED_WRITE = 2
 
 
 class Card(wiring.Component):
-    """The network card: PCI Express on one side, Ethernet on the other.
+    """The card: PCI Express on one side, Ethernet on the other.
 
-    ::
+    A network card, or a storage card, which has no overlay::
 
         link ── transaction layer ── virtio-net ── overlay ──┬── MAC 0, 1 ── GMII
                                                      │       │
                                                      └─ local ┘
 
-    A card starts closed: no function is released, no MAC is switched on, and the overlay's
-    tables are empty. Whoever masters ``csr`` opens it.
+        link ── transaction layer ── storage ── steering ── MAC 0 ── GMII
+
+    A card starts closed: no function is released, no MAC is switched on, and the tables are
+    empty. Whoever masters ``csr`` opens it.
 
     The clock domain is ``sync``, and for each port *n* ``gmii<n>_tx`` and ``gmii<n>_rx``.
 
@@ -54,8 +57,9 @@ class Card(wiring.Component):
     transmit : array of Out(GmiiTransmit), receive : array of Out(GmiiReceive)
         The ports.
     csr : In(csr.Signature)
-        Control bus: ``card``, ``pcie``, ``net``, ``overlay``, ``mac_<n>``, and ``soc`` where there
-        is one.
+        Control bus: ``card``, ``pcie``, ``mac_<n>``, and of a network card ``net`` and ``overlay``,
+        of a storage card ``storage``; ``soc`` where there is one, else on a storage card the
+        mailbox alone, ``soc.mailbox``.
         With a processor it is for benches that look on: a board ties it to zero.
     <service>_rx : Out(FrameStream), <service>_tx : In(FrameStream)
         For each of ``config.services``: its frames from the wire and to it, see
@@ -83,26 +87,38 @@ class Card(wiring.Component):
 
     def __init__(self, config: CardConfig):
         self.config = config
-        self._net = VirtioNet(config.functions, config.pairs, config.queue_size)
+        self._net = self._overlay = self._storage = self._mailbox = None
+        if config.overlay:
+            self._net = VirtioNet(config.functions, config.pairs, config.queue_size)
+            self._overlay = Overlay(config.overlay)
+            declaration = self._net.kind.function()
+            services = config.services
+        else:
+            tick = config.storage.clock_hz // 10_000
+            self._storage = Storage(config.storage, ports=config.ports, tick=tick)
+            declaration = self._storage.declaration()
+            services = (*config.services, "storage")
+        if self._storage and not config.soc:
+            self._mailbox = Mailbox(1, config.functions)
+        self._host = self._net or self._storage
         self._pcie = TransactionLayer(
-            functions=[self._net.kind.function()] * config.functions,
+            functions=[declaration] * config.functions,
             engines=[0] * config.functions,
-            read_ports=len(self._net.read) + bool(config.soc),
-            write_ports=len(self._net.write),
+            read_ports=len(self._host.read) + bool(config.soc or self._mailbox),
+            write_ports=len(self._host.write) + bool(self._storage),
             timeout=config.completion_timeout,
         )
-        self._overlay = Overlay(config.overlay)
         self._macs = [
             Mac(
                 port=n,
                 frame_bytes=config.frame_bytes,
-                sums=config.overlay.verify,
+                sums=bool(config.overlay and config.overlay.verify),
                 transmit_domain=f"gmii{n}_tx",
                 receive_domain=f"gmii{n}_rx",
             )
             for n in range(config.ports)
         ]
-        self._steering = Steering(config.services) if config.services else None
+        self._steering = Steering(services) if services else None
         self._identity = self.Identity()
         self._release = self.Release()
         builder = csr.Builder(addr_width=1)
@@ -112,21 +128,19 @@ class Card(wiring.Component):
         self._soc = config.soc and Soc(config.soc, engines=1, functions=config.functions)
         self._decoder = decoder_of(
             {
-                **({"soc": self._soc.registers} if self._soc else {}),
-                "overlay": self._overlay.csr,
-                "net": self._net.csr,
+                **self._halves(),
                 "pcie": self._pcie.csr,
                 **{f"mac_{n}": mac.csr for n, mac in enumerate(self._macs)},
                 **({"steering": self._steering.csr} if self._steering else {}),
                 "card": self._bridge.bus,
             }
         )
-        services = {}
+        outside = {}
         for name in config.services:
-            services |= {f"{name}_rx": Out(FrameStream), f"{name}_tx": In(FrameStream)}
+            outside |= {f"{name}_rx": Out(FrameStream), f"{name}_tx": In(FrameStream)}
         super().__init__(
             {
-                **services,
+                **outside,
                 "link": Out(LinkPort),
                 "transmit": Out(GmiiTransmit).array(config.ports),
                 "receive": Out(GmiiReceive).array(config.ports),
@@ -136,37 +150,57 @@ class Card(wiring.Component):
         )
         self.csr.memory_map = self._decoder.bus.memory_map
 
+    def _halves(self) -> dict[str, csr.Interface]:
+        """Registers of what only some cards have."""
+        buses = {"soc": self._soc.registers} if self._soc else {}
+        if self._mailbox:
+            self._mailbox_decoder = decoder_of({"mailbox": self._mailbox.csr})
+            buses["soc"] = self._mailbox_decoder.bus
+        if self._storage:
+            return {**buses, "storage": self._storage.csr}
+        return {**buses, "overlay": self._overlay.csr, "net": self._net.csr}
+
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         m.submodules.decoder = self._decoder
         m.submodules.bridge = self._bridge
-        m.submodules.net = net = self._net
-        m.submodules.overlay = overlay = self._overlay
+        if self._net:
+            m.submodules.net = self._net
+            m.submodules.overlay = self._overlay
+        else:
+            m.submodules.storage = self._storage
         m.submodules.pcie = pcie = self._pcie
         fields = self._identity.f
         m.d.comb += [
             fields.functions.r_data.eq(self.config.functions),
             fields.ports.r_data.eq(self.config.ports),
-            fields.pairs.r_data.eq(self.config.pairs),
+            fields.pairs.r_data.eq(self.config.pairs if self._net else 0),
             pcie.released.eq(self._release.f.functions.data),
         ]
 
         connect(m, pcie.link, flipped(self.link))
-        connect(m, pcie.engine[0], net.function)
-        for engine, host in ((net.read, pcie.read), (net.write, pcie.write)):
+        connect(m, pcie.engine[0], self._host.function)
+        for engine, host in ((self._host.read, pcie.read), (self._host.write, pcie.write)):
             for number, initiator in enumerate(engine):
-                if self._soc and host is pcie.write and number == _SHARED_WRITE:
+                if self._net and self._soc and host is pcie.write and number == _SHARED_WRITE:
                     continue
                 connect(m, initiator, host[number])
-        connect(m, net.tx, overlay.i_host)
-        connect(m, overlay.o_host, net.rx)
-        outgoing, incoming = self._join_services(m, overlay)
-        to_wire, from_wire = self._join_wire(m, overlay, incoming)
+        if self._net:
+            connect(m, self._net.tx, self._overlay.i_host)
+            connect(m, self._overlay.o_host, self._net.rx)
+        outgoing, incoming = self._join_services(m)
+        to_wire, from_wire = self._join_wire(m, incoming)
         if self._soc:
             self._join_soc(m, pcie, outgoing, to_wire, from_wire)
         else:
             connect(m, flipped(self.csr), self._decoder.bus)
             connect(m, outgoing, to_wire)
+        if self._mailbox:
+            m.submodules.mailbox_decoder = self._mailbox_decoder
+            m.submodules.mailbox = mailbox = self._mailbox
+            connect(m, self._storage.mailbox, mailbox.engine[0])
+            connect(m, mailbox.read, pcie.read[-1])
+            connect(m, mailbox.write, pcie.write[-1])
         return m
 
     def _join_soc(self, m, pcie, tunnelled, to_wire, from_wire):
@@ -184,12 +218,16 @@ class Card(wiring.Component):
             outside.r_data.eq(bus.r_data),
         ]
         connect(m, soc.read, pcie.read[-1])
-        m.submodules.share = share = WriteShare()
-        connect(m, self._net.write[_SHARED_WRITE], share.i[0])
-        connect(m, soc.write, share.i[1])
-        connect(m, share.o, pcie.write[_SHARED_WRITE])
-        # No engine has anything to ask yet.
-        m.d.comb += soc.engine[0].reply.ready.eq(1)
+        if self._storage:
+            connect(m, soc.write, pcie.write[-1])
+            connect(m, self._storage.mailbox, soc.engine[0])
+        else:
+            m.submodules.share = share = WriteShare()
+            connect(m, self._net.write[_SHARED_WRITE], share.i[0])
+            connect(m, soc.write, share.i[1])
+            connect(m, share.o, pcie.write[_SHARED_WRITE])
+            # The network's engine has nothing to ask yet.
+            m.d.comb += soc.engine[0].reply.ready.eq(1)
         m.submodules.outgoing = outgoing = Arbiter(FrameBeat, 2)
         connect(m, tunnelled, outgoing.i[0])
         connect(m, soc.frames, outgoing.i[1])
@@ -204,34 +242,44 @@ class Card(wiring.Component):
         ]
         connect(m, soc.flash, flipped(self.flash))
 
-    def _join_services(self, m, overlay):
-        """What shares the wire with the overlay. Returns both ends of the wire."""
+    def _join_services(self, m):
+        """What shares the wire. Returns both ends of the wire."""
+        overlay = self._overlay
         if not self._steering:
             return overlay.o_wire, overlay.i_wire
         m.submodules.steering = steering = self._steering
-        connect(m, overlay.o_wire, steering.i_overlay)
-        connect(m, steering.o_overlay, overlay.i_wire)
+        if overlay:
+            connect(m, overlay.o_wire, steering.i_overlay)
+            connect(m, steering.o_overlay, overlay.i_wire)
+        else:
+            connect(m, steering.o_storage, self._storage.i_wire)
+            connect(m, self._storage.o_wire, steering.i_storage)
+            # Nobody is there for tunnels.
+            m.d.comb += steering.o_overlay.ready.eq(1)
         for name in self.config.services:
             connect(m, getattr(steering, f"o_{name}"), flipped(getattr(self, f"{name}_rx")))
             connect(m, flipped(getattr(self, f"{name}_tx")), getattr(steering, f"i_{name}"))
         return steering.o_wire, steering.i_wire
 
-    def _join_wire(self, m, overlay, incoming):
-        """The ports, and the way back for what stays on the card.
+    def _join_wire(self, m, incoming):
+        """The ports, and on a network card the way back for what stays on the card.
 
         Returns the stream that goes to both, and the one that comes from the ports.
         """
         ports = self.config.ports
-        m.submodules.local = local = TransmitBuffer(self._macs[0].depth, keep=LOCAL_MEMBERS)
-        m.submodules.to_wire = to_wire = Demux(FrameBeat, ports + 1)
+        places = ports + bool(self._overlay)
+        if self._overlay:
+            m.submodules.local = local = TransmitBuffer(self._macs[0].depth, keep=LOCAL_MEMBERS)
+        m.submodules.to_wire = to_wire = Demux(FrameBeat, places)
         m.submodules.from_wire = from_wire = Arbiter(FrameBeat, ports)
         meta = to_wire.i.payload.meta
-        select = Signal(range(ports + 1))
+        select = Signal(range(places))
         m.d.comb += [select.eq(meta.port), to_wire.select.eq(select)]
-        with m.If(meta.local):
-            m.d.comb += select.eq(ports)
-        connect(m, to_wire.o[ports], local.i)
-        connect(m, local.o, overlay.i_local)
+        if self._overlay:
+            with m.If(meta.local):
+                m.d.comb += select.eq(ports)
+            connect(m, to_wire.o[ports], local.i)
+            connect(m, local.o, self._overlay.i_local)
         for n, mac in enumerate(self._macs):
             m.submodules[f"mac_{n}"] = mac
             connect(m, to_wire.o[n], mac.i)

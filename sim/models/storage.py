@@ -1,0 +1,120 @@
+"""How a storage card is opened: volumes and their targets, the wire, release.
+
+What ``sim.models.opening`` is to a network card. Namespaces are the admin firmware's, which
+attaches them itself.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from niter.card import CardConfig
+from niter.storage import VolumeRecord
+from niter.storage.aoe import TargetRecord
+from sim.models.control import Registers
+
+__all__ = ["Place", "open_storage"]
+
+#: In the table of volumes of the transport: the volume has a target.
+_HAS_TARGET = 1 << 4
+
+
+@dataclass(frozen=True)
+class Place:
+    """A volume, and where it lies.
+
+    Parameters
+    ----------
+    volume
+        Its number.
+    target
+        Number of its target on the card.
+    mac, shelf, slot
+        Who that is.
+    sectors, buffers
+        That it takes in a frame, and frames that it takes at once.
+    first, length
+        The volume's sectors at the target.
+    read_only
+        It may not be written.
+    """
+
+    volume: int
+    target: int
+    mac: str
+    shelf: int
+    slot: int
+    sectors: int
+    buffers: int
+    first: int
+    length: int
+    read_only: bool = False
+
+
+def _number(mac: str) -> int:
+    return int(mac.replace(":", ""), 16)
+
+
+async def open_storage(
+    control: Registers,
+    config: CardConfig,
+    *,
+    mac: str,
+    places: Sequence[Place],
+    seed: int = 1,
+    functions: int | None = None,
+) -> None:
+    """Tables, MACs, release.
+
+    Parameters
+    ----------
+    control
+        The card's control bus.
+    config
+        The card's.
+    mac
+        The card's own address on the wire.
+    places
+        Volumes to attach.
+    seed
+        Random start of what the transport numbers its frames by.
+    functions
+        Bits of those to release. None: all.
+    """
+
+    async def table(path: str, first: int, words: dict[int, int]) -> None:
+        base = control.address(path) + first
+        for word, value in words.items():
+            await control.write_word(base + word, value)
+
+    await control.write("storage.aoe.registers.seed", seed)
+    for number in range(config.ports):
+        await control.write(f"storage.aoe.registers.mac_low_{number}", _number(mac) & 0xFFFFFFFF)
+        await control.write(f"storage.aoe.registers.mac_high_{number}", _number(mac) >> 32)
+    for place in places:
+        target = {
+            TargetRecord.MAC_LOW: _number(place.mac) & 0xFFFFFFFF,
+            TargetRecord.MAC_HIGH: _number(place.mac) >> 32,
+            TargetRecord.PLACE: place.shelf << 8 | place.slot,
+            TargetRecord.FLAGS: TargetRecord.ENABLED | place.sectors << 8 | place.buffers,
+        }
+        await table("storage.aoe.targets.words", place.target * TargetRecord.STRIDE, target)
+        await table("storage.aoe.volumes.words", place.volume, {0: _HAS_TARGET | place.target})
+        flags = VolumeRecord.ATTACHED | (VolumeRecord.READ_ONLY if place.read_only else 0)
+        record = {
+            VolumeRecord.FIRST: place.first & 0xFFFFFFFF,
+            VolumeRecord.FIRST + 1: place.first >> 32,
+            VolumeRecord.LENGTH: place.length & 0xFFFFFFFF,
+            VolumeRecord.LENGTH + 1: place.length >> 32,
+            VolumeRecord.FLAGS: flags,
+        }
+        await table("storage.volumes.table.words", place.volume * VolumeRecord.STRIDE, record)
+    for number in range(config.ports):
+        await control.write(
+            f"mac_{number}.registers.control",
+            receive=1,
+            transmit=1,
+            honour_pause=1,
+            longest=config.frame_bytes,
+        )
+    released = (1 << config.functions) - 1 if functions is None else functions
+    await control.write("card.release", functions=released)
