@@ -17,10 +17,10 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 
 from firmware.boot.layout import FLASH, Memory
-from firmware.packages import MONOCYPHER, fetch
+from firmware.generate import write_changed, write_headers
+from firmware.packages import INCLUDES, LIBRARIES, fetch
 from niter.card import Card, CardConfig
-from niter.csr import MemoryMap
-from niter.csr.generate import c_header, svd
+from niter.csr.generate import svd
 from niter.soc.config import CSR_BASE, RAM_BASE, ROM_BASE, ROM_BYTES, SocConfig
 
 __all__ = ["DEVELOPMENT_KEY", "Images", "build", "extend", "public_key", "sign"]
@@ -31,7 +31,7 @@ _BUILD = _ROOT.parent / "build" / "firmware"
 #: Signs images of development, and is public: a product's ROM is built with another.
 DEVELOPMENT_KEY = _ROOT / "keys" / "development-only.pem"
 
-_TARGET = ["-target", "riscv32-freestanding-none", "-mcpu=generic_rv32+m", "-mabi=ilp32"]
+_TARGET = ["-target", "riscv32-freestanding-none", "-mcpu=generic_rv32+m+c", "-mabi=ilp32"]
 _CODE = ["-Oz", "-ffreestanding", "-ffunction-sections", "-fdata-sections", "-g0"]
 _CODE += ["-fno-sanitize=all"]
 _WARNINGS = "-Wall -Wextra -Werror -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes"
@@ -40,6 +40,12 @@ _THEIRS = ["-std=c11", "-w"]
 _LINK = ["-nostdlib", "-Wl,--gc-sections", "-Wl,--build-id=none"]
 
 _HAL = ("flash", "measurement", "registers", "sha", "words")
+
+#: Bytes of the stack that the management job computes on.
+JOB_STACK = 6144
+_DEFINES = ["-DZCBOR_CANONICAL", f"-DJOB_STACK={JOB_STACK}"]
+#: What lets a computation be cut into slices: a call at each function's entry.
+_POINTS = ["-fsanitize-coverage=trace-pc"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,8 @@ class Images:
         The boot ROM, to the last byte of its memory.
     loader
         Its second half, which stands in flash.
+    certifier
+        What the loader calls when the alias key has no certificate yet.
     content
         The firmware without header and signature.
     image
@@ -66,6 +74,7 @@ class Images:
 
     rom: bytes
     loader: bytes
+    certifier: bytes
     content: bytes
     image: bytes
     measured: bytes
@@ -129,45 +138,76 @@ def _number_array(name: str, content: bytes) -> str:
     return f"static const uint8_t {name}[{len(content)}] = {{{', '.join(map(str, content))}}};"
 
 
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists() or path.read_text() != text:
-        path.write_text(text)
-
-
 class _Builder:
     """Compiles and links for one card."""
 
-    def __init__(self, memory_map: MemoryMap, memory: Memory, folder: Path) -> None:
-        self.memory = memory
+    def __init__(self, config: CardConfig, folder: Path) -> None:
+        self.memory = Memory(config.soc.ram_bytes)
         self.folder = folder
         self.include = folder / "include"
-        _write(self.include / "card_registers.h", c_header(memory_map, name="card"))
-        _write(self.include / "boot_layout.h", self.memory.header())
-        _write(folder / "card.svd", svd(memory_map, name="card", base=CSR_BASE))
-        self.monocypher = fetch(MONOCYPHER)
+        write_headers(self.include, config)
+        memory_map = Card(config).csr.memory_map
+        write_changed(folder / "card.svd", svd(memory_map, name="card", base=CSR_BASE))
+        self.libraries = {package: fetch(package) for package in LIBRARIES}
+
+    def pin(self, name: str, content: bytes) -> None:
+        """Write a header with the length and the digest of a program."""
+        digest = _number_array(f"{name.upper()}_DIGEST", hashlib.sha384(content).digest())
+        text = f"enum {{ {name.upper()}_BYTES = {len(content)} }};\n{digest}\n"
+        write_changed(self.include / f"{name}_digest.h", f"#include <stdint.h>\n\n{text}")
+        (self.folder / f"{name}.bin").write_bytes(content)
 
     def program(
-        self, name: str, base: int, limit: int, sources: Iterable[Path], theirs: Iterable[Path] = ()
+        self,
+        name: str,
+        base: int,
+        limit: int,
+        sources: Iterable[Path],
+        *,
+        points: bool = False,
+        start: bool = True,
     ) -> bytes:
-        """Build one program; returns what is to be loaded."""
+        """Build one program; returns what is to be loaded.
+
+        Parameters
+        ----------
+        name
+            Of its files.
+        base, limit
+            Where it runs, and how long it may be.
+        sources
+            Ours. Of the libraries it gets what it uses.
+        points
+            Let long computations give way.
+        start
+            Whether it begins with ``start.S``; otherwise with the function in ``.start``.
+        """
         script = self.folder / f"{name}.ld"
-        _write(script, self.memory.linker_script(base, limit))
+        write_changed(script, self.memory.linker_script(base, limit))
         paths = [self.include, _ROOT, _ROOT / "boot" / "include"]
-        includes = [*(f"-I{path}" for path in paths), f"-isystem{self.monocypher}"]
-        found = [*self.include.glob("*.h"), *_ROOT.glob("*/*.h")]
+        includes = [f"-I{path}" for path in paths]
+        for package, names in INCLUDES.items():
+            includes += [f"-isystem{self.libraries[package] / each}" for each in names]
+        found = [*self.include.glob("*.h"), *_ROOT.glob("*/*.h"), *_ROOT.glob("boot/include/*.h")]
         headers = b"".join(path.read_bytes() for path in sorted(found))
-        jobs = [(path, [*_OURS, *includes]) for path in sources]
-        jobs += [(path, [*_THEIRS, *includes]) for path in theirs]
+        jobs = [(path, [*_OURS, *_DEFINES, *includes]) for path in sources]
+        for package, files in LIBRARIES.items():
+            flags = [*_THEIRS, *_DEFINES, *includes]
+            for each, long in files:
+                path = self.libraries[package] / each
+                jobs.append((path, flags + _POINTS * (long and points)))
+        jobs.append((_ROOT / "boot" / "division.c", [*_OURS]))
         # What implements memcpy() must not be turned into a call of it.
-        jobs += [(_ROOT / "boot" / "memory.c", [*_OURS, *includes, "-fno-builtin"])]
-        jobs += [(_ROOT / "boot" / "start.S", [])]
+        jobs.append((_ROOT / "boot" / "memory.c", [*_OURS, *includes, "-fno-builtin"]))
+        jobs += [(_ROOT / "boot" / "start.S", [])] * start
+        jobs.append((_ROOT / "crypto" / "context_rv32.S", []))
         with ThreadPoolExecutor(2) as pool:
             objects = list(pool.map(lambda job: _compile(*job, headers), jobs))
         elf = self.folder / f"{name}.elf"
         cc = [sys.executable, "-m", "ziglang", "cc", *_TARGET, *_LINK]
         _run([*cc, f"-Wl,-T,{script}", *objects, "-o", elf])
-        return _content(elf.read_bytes(), base)
+        content = _content(elf.read_bytes(), base)
+        return content + bytes(-len(content) % 4)
 
 
 def public_key(key: Path) -> bytes:
@@ -209,8 +249,7 @@ def sign(content: bytes, folder: Path, *, key: Path, counter: int = 1, version: 
 
 
 def build(
-    memory_map: MemoryMap,
-    soc: SocConfig,
+    config: CardConfig,
     *,
     key: Path = DEVELOPMENT_KEY,
     folder: Path = _BUILD,
@@ -220,10 +259,8 @@ def build(
 
     Parameters
     ----------
-    memory_map
-        Registers of the card: ``Card(config).csr.memory_map``.
-    soc
-        Its memories; ``soc.rom`` is not looked at.
+    config
+        The card, with its ``soc``; ``soc.rom`` is not looked at.
     key
         Private key that signs the image, and whose public half the loader gets.
     folder
@@ -236,46 +273,45 @@ def build(
     RuntimeError
         A tool failed; its output is in the message.
     """
-    builder = _Builder(memory_map, Memory(soc.ram_bytes), folder)
+    builder = _Builder(config, folder)
     boot, hal, memory = _ROOT / "boot", _ROOT / "hal", builder.memory
+    crypto = sorted((_ROOT / "crypto").glob("*.c"))
     signer = public_key(key)
-    _write(builder.include / "signer.h", _number_array("SIGNER_KEY", signer) + "\n")
-    of_hal = [hal / f"{name}.c" for name in _HAL]
+    text = _number_array("SIGNER_KEY", signer)
+    write_changed(builder.include / "signer.h", f"#include <stdint.h>\n\n{text}\n")
+    everything = [*sorted(hal.glob("*.c")), *crypto]
+    certifier = builder.program(
+        "certifier", RAM_BASE, memory.CERTIFIER, [boot / "certifier.c", *everything], start=False
+    )
+    builder.pin("certifier", certifier)
     loader = builder.program(
         "loader",
         memory.loader,
         memory.LOADER,
-        [*(boot / f"{name}.c" for name in ("loader", "choose", "image")), *of_hal]
-        + [hal / f"{name}.c" for name in ("keystore", "timer", "uart", "watchdog")],
-        [builder.monocypher / "monocypher.c"],
+        [*(boot / f"{name}.c" for name in ("loader", "choose", "image", "pinned")), *everything],
     )
-    loader += bytes(-len(loader) % 4)
-    digest = _number_array("LOADER_DIGEST", hashlib.sha384(loader).digest())
-    text = f"enum {{ LOADER_BYTES = {len(loader)} }};\n{digest}\n"
-    _write(builder.include / "loader_digest.h", text)
-    rom = builder.program("rom", ROM_BASE, ROM_BYTES, [boot / "rom.c", *of_hal])
+    builder.pin("loader", loader)
+    of_hal = [hal / f"{name}.c" for name in _HAL]
+    rom = builder.program("rom", ROM_BASE, ROM_BYTES, [boot / "rom.c", boot / "pinned.c", *of_hal])
+    services = sorted((_ROOT / "services").glob("*.c"))
     content = builder.program(
-        "firmware",
-        RAM_BASE,
-        memory.longest_image,
-        [main, *sorted(hal.glob("*.c"))],
+        "firmware", RAM_BASE, memory.longest_image, [main, *everything, *services], points=True
     )
-    content += bytes(-len(content) % 4)
     image, measured = sign(content, builder.folder, key=key)
-    (builder.folder / "loader.bin").write_bytes(loader)
     rom = rom.ljust(ROM_BYTES, b"\0")
     (builder.folder / "rom.bin").write_bytes(rom)
-    return Images(rom, loader, content, image, measured, signer, builder.folder)
+    return Images(rom, loader, certifier, content, image, measured, signer, builder.folder)
 
 
 def main() -> None:
     """Build for the network card as it is by default, and print sizes and measurements."""
     soc = SocConfig()
-    images = build(Card(CardConfig(soc=soc)).csr.memory_map, soc)
+    images = build(CardConfig(soc=soc))
     memory = Memory(soc.ram_bytes)
     for name, content, limit in (
         ("boot ROM", images.rom.rstrip(b"\0"), ROM_BYTES),
         ("loader", images.loader, memory.LOADER),
+        ("certifier", images.certifier, memory.CERTIFIER),
         ("firmware", images.content, memory.longest_image),
     ):
         print(f"{name:12} {len(content):6} of {limit} bytes")

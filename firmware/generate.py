@@ -3,7 +3,8 @@
 ``protocol.h`` comes from ``niterctl.protocol``, ``card_layout.h`` from the overlay's tables,
 ``card_registers.h`` from the register classes, ``nvme_layout.h`` from the NVMe room,
 ``nvme_messages.h`` from ``niter.nvme.front.messages``, ``certificate_template.h`` from
-``niterctl.certificates``. The same inputs give the same text.
+``niterctl.certificates``, ``boot_layout.h`` from ``firmware.boot.layout``. The same inputs give the
+same text.
 """
 
 from enum import IntEnum
@@ -12,6 +13,7 @@ from pathlib import Path
 from amaranth.lib import data
 from amaranth.utils import ceil_log2
 
+from firmware.boot.layout import Memory
 from niter.card import Card, CardConfig
 from niter.csr.generate import c_header
 from niter.interface import SECTOR_BYTES
@@ -33,6 +35,7 @@ from niter.nvme.config import NvmeConfig
 from niter.nvme.engine import NamespaceRecord
 from niter.nvme.engine.layouts import MAX_SECTORS, PAGE_BITS
 from niter.nvme.front import messages
+from niter.soc import SocConfig
 from niterctl import protocol
 from niterctl.certificates import template_header
 
@@ -41,6 +44,7 @@ __all__ = [
     "messages_header",
     "nvme_header",
     "protocol_header",
+    "write_changed",
     "write_headers",
 ]
 
@@ -199,8 +203,14 @@ def write_headers(folder: Path, config: CardConfig) -> None:
         "certificate_template.h": template_header(),
         "nvme_messages.h": messages_header(),
         "card_registers.h": c_header(Card(config).csr.memory_map, name="card"),
+        "boot_layout.h": Memory((config.soc or SocConfig()).ram_bytes).header(),
     }
     for name, text in texts.items():
         place = folder / name
-        if not place.exists() or place.read_text(encoding="ascii") != text:
-            place.write_text(text, encoding="ascii")
+        write_changed(place, text)
+
+
+def write_changed(place: Path, text: str) -> None:
+    """Write a file, unless that is what it holds."""
+    if not place.exists() or place.read_text(encoding="ascii") != text:
+        place.write_text(text, encoding="ascii")

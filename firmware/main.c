@@ -2,18 +2,18 @@
  * The card's firmware: opens the card, and then serves it for ever.
  */
 #include "boot/handover.h"
-#include "hal/card.h"
+#include "hal/packet.h"
 #include "hal/timer.h"
-#include "hal/watchdog.h"
+#include "protocol.h"
+#include "services/services.h"
 
-_Noreturn void main(const struct boot_report *report);
+_Noreturn void main(struct handover *handover);
 
-/* Seconds without a turn of the loop after which the SoC restarts. */
-enum { PATIENCE = 2 };
+/* Datagrams in a second that the packet port passes, whoever sends them. */
+enum { DATAGRAMS = 1000 };
 
-_Noreturn void main(const struct boot_report *report) {
-    (void)report;
-    uint32_t patience = PATIENCE * timer_hz();
-    card_release((1u << card_functions()) - 1);
-    for (;;) watchdog_feed(patience);
+_Noreturn void main(struct handover *handover) {
+    services_open(&handover->keys);
+    packet_listen(MANAGEMENT_PORT, timer_hz() / DATAGRAMS);
+    for (;;) services_turn();
 }

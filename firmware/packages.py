@@ -14,7 +14,16 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["BEARSSL", "MONOCYPHER", "ZCBOR", "Package", "PackageError", "fetch"]
+__all__ = [
+    "BEARSSL",
+    "INCLUDES",
+    "LIBRARIES",
+    "MONOCYPHER",
+    "ZCBOR",
+    "Package",
+    "PackageError",
+    "fetch",
+]
 
 _BUILD = Path(__file__).resolve().parent.parent / "build" / "packages"
 
@@ -71,6 +80,49 @@ ZCBOR = Package(
     "zcbor-0.9.1.tar.gz",
     "c04918392e2dbb14c6f038d776e2ea6b09c34ba1028b045aadd7c3a95616bc38",
 )
+
+
+#: The files that are used of each library, and whether the compiler puts job_point() into them.
+LIBRARIES = {
+    MONOCYPHER: (("monocypher.c", True),),
+    ZCBOR: tuple((f"src/zcbor_{part}.c", False) for part in ("common", "decode", "encode")),
+    BEARSSL: (
+        *((f"src/ec/{part}.c", True) for part in ("ec_prime_i31", "ecdsa_i31_sign_raw")),
+        *(
+            (f"src/ec/{part}.c", False)
+            for part in ("ec_secp256r1", "ec_secp384r1", "ec_secp521r1", "ecdsa_i31_bits")
+        ),
+        *(
+            (f"src/int/i31_{part}.c", True)
+            for part in [
+                "add",
+                "bitlen",
+                "decmod",
+                "decode",
+                "decred",
+                "encode",
+                "fmont",
+                "iszero",
+                "modpow",
+                "montmul",
+                "muladd",
+                "ninv31",
+                "reduce",
+                "rshift",
+                "sub",
+                "tmont",
+            ]
+        ),
+        *((f"src/int/{part}.c", False) for part in ("i32_div32",)),
+        *(
+            (f"src/{part}.c", False)
+            for part in ("codec/ccopy", "kdf/hkdf", "mac/hmac", "rand/hmac_drbg")
+        ),
+    ),
+}
+
+#: Where the headers of each are.
+INCLUDES = {MONOCYPHER: ("",), ZCBOR: ("include",), BEARSSL: ("inc", "src")}
 
 
 def _run(arguments: list[str], folder: Path) -> str:

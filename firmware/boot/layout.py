@@ -20,15 +20,23 @@ class Flash:
 
     loader: int = 0x20_0000
     loader_copy: int = 0x20_8000
-    golden: int = 0x21_0000
-    lock_end: int = 0x22_0000
-    slot_a: int = 0x22_0000
-    slot_b: int = 0x23_0000
-    counter: int = 0x24_0000
+    #: Makes the alias key's certificate.
+    certifier: int = 0x21_0000
+    certifier_copy: int = 0x21_8000
+    golden: int = 0x22_0000
+    lock_end: int = 0x24_0000
+    slot_a: int = 0x24_0000
+    slot_b: int = 0x26_0000
+    counter: int = 0x28_0000
+    #: Two sectors, written in turn.
+    policy: int = 0x29_0000
+    #: Certificates of the root and of the device key, and that of the alias key.
+    chain: int = 0x29_2000
+    certificate: int = 0x29_3000
     #: Device secret: 32 bytes.
     secret: int = 0xFF_0000
 
-    slot_bytes: int = BLOCK
+    slot_bytes: int = 2 * BLOCK
 
 
 FLASH = Flash()
@@ -50,7 +58,10 @@ class Memory:
     ram_bytes: int
 
     #: Longest loader with its variables; stack of each program; what the loader leaves.
-    LOADER, STACK, HANDOVER = 24 * 1024, 4096 - 256, 256
+    LOADER, STACK, HANDOVER = 21 * 1024, 4096 - 256, 256
+
+    #: Longest certifier, which runs in the image's place.
+    CERTIFIER = 24 * 1024
 
     @property
     def end(self) -> int:
@@ -88,12 +99,18 @@ class Memory:
             "HANDOVER_BASE": self.handover,
             "LOADER": FLASH.loader,
             "LOADER_COPY": FLASH.loader_copy,
+            "CERTIFIER": FLASH.certifier,
+            "CERTIFIER_COPY": FLASH.certifier_copy,
             "GOLDEN_AT": FLASH.golden,
             "LOCK_END": FLASH.lock_end,
             "SLOT_A_AT": FLASH.slot_a,
             "SLOT_B_AT": FLASH.slot_b,
             "SLOT_BYTES": FLASH.slot_bytes,
             "COUNTER_AT": FLASH.counter,
+            "POLICY_AT": FLASH.policy,
+            "CHAIN_AT": FLASH.chain,
+            "CERTIFICATE_AT": FLASH.certificate,
+            "SECRET_AT": FLASH.secret,
         }
         lines = [f"#define BOOT_{name} 0x{value:x}u" for name, value in numbers.items()]
         guard = ["/* Generated from firmware.boot.layout. */", "#ifndef BOOT_LAYOUT_H"]
@@ -110,7 +127,7 @@ class Memory:
             "ENTRY(_start)\n"
             "SECTIONS\n{\n"
             f"  . = 0x{base:x};\n"
-            "  .text : { *(.text.start) *(.text .text.*) }\n"
+            "  .text : { KEEP(*(.start)) *(.text .text.*) }\n"
             "  .rodata : { *(.rodata .rodata.* .srodata .srodata.*) }\n"
             "  .data : { *(.data .data.* .sdata .sdata.*) . = ALIGN(4); }\n"
             "  image_end = .;\n"

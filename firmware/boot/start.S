@@ -1,6 +1,6 @@
 # Where each program begins: its stack, its zeros, and then main() with what the one before left in a0.
 
-    .section .text.start, "ax"
+    .section .start, "ax"
     .globl _start
 _start:
     la      sp, stack_top

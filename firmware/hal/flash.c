@@ -1,5 +1,6 @@
 #include "flash.h"
 
+#include "boot_layout.h"
 #include "card_registers.h"
 #include "registers.h"
 #include "words.h"
@@ -88,7 +89,7 @@ void flash_lock(uint32_t end) {
     register_write(
         CARD_SOC_GUARD_WRITABLE,
         REGISTER_FIELD(CARD_SOC_GUARD_WRITABLE_FIRST, (end + FLASH_BLOCK - 1) / FLASH_BLOCK) |
-            REGISTER_FIELD(CARD_SOC_GUARD_WRITABLE_LAST, FLASH_SECRET / FLASH_BLOCK - 1) |
+            REGISTER_FIELD(CARD_SOC_GUARD_WRITABLE_LAST, BOOT_SECRET_AT / FLASH_BLOCK - 1) |
             CARD_SOC_GUARD_WRITABLE_ENABLE_MASK
     );
 }

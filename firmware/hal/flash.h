@@ -16,7 +16,6 @@ enum {
     FLASH_PAGE = 256,    /* Bytes that one program command may change, within one such page. */
     FLASH_SECTOR = 4096, /* Bytes that one erase command sets to 0xff. */
     FLASH_BLOCK = 65536, /* What regions are made of. */
-    FLASH_SECRET = 0xff0000, /* The block that holds the device secret. */
 };
 
 /* Copy `length` bytes, 1 to 64 Ki, from `address`. False when the flash is busy. */

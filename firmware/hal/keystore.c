@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "boot_layout.h"
 #include "card_registers.h"
 #include "flash.h"
 #include "registers.h"
@@ -26,7 +27,7 @@ static void wipe(volatile uint8_t *bytes, size_t length) {
 
 bool keystore_derive(const void *context, size_t length, uint8_t key[KEYSTORE_DERIVED]) {
     uint8_t block[BLOCK] = {0};
-    bool good = flash_read(FLASH_SECRET, block, SECRET) && !absent(block);
+    bool good = flash_read(BOOT_SECRET_AT, block, SECRET) && !absent(block);
     memset(key, 0, KEYSTORE_DERIVED);
     if (good) {
         sha_begin(SHA384);
@@ -41,8 +42,8 @@ bool keystore_derive(const void *context, size_t length, uint8_t key[KEYSTORE_DE
 void keystore_lock(void) {
     register_write(
         CARD_SOC_GUARD_SECRET,
-        REGISTER_FIELD(CARD_SOC_GUARD_SECRET_FIRST, FLASH_SECRET / FLASH_BLOCK) |
-            REGISTER_FIELD(CARD_SOC_GUARD_SECRET_LAST, FLASH_SECRET / FLASH_BLOCK) |
+        REGISTER_FIELD(CARD_SOC_GUARD_SECRET_FIRST, BOOT_SECRET_AT / FLASH_BLOCK) |
+            REGISTER_FIELD(CARD_SOC_GUARD_SECRET_LAST, BOOT_SECRET_AT / FLASH_BLOCK) |
             CARD_SOC_GUARD_SECRET_ENABLE_MASK
     );
     register_write(CARD_SOC_GUARD_LOCK, 1);

@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from firmware.generate import write_headers
-from firmware.packages import BEARSSL, MONOCYPHER, ZCBOR, fetch
+from firmware.packages import BEARSSL, INCLUDES, LIBRARIES, fetch
 from niter.card import CardConfig
 from niter.net import OverlayConfig
 
-__all__ = ["CONFIG", "LIBRARIES", "build"]
+__all__ = ["CONFIG", "build"]
 
 _ROOT = Path(__file__).resolve().parent.parent
 _BUILD = _ROOT.parent / "build" / "firmware" / "host"
@@ -23,48 +23,8 @@ CONFIG = CardConfig(
     frame_bytes=9600,
 )
 
-#: The files that are used of each library, and whether the compiler puts job_point() into them.
-LIBRARIES = {
-    MONOCYPHER: (("monocypher.c", True),),
-    ZCBOR: tuple((f"src/zcbor_{part}.c", False) for part in ("common", "decode", "encode")),
-    BEARSSL: (
-        *((f"src/ec/{part}.c", True) for part in ("ec_prime_i31", "ecdsa_i31_sign_raw")),
-        *(
-            (f"src/ec/{part}.c", False)
-            for part in ("ec_secp256r1", "ec_secp384r1", "ec_secp521r1", "ecdsa_i31_bits")
-        ),
-        *(
-            (f"src/int/i31_{part}.c", True)
-            for part in [
-                "add",
-                "bitlen",
-                "decmod",
-                "decode",
-                "decred",
-                "encode",
-                "fmont",
-                "iszero",
-                "modpow",
-                "montmul",
-                "muladd",
-                "ninv31",
-                "reduce",
-                "rshift",
-                "sub",
-                "tmont",
-            ]
-        ),
-        *((f"src/int/{part}.c", False) for part in ("i32_div32",)),
-        *(
-            (f"src/{part}.c", False)
-            for part in ("codec/ccopy", "kdf/hkdf", "mac/hmac", "rand/hmac_drbg")
-        ),
-    ),
-}
-
 #: The hash that the card has in hardware.
 _HOST_ONLY = ("src/hash/sha2big.c", "src/codec/enc64be.c", "src/codec/dec64be.c")
-_INCLUDES = {MONOCYPHER: ("",), ZCBOR: ("include",), BEARSSL: ("inc", "src")}
 
 _WARNINGS = "-Wall -Wextra -Werror -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes"
 _OURS = f"-std=c11 {_WARNINGS} -fsanitize=address,undefined -fno-sanitize-recover=all".split()
@@ -102,7 +62,7 @@ def build(compiler: str = "gcc") -> Path:
         return program
     place.mkdir(parents=True, exist_ok=True)
     includes = [f"-I{_BUILD / 'include'}", f"-I{_ROOT}"]
-    for package, names in _INCLUDES.items():
+    for package, names in INCLUDES.items():
         includes += [f"-isystem{folders[package] / name}" for name in names]
     jobs = [(path, [*_OURS, *includes]) for path in _sources()]
     for package, files in LIBRARIES.items():

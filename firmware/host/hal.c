@@ -245,6 +245,11 @@ bool random_read(void *to, size_t length)
     return true;
 }
 
+bool random_predictable(void)
+{
+    return options.seed;
+}
+
 /* Count a flash operation; in the middle of the one that was chosen, power fails. */
 static size_t until_cut(size_t length)
 {

@@ -8,12 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "boot_layout.h"
+#include "crypto/certify.h"
 #include "crypto/dice.h"
 #include "hal.h"
 #include "hal/keystore.h"
 #include "hal/measurement.h"
 #include "hal/sha.h"
-#include "services/places.h"
 #include "services/services.h"
 
 static volatile sig_atomic_t stopped;
@@ -33,16 +34,16 @@ static void measure(enum measurement which, const char *text, uint8_t digest[48]
 }
 
 /* What stands for the images that a boot ROM would measure: their texts, from the command line. */
-static void boot(const char *firmware, const char *signer, bool certify, struct handover *handover)
+static void boot(const char *firmware, const char *signer, bool certify, struct boot_keys *keys)
 {
     uint8_t other[48], firmware_digest[48], signer_digest[48];
     measure(MEASURE_BITSTREAM, "host", other);
     measure(MEASURE_ROM, "host", other);
     measure(MEASURE_FIRMWARE, firmware, firmware_digest);
     measure(MEASURE_SIGNER, signer, signer_digest);
-    dice_derive(firmware_digest, signer_digest, handover);
-    if (certify)
-        dice_certify(PLACE_CERTIFICATE, firmware_digest, handover);
+    dice_derive(firmware_digest, signer_digest, keys);
+    if (certify && !certify_present(BOOT_CERTIFICATE_AT, keys))
+        certify_alias(BOOT_CERTIFICATE_AT, firmware_digest, keys);
     keystore_lock();
 }
 
@@ -50,7 +51,7 @@ static void boot(const char *firmware, const char *signer, bool certify, struct 
 static void enrol(void)
 {
     uint8_t secret[P384_SECRET], public_key[P384_PUBLIC];
-    dice_device(secret, public_key);
+    certify_device(secret, public_key);
     for (size_t n = 0; n < sizeof public_key; n++)
         printf("%02x", public_key[n]);
     puts("");
@@ -120,13 +121,13 @@ int main(int count, char **arguments)
     }
     signal(SIGTERM, stop);
     host_open(&options);
-    struct handover handover;
+    struct boot_keys keys;
     if (enrolling) {
         enrol();
         return 0;
     }
-    boot(firmware, signer, certify, &handover);
-    services_open(&handover);
+    boot(firmware, signer, certify, &keys);
+    services_open(&keys);
     while (!stopped) {
         services_turn();
         host_wait();

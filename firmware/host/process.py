@@ -7,16 +7,15 @@ from functools import cache
 from pathlib import Path
 from types import TracebackType
 
+from firmware.boot.layout import FLASH
 from niter.card import Card
 from niterctl.policy import Policy
 
 from .build import CONFIG, build
 
-__all__ = ["CHAIN_PLACE", "CUT", "FLASH_BYTES", "POLICY_PLACE", "RESET", "HostCard"]
+__all__ = ["CUT", "FLASH_BYTES", "RESET", "HostCard"]
 
 FLASH_BYTES = 8 << 20
-#: Where the policy's two copies stand, a sector each, and the certificates.
-POLICY_PLACE, CHAIN_PLACE = 0x250000, 0x252000
 #: Exit status of a card that was reset, or whose power failed.
 RESET, CUT = 3, 4
 
@@ -48,7 +47,7 @@ class HostCard:
             flash = bytearray(b"\xff" * FLASH_BYTES)
             if policy is not None:
                 copy = policy.flash()
-                flash[POLICY_PLACE : POLICY_PLACE + len(copy)] = copy
+                flash[FLASH.policy : FLASH.policy + len(copy)] = copy
             self._flash_file.write_bytes(flash)
         self._process: subprocess.Popen | None = None
 

@@ -119,3 +119,5 @@ class Health(IntEnum):
     WATCHDOG_RESET = 4
     TIME_UNKNOWN = 8
     CERTIFICATE_MISSING = 16
+    #: The random numbers are a simulation's.
+    RANDOM_PREDICTABLE = 32

@@ -3,17 +3,17 @@
 #include <string.h>
 #include <zcbor_encode.h>
 
+#include "boot_layout.h"
 #include "clock.h"
 #include "command.h"
 #include "crypto/certificate.h"
-#include "crypto/dice.h"
+#include "crypto/certify.h"
 #include "crypto/p384.h"
 #include "crypto/record.h"
 #include "hal/measurement.h"
 #include "hal/sha.h"
 #include "health.h"
 #include "log.h"
-#include "places.h"
 #include "policy.h"
 
 enum {
@@ -38,18 +38,18 @@ static const uint8_t to_be_signed[] = {
 static size_t load_chain(void)
 {
     uint32_t number;
-    return record_load(PLACE_CHAIN, CHAIN, buffer, sizeof buffer, &number);
+    return record_load(BOOT_CHAIN_AT, CHAIN, buffer, sizeof buffer, &number);
 }
 
 static size_t load_certificate(void)
 {
     uint32_t number;
-    return record_load(PLACE_CERTIFICATE, DICE_CERTIFICATE, buffer, sizeof buffer, &number);
+    return record_load(BOOT_CERTIFICATE_AT, CERTIFY_RECORD, buffer, sizeof buffer, &number);
 }
 
-void attest_open(const struct handover *handover)
+void attest_open(const struct boot_keys *keys)
 {
-    p384_secret(handover->alias, alias);
+    p384_secret(keys->alias, alias);
     if (!load_chain() || !load_certificate())
         health_set(HEALTH_CERTIFICATE_MISSING);
 }

@@ -4,9 +4,9 @@
 #ifndef SERVICES_ATTEST_H
 #define SERVICES_ATTEST_H
 
-#include "crypto/handover.h"
+#include "boot/handover.h"
 
 /* Keep the alias key, and see whether there are certificates for it. */
-void attest_open(const struct handover *handover);
+void attest_open(const struct boot_keys *keys);
 
 #endif

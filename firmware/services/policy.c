@@ -3,11 +3,11 @@
 #include <string.h>
 #include <zcbor_decode.h>
 
+#include "boot_layout.h"
 #include "crypto/record.h"
 #include "hal/flash.h"
 #include "hal/measurement.h"
 #include "hal/sha.h"
-#include "places.h"
 #include "protocol.h"
 
 enum { MAGIC = 0x4e504f4c, COPIES = 2 };
@@ -87,7 +87,7 @@ bool policy_valid(const uint8_t *from, size_t length)
 
 static uint32_t place(unsigned copy)
 {
-    return PLACE_POLICY + copy * FLASH_SECTOR;
+    return BOOT_POLICY_AT + copy * FLASH_SECTOR;
 }
 
 static size_t load(unsigned copy, uint32_t *number)

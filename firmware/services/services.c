@@ -7,6 +7,7 @@
 #include "command.h"
 #include "crypto/job.h"
 #include "hal/packet.h"
+#include "hal/random.h"
 #include "hal/timer.h"
 #include "hal/watchdog.h"
 #include "health.h"
@@ -29,7 +30,7 @@ static void answer_question(void)
     answer_length = session_answer(question, question_length, &answer);
 }
 
-void services_open(struct handover *handover)
+void services_open(struct boot_keys *keys)
 {
     watchdog_feed(WATCHDOG_SECONDS * timer_hz());
     log_event(EVENT_START, watchdog_was_reset());
@@ -39,14 +40,16 @@ void services_open(struct handover *handover)
         health_set(HEALTH_POLICY_MISSING);
         log_event(EVENT_NO_POLICY, 0);
     }
-    if (!session_open(handover)) {
+    if (!session_open(keys)) {
         health_set(HEALTH_RANDOM_FAILED);
         log_event(EVENT_RANDOM, 0);
     }
-    attest_open(handover);
+    if (random_predictable())
+        health_set(HEALTH_RANDOM_PREDICTABLE);
+    attest_open(keys);
     network_open(&policy()->addresses);
     tables_open(&policy()->addresses);
-    crypto_wipe(handover, sizeof *handover);
+    crypto_wipe(keys, sizeof *keys);
 }
 
 static void listen(void)

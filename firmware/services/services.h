@@ -7,12 +7,12 @@
 #ifndef SERVICES_SERVICES_H
 #define SERVICES_SERVICES_H
 
-#include "crypto/handover.h"
+#include "boot/handover.h"
 
 #define FIRMWARE_VERSION "0.1.0"
 
-/* Wipes the handover. */
-void services_open(struct handover *handover);
+/* Wipes the keys. */
+void services_open(struct boot_keys *keys);
 
 void services_turn(void);
 

@@ -58,9 +58,9 @@ static struct bucket datagrams = {.burst = 128, .period_ms = 4, .tokens = 128};
 static struct bucket opens = {.burst = 4, .period_ms = 500, .tokens = 4};
 static uint32_t dropped;
 
-bool session_open(const struct handover *handover)
+bool session_open(const struct boot_keys *keys)
 {
-    memcpy(seed, handover->management, sizeof seed);
+    memcpy(seed, keys->management, sizeof seed);
     ed25519_public(seed, card);
     able = random_read(boot, sizeof boot);
     return able;

@@ -11,10 +11,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "crypto/handover.h"
+#include "boot/handover.h"
 
 /* Draw the boot nonce and compute the card's identity. False when there is no randomness. */
-bool session_open(const struct handover *handover);
+bool session_open(const struct boot_keys *keys);
 
 /* The card's identity, an Ed25519 public key, and this boot's nonce. */
 const uint8_t *session_card(void);

@@ -9,7 +9,7 @@ __all__ = ["sources"]
 
 #: Package and file of each module.
 _MODULES: Mapping[str, tuple[str, str]] = {
-    "VexRiscv": ("pythondata_cpu_vexriscv", "verilog/VexRiscv.v"),
+    "VexRiscv": ("pythondata_cpu_vexriscv", "verilog/VexRiscv_IMAC.v"),
 }
 
 

@@ -4,39 +4,47 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from amaranth import Module, Mux
+from amaranth import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from firmware.boot.layout import FLASH
 from firmware.build import Images, build
 from niter import csr
-from niter.card import Card
+from niter.card import Card, CardConfig
 from niter.interface import FrameStream, HostRead, HostWrite, MailboxPort
+from niter.net import OverlayConfig
 from niter.security.flash_guard import SpiBus
 from niter.soc import FrameTap, Soc, SocConfig
+from niter.soc.share import BusShare
 
-__all__ = ["BUILD", "SocRig", "flash_content", "images", "rig"]
+__all__ = ["CONFIG", "SECRET", "SocRig", "flash_content", "images", "rig", "with_rom"]
 
 #: Where the benches' programs are kept.
-BUILD = Path(__file__).parents[2] / "build" / "firmware" / "bench"
+_BUILD = Path(__file__).parents[2] / "build" / "firmware" / "bench"
 
-#: The serial line is as fast as can be, so that a letter costs no time.
-_CONFIG = SocConfig(baud=SocConfig.clock_hz // 4)
+#: A small card. Its serial line is as fast as can be, so that a letter costs no time.
+CONFIG = CardConfig(
+    overlay=OverlayConfig(functions=1),
+    pairs=1,
+    queue_size=16,
+    soc=SocConfig(baud=SocConfig.clock_hz // 4, noise_seed=1),
+)
 
 #: The secret that the benches' cards have.
 SECRET = bytes(range(1, 33))
-
-FUNCTIONS = 4
 
 
 class SocRig(wiring.Component):
     """The SoC and its registers, and those of the card that every firmware looks at.
 
+    They stand where they do in a card, so that its firmware runs here unchanged. What it writes to
+    the engines goes nowhere, and what it reads of them is zero.
+
     Parameters
     ----------
     config
-        Of the SoC.
+        Of the card.
 
     Members
     -------
@@ -48,16 +56,19 @@ class SocRig(wiring.Component):
         Functions that software has released.
     """
 
-    def __init__(self, config: SocConfig):
-        self._soc = Soc(config, engines=1, functions=FUNCTIONS)
+    def __init__(self, config: CardConfig):
+        self.config = config
+        self._soc = Soc(config.soc, engines=1, functions=config.functions)
         self._identity, self._release = Card.Identity(), Card.Release()
         builder = csr.Builder(addr_width=1)
         builder.add("identity", self._identity)
         builder.add("release", self._release)
         self._bridge = csr.Bridge(builder.as_memory_map())
-        self._decoder = csr.Decoder(addr_width=13)
-        self._decoder.add(self._soc.registers, name="soc")
-        self._decoder.add(self._bridge.bus, name="card")
+        whole = Card(config).csr.memory_map
+        places = {window.name: window.start for window in whole.windows()}
+        self._decoder = csr.Decoder(addr_width=whole.addr_width)
+        for name, bus in (("soc", self._soc.registers), ("card", self._bridge.bus)):
+            self._decoder.add(bus, name=name, addr=places[name])
         super().__init__(
             {
                 "flash": Out(SpiBus),
@@ -67,7 +78,7 @@ class SocRig(wiring.Component):
                 "write": Out(HostWrite),
                 "tap": In(FrameTap),
                 "frames": Out(FrameStream),
-                "csr": In(csr.Signature(addr_width=13)),
+                "csr": In(csr.Signature(addr_width=whole.addr_width)),
                 "released": Out(8),
             }
         )
@@ -82,50 +93,44 @@ class SocRig(wiring.Component):
             connect(m, getattr(soc, name), flipped(getattr(self, name)))
         connect(m, flipped(self.engine), soc.engine[0])
         connect(m, flipped(self.tap), soc.tap)
-        inside = soc.csr.r_stb | soc.csr.w_stb
-        bus = decoder.bus
+        m.submodules.masters = masters = BusShare(self.csr.addr_width)
+        connect(m, flipped(self.csr), masters.first)
+        connect(m, soc.csr, masters.second)
+        connect(m, masters.csr, decoder.bus)
         m.d.comb += [
-            bus.addr.eq(Mux(inside, soc.csr.addr, self.csr.addr)),
-            bus.w_data.eq(Mux(inside, soc.csr.w_data, self.csr.w_data)),
-            bus.r_stb.eq(soc.csr.r_stb | self.csr.r_stb),
-            bus.w_stb.eq(soc.csr.w_stb | self.csr.w_stb),
-            soc.csr.r_data.eq(bus.r_data),
-            self.csr.r_data.eq(bus.r_data),
+            soc.hold.eq(masters.hold),
             self.uart_tx.eq(soc.uart_tx),
             self.released.eq(self._release.f.functions.data),
-            self._identity.f.functions.r_data.eq(FUNCTIONS),
-            self._identity.f.ports.r_data.eq(1),
+            self._identity.f.functions.r_data.eq(self.config.functions),
+            self._identity.f.ports.r_data.eq(self.config.ports),
         ]
         return m
 
 
 @cache
-def _declared() -> SocRig:
-    """One whose registers are looked at, and which is never built."""
-    return SocRig(_CONFIG)
+def images(config: CardConfig = CONFIG) -> Images:
+    """Boot ROM, loader and firmware for a card of the benches."""
+    return build(config, folder=_BUILD)
 
 
-@cache
-def images(main: Path | None = None) -> Images:
-    """Boot ROM, loader and firmware for the rig; with another ``main`` than the card's."""
-    memory_map = _declared().csr.memory_map
-    if main is None:
-        return build(memory_map, _CONFIG, folder=BUILD)
-    return build(memory_map, _CONFIG, folder=BUILD / main.parent.name, main=main)
+def with_rom(config: CardConfig = CONFIG) -> CardConfig:
+    """The card with its ROM."""
+    return replace(config, soc=replace(config.soc, rom=images(config).rom_words))
 
 
 def rig() -> SocRig:
     """The rig, with its ROM."""
-    return SocRig(replace(_CONFIG, rom=images().rom_words))
+    return SocRig(with_rom())
 
 
-def flash_content(**slots: bytes) -> dict[int, bytes]:
-    """Content of a flash with the loader, the secret, and images by the name of their slot."""
-    found = images()
+def flash_content(found: Images, **slots: bytes) -> dict[int, bytes]:
+    """Content of a flash with boot code, the secret, and images by the name of their slot."""
     places = {"golden": FLASH.golden, "a": FLASH.slot_a, "b": FLASH.slot_b}
     return {
         FLASH.loader: found.loader,
         FLASH.loader_copy: found.loader,
+        FLASH.certifier: found.certifier,
+        FLASH.certifier_copy: found.certifier,
         FLASH.secret: SECRET,
         **{places[name]: image for name, image in slots.items()},
     }

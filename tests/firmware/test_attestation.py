@@ -17,7 +17,8 @@ from pycose.keys.curves import P384
 from pycose.keys.keyops import VerifyOp
 from pycose.messages import Sign1Message
 
-from firmware.host.process import CHAIN_PLACE, HostCard
+from firmware.boot.layout import FLASH
+from firmware.host.process import HostCard
 from niterctl.attestation import AttestationError, verify
 from niterctl.card import Card
 from niterctl.certificates import certify_device, chain_flash, make_root
@@ -37,7 +38,7 @@ def enrolled(folder, policy=POLICY, **options):
     folder.mkdir(exist_ok=True)
     card = HostCard(folder, policy, certify=True, **options)
     device = certify_device(ROOT, ROOT_KEY, card.enrol())
-    card.write_flash(CHAIN_PLACE, chain_flash(ROOT, device))
+    card.write_flash(FLASH.chain, chain_flash(ROOT, device))
     return card
 
 
@@ -211,12 +212,12 @@ def test_firmware_cannot_pass_for_other_firmware(tmp_path, document):
     card = enrolled(tmp_path)
     with card:
         fetch(card)
-    honest = card.flash()[0x253000:0x254000]
+    honest = card.flash()[FLASH.certificate :][:4096]
     evil = enrolled(tmp_path / "evil", firmware="evil")
     with evil:
         fetch(evil)
     evil._options.pop("certify")
-    evil.write_flash(0x253000, honest)
+    evil.write_flash(FLASH.certificate, honest)
     with evil, pytest.raises(AttestationError, match="signature"):
         verify(fetch(evil), ROOT, nonce=NONCE)
 

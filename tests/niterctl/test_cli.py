@@ -7,7 +7,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from firmware.host.process import CHAIN_PLACE
+from firmware.boot.layout import FLASH
 from niterctl.cli import main
 from niterctl.protocol import Role
 from tests.firmware.conftest import HOST
@@ -160,7 +160,7 @@ def test_attestation_from_factory_to_verdict(tmp_path, card, niterctl):
     niterctl_offline = ["factory", "certify", device, str(chain), "--root", str(root)]
     made = CliRunner().invoke(main, [*niterctl_offline, "--root-key", str(root_key)])
     assert made.exit_code == 0, made.output
-    card.write_flash(CHAIN_PLACE, chain.read_bytes())
+    card.write_flash(FLASH.chain, chain.read_bytes())
     card.start(certify=True)
     niterctl("time", "--set")
     out = tmp_path / "document"

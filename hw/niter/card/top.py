@@ -1,6 +1,6 @@
 """The card: every room, joined."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -13,7 +13,7 @@ from niter.pcie.tl.layer import TransactionLayer
 from niter.pcie.tl.layouts import LinkPort
 from niter.security.flash_guard import SpiBus
 from niter.soc import Mailbox, Soc
-from niter.soc.share import WriteShare
+from niter.soc.share import BusShare, WriteShare
 from niter.stream import Arbiter, Demux
 from niter.virtio.net.device import VirtioNet
 
@@ -206,17 +206,11 @@ class Card(wiring.Component):
     def _join_soc(self, m, pcie, tunnelled, to_wire, from_wire):
         """The processor: on the control bus, beside the wire, and behind the mailbox."""
         m.submodules.soc = soc = self._soc
-        # Who looks on from outside keeps away while the processor is at work on the bus.
-        inside = soc.csr.r_stb | soc.csr.w_stb
-        bus, outside = self._decoder.bus, self.csr
-        m.d.comb += [
-            bus.addr.eq(Mux(inside, soc.csr.addr, outside.addr)),
-            bus.w_data.eq(Mux(inside, soc.csr.w_data, outside.w_data)),
-            bus.r_stb.eq(soc.csr.r_stb | (outside.r_stb & ~inside)),
-            bus.w_stb.eq(soc.csr.w_stb | (outside.w_stb & ~inside)),
-            soc.csr.r_data.eq(bus.r_data),
-            outside.r_data.eq(bus.r_data),
-        ]
+        m.submodules.masters = masters = BusShare(self.csr.addr_width)
+        connect(m, flipped(self.csr), masters.first)
+        connect(m, soc.csr, masters.second)
+        connect(m, masters.csr, self._decoder.bus)
+        m.d.comb += soc.hold.eq(masters.hold)
         connect(m, soc.read, pcie.read[-1])
         if self._storage:
             connect(m, soc.write, pcie.write[-1])

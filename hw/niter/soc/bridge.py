@@ -15,7 +15,8 @@ class CsrBridge(wiring.Component):
     """Makes one access of ``niter.csr`` of each transfer; four cycles each.
 
     Registers are words: a write of less than a whole word does nothing. The strobe is
-    registered, so that the control bus, which spans the card, begins at flip-flops.
+    registered, so that the control bus, which spans the card, begins at flip-flops. It stands until
+    the bus is free.
 
     Parameters
     ----------
@@ -28,10 +29,18 @@ class CsrBridge(wiring.Component):
         From the core.
     csr : Out(csr.Signature)
         The control bus.
+    hold : In(1)
+        Somebody else has the control bus in this cycle.
     """
 
     def __init__(self, addr_width: int):
-        super().__init__({"bus": In(Wishbone), "csr": Out(csr.Signature(addr_width=addr_width))})
+        super().__init__(
+            {
+                "bus": In(Wishbone),
+                "csr": Out(csr.Signature(addr_width=addr_width)),
+                "hold": In(1),
+            }
+        )
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
@@ -44,11 +53,14 @@ class CsrBridge(wiring.Component):
         ]
         # The core keeps address and data until it is acknowledged.
         m.d.sync += [
-            out.r_stb.eq(begin & ~bus.we),
-            out.w_stb.eq(begin & bus.we & bus.sel.all()),
-            strobed.eq(begin),
-            answered.eq(strobed),
+            answered.eq(strobed & ~self.hold),
             bus.ack.eq(answered),
             bus.dat_r.eq(out.r_data),
         ]
+        with m.If(~(strobed & self.hold)):
+            m.d.sync += [
+                out.r_stb.eq(begin & ~bus.we),
+                out.w_stb.eq(begin & bus.we & bus.sel.all()),
+                strobed.eq(begin),
+            ]
         return m

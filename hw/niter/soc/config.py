@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 
-__all__ = ["CSR_BASE", "RAM_BASE", "ROM_BASE", "ROM_BYTES", "SocConfig"]
+__all__ = ["CSR_BASE", "CSR_WIDTH", "RAM_BASE", "ROM_BASE", "ROM_BYTES", "SocConfig"]
 
 #: Where the core finds what; accesses with bit 31 set pass its caches by.
 ROM_BASE, RAM_BASE, CSR_BASE = 0x0000_0000, 0x4000_0000, 0x8000_0000
+
+#: Word address bits of the control bus that the core has.
+CSR_WIDTH = 20
 
 #: One block RAM.
 ROM_BYTES = 2048
@@ -27,6 +30,8 @@ class SocConfig:
         Of ``sync``.
     baud
         Of the serial line.
+    noise_seed
+        In simulation, what its random numbers follow from. None: rings of gates, on a device.
 
     Raises
     ------
@@ -35,10 +40,11 @@ class SocConfig:
     """
 
     rom: tuple[int, ...] = ()
-    ram_bytes: int = 64 * 1024
+    ram_bytes: int = 128 * 1024
     flash_bytes: int = 16 * 1024 * 1024
     clock_hz: int = 62_500_000
     baud: int = 115_200
+    noise_seed: int | None = None
 
     def __post_init__(self):
         if len(self.rom) * 4 > ROM_BYTES:

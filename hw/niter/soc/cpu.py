@@ -22,7 +22,7 @@ _TARGET = {"dat_r": "DAT_MISO", "ack": "ACK"}
 
 
 class Cpu(wiring.Component):
-    """VexRiscv in its standard form: RV32IM, 4 KiB of cache each way, a multiplier.
+    """VexRiscv with short instructions: RV32IMAC, 4 KiB of cache each way, a multiplier.
 
     The data cache writes through; accesses with bit 31 of the address set pass it by.
     Amaranth's own simulator cannot run it: the Verilog comes from a package, by way of

@@ -6,13 +6,15 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from niter import csr
 from niter.interface import FrameStream, HostRead, HostWrite, MailboxPort
+from niter.security.entropy import RandomSource
 from niter.security.flash_guard import FlashGuard, SpiBus
 from niter.security.hashing import HashRegisters, HashShare
 from niter.security.key_store import KeyStore
 from niter.security.measurements import Measurements
+from niter.security.noise import RingNoise, SeededNoise
 
 from .bridge import CsrBridge
-from .config import CSR_BASE, RAM_BASE, ROM_BASE, ROM_BYTES, SocConfig
+from .config import CSR_BASE, CSR_WIDTH, RAM_BASE, ROM_BASE, ROM_BYTES, SocConfig
 from .cpu import Cpu
 from .flash import FlashController
 from .interconnect import Interconnect
@@ -25,9 +27,6 @@ from .watchdog import Watchdog
 
 __all__ = ["Soc"]
 
-#: Word address bits of the control bus that the core masters.
-_CSR_WIDTH = 20
-
 
 class Soc(wiring.Component):
     """Runs the card's firmware.
@@ -37,7 +36,7 @@ class Soc(wiring.Component):
         core ─┬─ ROM, RAM
               └─ bridge ── csr ── every register of the card, among them, by ``registers``:
                            timer, watchdog, uart, flash and its guard, hash engine, key store,
-                           measurements, packet port, mailbox
+                           random source, measurements, packet port, mailbox
 
     The watchdog's reset takes core, measurements, keys and the guard's lock together, and all else
     but the mailbox and the packet port: engines may be in the middle of a message, and know
@@ -56,6 +55,8 @@ class Soc(wiring.Component):
     -------
     csr : Out(csr.Signature)
         The control bus, mastered by the core; as wide as any card needs.
+    hold : In(1)
+        The core has to wait: somebody else has the control bus in this cycle.
     registers : In(csr.Signature)
         The SoC's own registers, to be reached through the control bus.
     engine : array of In(MailboxPort)
@@ -80,6 +81,8 @@ class Soc(wiring.Component):
         self._hash = HashRegisters()
         self._measurements = Measurements()
         self._keys = KeyStore()
+        source = RingNoise() if config.noise_seed is None else SeededNoise(config.noise_seed)
+        self._random = RandomSource(source)
         self._packet = PacketPort()
         self._mailbox = Mailbox(engines, functions)
         self._decoder = csr.Decoder(addr_width=12)
@@ -89,6 +92,7 @@ class Soc(wiring.Component):
             ("packet", self._packet.bus),
             ("hash", self._hash.bus),
             ("keys", self._keys.bus),
+            ("random", self._random.bus),
             ("flash", self._flash.bus),
             ("guard", self._guard.bus),
             ("timer", self._timer.bus),
@@ -98,7 +102,8 @@ class Soc(wiring.Component):
             self._decoder.add(bus, name=name)
         super().__init__(
             {
-                "csr": Out(csr.Signature(addr_width=_CSR_WIDTH)),
+                "csr": Out(csr.Signature(addr_width=CSR_WIDTH)),
+                "hold": In(1),
                 "registers": In(csr.Signature(addr_width=12)),
                 "engine": In(MailboxPort).array(engines),
                 "read": Out(HostRead),
@@ -152,6 +157,7 @@ class Soc(wiring.Component):
             connect(m, user.hash, port)
         # Until a cipher takes keys for storage.
         m.d.comb += self._keys.export.ready.eq(1)
+        m.submodules.random = self._random
         m.submodules.timer = self._timer
         m.submodules.uart = uart = self._uart
         m.d.comb += [cpu.interrupts.eq(waiting), self.uart_tx.eq(uart.tx)]
@@ -161,4 +167,5 @@ class Soc(wiring.Component):
         connect(m, interconnect.ram, ram.bus)
         connect(m, interconnect.control, bridge.bus)
         connect(m, bridge.csr, flipped(self.csr))
+        m.d.comb += bridge.hold.eq(self.hold)
         return m

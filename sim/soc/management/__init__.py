@@ -1,0 +1,1 @@
+"""The services on the soft core."""
