@@ -45,7 +45,7 @@ _HAL = ("flash", "measurement", "registers", "sha", "words")
 JOB_STACK = 6144
 _DEFINES = ["-DZCBOR_CANONICAL", f"-DJOB_STACK={JOB_STACK}"]
 #: What lets a computation be cut into slices: a call at each function's entry.
-_POINTS = ["-fsanitize-coverage=trace-pc"]
+_POINTS = ["-fsanitize-coverage=func,trace-pc"]
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,9 @@ class Package:
         Name of the file.
     sha256
         Of that file.
+    replaced
+        Functions whose text gives way to an inclusion: file, how the function begins, and what is
+        included.
     """
 
     name: str
@@ -53,6 +56,7 @@ class Package:
     origin: str
     archive: str
     sha256: str
+    replaced: tuple[tuple[str, str, str], ...] = ()
 
 
 #: Ed25519, X25519, ChaCha20-Poly1305 (BSD-2-Clause or CC0). Its Python binding carries the C text.
@@ -62,6 +66,7 @@ MONOCYPHER = Package(
     "pypi",
     "pymonocypher-4.0.3.4.tar.gz",
     "5e56e3d3eb770a53e0b9f6274146663c11a11f3d0de5cd48e3be0428d1b07a4a",
+    (("monocypher.c", "static void fe_mul(fe h, const fe f, const fe g)\n{", "crypto/field.h"),),
 )
 #: ECDSA over P-384, HMAC, HKDF (MIT): the only small library at hand that has P-384, needs no
 #: heap, and signs deterministically (RFC 6979).
@@ -183,6 +188,15 @@ def _download_debian(package: Package, folder: Path) -> None:
     _run([*apt, "source", "--download-only", package.name], folder)
 
 
+def _replace(path: Path, beginning: str, included: str) -> None:
+    """Have a function, which ends with the first brace in the first column, included instead."""
+    before, found, rest = path.read_text(encoding="utf-8").partition(beginning)
+    _, ends, after = rest.partition("\n}\n")
+    if not found or not ends or beginning in after:
+        raise PackageError(f"{path.name} does not have {beginning!r} once")
+    path.write_text(f'{before}#include "{included}"\n{after}', encoding="utf-8")
+
+
 def fetch(package: Package) -> Path:
     """The folder that holds the package's source text.
 
@@ -191,7 +205,8 @@ def fetch(package: Package) -> Path:
     PackageError
         It cannot be fetched, or its hash is another.
     """
-    place = _BUILD / f"{package.name}-{package.version}-{package.sha256[:8]}"
+    edit = hashlib.sha256(repr(package.replaced).encode()).hexdigest()[:4]
+    place = _BUILD / f"{package.name}-{package.version}-{package.sha256[:8]}-{edit}"
     if place.is_dir():
         return place
     _BUILD.mkdir(parents=True, exist_ok=True)
@@ -207,6 +222,8 @@ def fetch(package: Package) -> Path:
         with tarfile.open(archive) as tar:
             tar.extractall(folder / "unpacked", filter="data")
         (top,) = (folder / "unpacked").iterdir()
+        for file, beginning, included in package.replaced:
+            _replace(top / file, beginning, included)
         # Two processes may have fetched the same: the first one's stays.
         if not place.exists():
             try:

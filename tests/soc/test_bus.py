@@ -5,7 +5,7 @@ import random
 import pytest
 from amaranth import Module
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.lib.wiring import In, connect, flipped
 from amaranth.sim import Simulator
 
 from niter import csr
