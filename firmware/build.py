@@ -31,9 +31,9 @@ _BUILD = _ROOT.parent / "build" / "firmware"
 #: Signs images of development, and is public: a product's ROM is built with another.
 DEVELOPMENT_KEY = _ROOT / "keys" / "development-only.pem"
 
-_TARGET = ["-target", "riscv32-freestanding-none", "-mcpu=generic_rv32+m+c", "-mabi=ilp32"]
+_TARGET = ["-target", "riscv32-freestanding-none", "-mcpu=generic_rv32+m+c+relax", "-mabi=ilp32"]
 _CODE = ["-Oz", "-ffreestanding", "-ffunction-sections", "-fdata-sections", "-g0"]
-_CODE += ["-fno-sanitize=all"]
+_CODE += ["-fno-sanitize=all", "-msave-restore"]
 _WARNINGS = "-Wall -Wextra -Werror -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes"
 _OURS = ["-std=c11", *_WARNINGS.split()]
 _THEIRS = ["-std=c11", "-w"]
@@ -200,7 +200,7 @@ class _Builder:
         # What implements memcpy() must not be turned into a call of it.
         jobs.append((_ROOT / "boot" / "memory.c", [*_OURS, *includes, "-fno-builtin"]))
         jobs += [(_ROOT / "boot" / "start.S", [])] * start
-        jobs.append((_ROOT / "crypto" / "context_rv32.S", []))
+        jobs += [(_ROOT / path, []) for path in ("crypto/context_rv32.S", "boot/saves.S")]
         with ThreadPoolExecutor(2) as pool:
             objects = list(pool.map(lambda job: _compile(*job, headers), jobs))
         elf = self.folder / f"{name}.elf"
