@@ -25,6 +25,7 @@ static void put(uint8_t *to, uint32_t value)
 
 static void digest_of(const uint8_t *buffer, size_t length, uint8_t *digest)
 {
+    job_point();
     sha_begin(SHA384);
     sha_update(buffer, RECORD_HEADER + length);
     sha_finish(digest);
@@ -33,6 +34,7 @@ static void digest_of(const uint8_t *buffer, size_t length, uint8_t *digest)
 size_t record_load(uint32_t place, uint32_t magic, uint8_t *buffer, size_t room, uint32_t *number)
 {
     uint8_t digest[RECORD_DIGEST];
+    job_point();
     settle();
     if (!flash_read(place, buffer, RECORD_HEADER) || get(buffer) != magic)
         return 0;

@@ -40,6 +40,9 @@ void services_open(struct boot_keys *keys)
         health_set(HEALTH_POLICY_MISSING);
         log_event(EVENT_NO_POLICY, 0);
     }
+    /* Functions are released here: hosts need not wait for the keys. */
+    network_open(&policy()->addresses);
+    tables_open(&policy()->addresses);
     if (!session_open(keys)) {
         health_set(HEALTH_RANDOM_FAILED);
         log_event(EVENT_RANDOM, 0);
@@ -47,8 +50,6 @@ void services_open(struct boot_keys *keys)
     if (random_predictable())
         health_set(HEALTH_RANDOM_PREDICTABLE);
     attest_open(keys);
-    network_open(&policy()->addresses);
-    tables_open(&policy()->addresses);
     crypto_wipe(keys, sizeof *keys);
 }
 

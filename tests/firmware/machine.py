@@ -1,0 +1,137 @@
+"""A card whose real images run on a model of the soft core: ``machine.c``."""
+
+import hashlib
+import os
+import socket
+import struct
+import subprocess
+import threading
+from pathlib import Path
+
+from scapy.layers.inet import IP, UDP
+from scapy.layers.l2 import Ether
+
+from firmware.packages import BEARSSL, fetch
+from niter.csr import MemoryMap
+from niterctl.protocol import PORT
+from sim.soc.identity import MAC, VTEP, provisioned
+from sim.soc.rig import CONFIG, flash_content, images
+
+__all__ = ["Machine"]
+
+_HERE = Path(__file__).parent
+_CLIENT = "02:00:00:00:00:fe", "192.0.2.9"
+_FLASH_BYTES = 16 << 20
+
+
+def _program() -> Path:
+    """The model, built when its text or the card's headers have changed."""
+    found = images()
+    include, bearssl = found.folder / "include", fetch(BEARSSL)
+    source = _HERE / "machine.c"
+    headers = [include / f"card_{name}.h" for name in ("registers", "layout")]
+    text = b"".join(path.read_bytes() for path in (source, *headers))
+    program = found.folder / f"machine-{hashlib.sha256(text).hexdigest()[:16]}"
+    if not program.exists():
+        flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", f"-I{include}"]
+        flags += [f"-isystem{bearssl}/{each}" for each in ("inc", "src")]
+        files = [bearssl / "src" / each for each in ("hash/sha2big.c", "codec/enc64be.c")]
+        files += [bearssl / "src" / each for each in ("codec/dec64be.c", "codec/ccopy.c")]
+        partial = program.with_suffix(f".{os.getpid()}")
+        subprocess.run(["gcc", *flags, source, *files, "-o", partial], check=True)
+        partial.rename(program)
+    return program
+
+
+class Machine:
+    """A running card.
+
+    Parameters
+    ----------
+    folder
+        Where its flash and its registers are kept.
+    flash
+        Further pieces of the flash's content, by address.
+    """
+
+    def __init__(self, folder: Path, flash: dict[int, bytes] | None = None):
+        self._folder = folder
+        found = images()
+        self.images = found
+        content = bytearray(b"\xff" * _FLASH_BYTES)
+        pieces = flash_content(found, a=found.image) | provisioned() | (flash or {})
+        for address, piece in pieces.items():
+            content[address : address + len(piece)] = piece
+        (folder / "flash").write_bytes(content)
+        (folder / "rom").write_bytes(found.rom)
+
+    def __enter__(self) -> "Machine":
+        names = [self._folder / name for name in ("rom", "flash", "registers")]
+        self._errors = open(self._folder / "console", "w+b")
+        self._process = subprocess.Popen(
+            [_program(), *names, str(CONFIG.soc.ram_bytes)],
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+        )
+        self._card = "127.0.0.1", int(self._process.stdout.readline())
+        self._wire, self._client = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in "ab")
+        for each in (self._wire, self._client):
+            each.bind(("127.0.0.1", 0))
+            each.settimeout(0.1)
+        self._peer, self._stopped = None, threading.Event()
+        self._threads = [threading.Thread(target=work) for work in (self._to_card, self._from_card)]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stopped.set()
+        for thread in self._threads:
+            thread.join()
+        self._wire.close()
+        self._client.close()
+        self._process.kill()
+        self._process.wait()
+        self._process.stdout.close()
+        self._errors.close()
+
+    @property
+    def port(self) -> int:
+        """Where a client finds the card on loopback."""
+        return self._client.getsockname()[1]
+
+    def console(self) -> list[str]:
+        """What the card has said, and when."""
+        return (self._folder / "console").read_text().splitlines()
+
+    def flash(self, address: int, length: int) -> bytes:
+        """What stands in its flash."""
+        with open(self._folder / "flash", "rb") as file:
+            file.seek(address)
+            return file.read(length)
+
+    def words(self, memory_map: MemoryMap, path: str, first: int, count: int) -> list[int]:
+        """What was written last to words of the control bus."""
+        resources = {".".join(info.path): info for info in memory_map.all_resources()}
+        with open(self._folder / "registers", "rb") as file:
+            file.seek(4 * (resources[path].start + first))
+            return list(struct.unpack(f"<{count}I", file.read(4 * count)))
+
+    def _to_card(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                data, self._peer = self._client.recvfrom(4096)
+            except TimeoutError:
+                continue
+            ip = IP(src=_CLIENT[1], dst=VTEP)
+            frame = Ether(src=_CLIENT[0], dst=MAC) / ip / UDP(sport=self._peer[1], dport=PORT)
+            self._wire.sendto(bytes(frame / data), self._card)
+
+    def _from_card(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                frame = Ether(self._wire.recv(4096))
+            except TimeoutError:
+                continue
+            if (frame.dst, frame[IP].dst, frame[UDP].sport) == (*_CLIENT, PORT):
+                self._client.sendto(bytes(frame[UDP].payload), ("127.0.0.1", frame[UDP].dport))

@@ -1,0 +1,104 @@
+"""The images that go into a card, from the boot ROM on, under the real client.
+
+The core is a model (``machine.c``), and so are flash, hash and packet port; what runs is what
+``make firmware`` builds. The keys are derived a second time by ``sim.soc.identity``.
+"""
+
+import base64
+import time
+from ipaddress import IPv4Address
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+from epsilon_verifier import verify_attestation
+
+from firmware.boot.layout import FLASH
+from niter.card import Card as CardRoom
+from niterctl.attestation import verify
+from niterctl.card import Card, Tunnel
+from niterctl.client import Session
+from niterctl.protocol import Role
+from sim.soc.identity import KEYS, POLICY, ROOT, certified, check_certificate, identity
+from sim.soc.rig import CONFIG, images
+from tests.firmware.machine import Machine
+
+NONCE = bytes(range(32))
+GUEST, STATION, VNI = "02:00:00:00:00:01", "02:00:00:00:00:02", 0x123456
+
+
+def connect(card):
+    return Session(
+        "127.0.0.1",
+        card.port,
+        key=KEYS[Role.OWNER],
+        card=identity(images()),
+        role=Role.OWNER,
+        timeout=5.0,
+    )
+
+
+@pytest.fixture
+def card(tmp_path):
+    with Machine(tmp_path, certified(images())) as running:
+        yield running
+
+
+def test_the_card_is_opened_by_its_client(card):
+    with connect(card) as session:
+        ours = Card(session)
+        status = ours.status()
+        assert (status["name"], status["functions"], status["ports"]) == (POLICY.name, 1, 1)
+        assert status["health"] == ["time_unknown", "random_predictable"]
+        assert 0 < status["job_stack_bytes"] < 6144
+        ours.add_port(0, GUEST, VNI, (IPv4Address("192.0.2.1"),))
+        tunnel = Tunnel(IPv4Address("198.51.100.2"), "02:bb:00:00:00:02")
+        ours.add_route(VNI, STATION, tunnel, (IPv4Address("192.0.2.2"),))
+        assert [(port["mac"], port["vni"]) for port in ours.ports()] == [(GUEST, VNI)]
+        assert {route.mac for route in ours.routes()} == {GUEST, STATION}
+        assert [entry["event"] for entry in ours.log()] == ["start", "session", "port"]
+    assert card.console()[0].startswith("A ")
+    assert card.words(CardRoom(CONFIG).csr.memory_map, "card.release", 0, 1) == [1]
+
+
+def test_a_document_is_believed(card, tmp_path):
+    with connect(card) as session:
+        ours = Card(session)
+        ours.set_time(time.time_ns() // 1_000_000)
+        document = ours.attest(NONCE, b"hello")
+        slices = ours.status()["longest_slice_cycles"]
+    found = verify(document, ROOT, nonce=NONCE)
+    assert (found.name, found.user_data) == (POLICY.name, b"hello")
+    assert found.firmware == card.images.measured
+    expected = {int(name[3]): value for name, value in card.images.measurements().items()}
+    for number, value in (expected | {3: POLICY.measurement()}).items():
+        assert found.measurements[number] == value, number
+    root = tmp_path / "root.pem"
+    root.write_bytes(ROOT.public_bytes(Encoding.PEM))
+    text = base64.b64encode(document).decode()
+    for pcr2, good in ((expected[2].hex(), True), ("00" * 48, False)):
+        theirs = verify_attestation(text, aws_root_cert_path=str(root), expected_pcr2=pcr2)
+        assert theirs.valid == good, theirs.error
+    # A slice of a millisecond, and the way to the next point.
+    assert slices < 3 * 62_500
+
+
+def test_the_certificate_is_made_once(tmp_path):
+    with Machine(tmp_path) as card, connect(card) as session:
+        assert Card(session).status()["health"] == ["time_unknown", "random_predictable"]
+        assert [line[0] for line in card.console()[:2]] == ["C", "A"]
+        check_certificate(card.images, card.flash(FLASH.certificate, 4096))
+
+
+def test_a_reset_restarts_the_soc(card):
+    with connect(card) as session:
+        Card(session).reset()
+    assert card._process.wait(30) == 3
+
+
+@pytest.mark.parametrize("part", ["loader", "certifier"])
+def test_a_damaged_copy_is_passed_over(tmp_path, part):
+    first = getattr(images(), part)
+    place = getattr(FLASH, part)
+    damaged = {place: first[:100] + bytes([first[100] ^ 1]) + first[101:]}
+    with Machine(tmp_path, damaged) as card, connect(card) as session:
+        assert Card(session).status()["health"] == ["time_unknown", "random_predictable"]
