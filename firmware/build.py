@@ -42,7 +42,7 @@ _LINK = ["-nostdlib", "-Wl,--gc-sections", "-Wl,--build-id=none"]
 _HAL = ("flash", "measurement", "registers", "sha", "words")
 
 #: Bytes of the stack that the management job computes on.
-JOB_STACK = 6144
+JOB_STACK = 7168
 _DEFINES = ["-DZCBOR_CANONICAL", f"-DJOB_STACK={JOB_STACK}"]
 #: What lets a computation be cut into slices: a call at each function's entry.
 _POINTS = ["-fsanitize-coverage=func,trace-pc"]
@@ -295,7 +295,11 @@ def build(
     rom = builder.program("rom", ROM_BASE, ROM_BYTES, [boot / "rom.c", boot / "pinned.c", *of_hal])
     services = sorted((_ROOT / "services").glob("*.c"))
     content = builder.program(
-        "firmware", RAM_BASE, memory.longest_image, [main, *everything, *services], points=True
+        "firmware",
+        RAM_BASE,
+        memory.longest_image,
+        [main, boot / "choose.c", boot / "image.c", *everything, *services],
+        points=True,
     )
     image, measured = sign(content, builder.folder, key=key)
     rom = rom.ljust(ROM_BYTES, b"\0")

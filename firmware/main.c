@@ -1,6 +1,9 @@
 /*
  * The card's firmware: opens the card, and then serves it for ever.
  */
+#include <stdbool.h>
+
+#include "boot/choose.h"
 #include "boot/handover.h"
 #include "hal/packet.h"
 #include "hal/timer.h"
@@ -15,5 +18,9 @@ enum { DATAGRAMS = 1000 };
 _Noreturn void main(struct handover *handover) {
     services_open(&handover->keys);
     packet_listen(MANAGEMENT_PORT, timer_hz() / DATAGRAMS);
-    for (;;) services_turn();
+    for (bool confirmed = false;;) {
+        services_turn();
+        /* An image that can be reached can be replaced. */
+        if (!confirmed && services_proven()) confirmed = boot_confirm(handover->report.slot);
+    }
 }

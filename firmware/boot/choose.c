@@ -6,8 +6,8 @@
 #include "hal/flash.h"
 #include "hal/words.h"
 
-/* The last two words of a slot: bits cleared by attempts to start it, and whether it was confirmed. */
-enum { ATTEMPTS = 3, STATE = 8 };
+/* How often an image is started that was never confirmed. */
+enum { ATTEMPTS = 3 };
 
 static const uint32_t PLACES[BOOT_SLOTS] = {BOOT_SLOT_A_AT, BOOT_SLOT_B_AT, BOOT_GOLDEN_AT};
 
@@ -32,13 +32,13 @@ static uint32_t least_counter(void) {
 /* Whether the image was started often enough without being confirmed. */
 static bool worn(uint32_t slot) {
     uint32_t state[2];
-    read(slot + BOOT_SLOT_BYTES - STATE, state, sizeof state);
+    read(slot + BOOT_SLOT_BYTES - SLOT_STATE, state, sizeof state);
     return state[1] != 0 && zeros(state[0]) >= ATTEMPTS;
 }
 
 /* Note that the image, if it was never confirmed, is started. */
 static void note_start(uint32_t slot) {
-    uint32_t state[2], place = slot + BOOT_SLOT_BYTES - STATE;
+    uint32_t state[2], place = slot + BOOT_SLOT_BYTES - SLOT_STATE;
     uint8_t mark[4];
     read(place, state, sizeof state);
     word_to(mark, state[0] & (state[0] - 1), 4);
@@ -74,4 +74,13 @@ bool boot_choose(const uint8_t signer[32], struct image *image, struct boot_repo
         }
     }
     return false;
+}
+
+bool boot_confirm(unsigned slot) {
+    static const uint8_t confirmed[SLOT_CONFIRMED];
+    uint32_t place = PLACES[slot] + BOOT_SLOT_BYTES - SLOT_CONFIRMED;
+    uint8_t found[SLOT_CONFIRMED];
+    if (slot == BOOT_SLOT_GOLDEN) return true;
+    if (!flash_read(place, found, sizeof found)) return false;
+    return !word_of(found, 4) || flash_program(place, confirmed, sizeof confirmed);
 }

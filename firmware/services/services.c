@@ -82,3 +82,8 @@ void services_turn(void)
     if (!answer_length && command_reset_wanted())
         watchdog_reset();
 }
+
+bool services_proven(void)
+{
+    return session_proven() && !job_busy() && !answer_length;
+}

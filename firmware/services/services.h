@@ -7,6 +7,8 @@
 #ifndef SERVICES_SERVICES_H
 #define SERVICES_SERVICES_H
 
+#include <stdbool.h>
+
 #include "boot/handover.h"
 
 #define FIRMWARE_VERSION "0.1.0"
@@ -15,5 +17,8 @@
 void services_open(struct boot_keys *keys);
 
 void services_turn(void);
+
+/* Whether a client has been served since boot, and none is being served now. */
+bool services_proven(void);
 
 #endif

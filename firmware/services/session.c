@@ -57,6 +57,7 @@ static uint8_t small[128];
 static struct bucket datagrams = {.burst = 128, .period_ms = 4, .tokens = 128};
 static struct bucket opens = {.burst = 4, .period_ms = 500, .tokens = 4};
 static uint32_t dropped;
+static bool proven;
 
 bool session_open(const struct boot_keys *keys)
 {
@@ -281,6 +282,7 @@ static size_t sealed(uint8_t *from, size_t length, const uint8_t **answer)
     *answer = session->answer;
     if (again)
         return session->length;
+    proven = true;
     session->used = ++turn;
     session->counter = message.counter;
     memcpy(session->last, last, AEAD_TAG);
@@ -306,4 +308,9 @@ size_t session_answer(uint8_t *datagram, size_t length, const uint8_t **answer)
     default:
         return 0;
     }
+}
+
+bool session_proven(void)
+{
+    return proven;
 }

@@ -23,4 +23,7 @@ const uint8_t *session_boot(void);
 /* Answer a datagram, which is overwritten. Returns the answer's length, 0 for silence. */
 size_t session_answer(uint8_t *datagram, size_t length, const uint8_t **answer);
 
+/* Whether a genuine request was answered since boot. */
+bool session_proven(void);
+
 #endif

@@ -49,7 +49,7 @@ def test_the_card_is_opened_by_its_client(card):
         status = ours.status()
         assert (status["name"], status["functions"], status["ports"]) == (POLICY.name, 1, 1)
         assert status["health"] == ["time_unknown", "random_predictable"]
-        assert 0 < status["job_stack_bytes"] < 6144
+        assert 0 < status["job_stack_bytes"] < 7168
         ours.add_port(0, GUEST, VNI, (IPv4Address("192.0.2.1"),))
         tunnel = Tunnel(IPv4Address("198.51.100.2"), "02:bb:00:00:00:02")
         ours.add_route(VNI, STATION, tunnel, (IPv4Address("192.0.2.2"),))
@@ -58,6 +58,15 @@ def test_the_card_is_opened_by_its_client(card):
         assert [entry["event"] for entry in ours.log()] == ["start", "session", "port"]
     assert card.console()[0].startswith("A ")
     assert card.words(CardRoom(CONFIG).csr.memory_map, "card.release", 0, 1) == [1]
+
+
+def test_an_image_is_confirmed_once_a_client_was_served(card):
+    state = FLASH.slot_a + FLASH.slot_bytes - 8
+    with connect(card) as session:
+        assert card.flash(state, 8) == b"\xfe\xff\xff\xff" + b"\xff" * 4
+        Card(session).status()
+        Card(session).status()
+    assert card.flash(state, 8) == b"\xfe\xff\xff\xff" + bytes(4)
 
 
 def test_a_document_is_believed(card, tmp_path):
