@@ -124,7 +124,7 @@ ROOMS = {
     "overlay": Room(lambda: _overlay(ipv6=False, geneve=False), comb=3000, ebr=10),
     "overlay.full": Room(lambda: _overlay(ipv6=True, geneve=True), comb=4000, ebr=12, summed=False),
     "mac": Room(_mac, comb=1000, ebr=8, clocks=(("gmii_tx", 125), ("gmii_rx", 125))),
-    "soc": Room(_soc, comb=6000, ebr=54, mhz=80),
+    "soc": Room(_soc, comb=6000, ebr=54, mhz=80, oscillators=True),
     # The MAC proper, as others count it: no buffers, no statistics. Its clock is GMII's.
     "mac.bare": Room(
         lambda: SideBySide(transmitter=Transmitter(), receiver=Receiver()),
