@@ -126,11 +126,14 @@ class Decapsulate(Stage):
         # The parser behind takes two cycles a beat: while it reads these, the next datagram's
         # outer headers are read here.
         upstream = realigner.o
-        for n in range(_BEATS_AHEAD):
+        for n in range(_BEATS_AHEAD - 2):
             m.submodules[f"ahead_{n}"] = ahead = PipeRegister(FrameBeat)
             connect(m, upstream, ahead.i)
             upstream = ahead.o
-        connect(m, upstream, flipped(self.o))
+        # The parser's `ready` must not go through all of them in one cycle.
+        m.submodules.turn = turn = SkidBuffer(FrameBeat)
+        connect(m, upstream, turn.i)
+        connect(m, turn.o, flipped(self.o))
         packet, meta = register.o.payload.packet, register.o.payload.meta
         piece = realigner.i.payload
 
