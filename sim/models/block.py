@@ -108,7 +108,8 @@ class BlockHost:
         fields = {name: getattr(command, name) for name in ("volume", "fua", "lba", "sectors")}
         request = BlockRequest.const({"tag": tag, **fields}).as_bits()
         # Also opcodes that do not exist.
-        self._requests.put(request | int(command.opcode) << _OPCODE)
+        opcode = getattr(command.opcode, "value", command.opcode)
+        self._requests.put(request | opcode << _OPCODE)
         return command
 
     async def run(self, command: Command) -> Command:

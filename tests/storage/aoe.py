@@ -129,6 +129,16 @@ class Station:
     def _end(self, payload):
         self.ended.setdefault(payload.tag, []).append(BlockStatus(payload.status))
 
+    @staticmethod
+    async def _put(ctx, port, payload):
+        # Unlike ``until``, this can be left unfinished at the end of a test.
+        ctx.set(port.payload, payload)
+        ctx.set(port.valid, 1)
+        ready = False
+        while not ready:
+            _, _, ready = await ctx.tick().sample(port.ready)
+        ctx.set(port.valid, 0)
+
     async def _packet(self, ctx, port, packet):
         data = packet.data
         for at in range(0, len(data), 8):
@@ -141,7 +151,7 @@ class Station:
             }
             if port is self.dut.i_wire:
                 beat = {"packet": beat, "meta": {"length": len(data)}}
-            await self.bench._put(ctx, port, beat)
+            await self._put(ctx, port, beat)
 
     async def _pull(self, ctx):
         while True:
@@ -158,7 +168,6 @@ class Station:
             self.pushes.append((span.tag, span.first, span.sectors))
             data = await self._take_packet(ctx, self.dut.i.push_data)
             assert len(data) == span.sectors * SECTOR
-            self.memory[span.tag][span.first * SECTOR :][: len(data)] = data
             at = span.first * SECTOR
             self.memory[span.tag][at : at + len(data)] = data
 

@@ -9,8 +9,6 @@ from typing import Any
 
 from amaranth import Cat, Module, Signal, Value
 
-from .layouts import COPIES
-
 __all__ = ["age_of", "answered", "begun", "is_fresh", "may_linger", "sent"]
 
 
@@ -24,7 +22,7 @@ def sent(kind: Any, copies: Any) -> list:
     return [
         copies.generation.eq(copies.generation + 1),
         copies.outstanding.eq(Cat(1, copies.outstanding)),
-        kind.lost.eq(kind.lost | copies.outstanding[COPIES - 1]),
+        kind.lost.eq(kind.lost | copies.outstanding[-1]),
         kind.copies.eq(kind.copies + ~kind.copies.all()),
     ]
 
