@@ -24,8 +24,9 @@ class Doorbells(wiring.Component):
     handed on without theirs, and the engine reads it.
 
     A doorbell is accepted in the cycle in which it comes, and stands at ``o`` two cycles later
-    if nothing else waits. After reset the memory is cleared first, which takes 16 cycles. Only
-    one of ``i``, ``ring`` and ``cancel`` is served at a time, in this order.
+    if nothing else waits; ``o`` offers one every second cycle at most. After reset the memory is
+    cleared first, which takes 16 cycles. Only one of ``i``, ``ring`` and ``cancel`` is served at
+    a time, in this order.
 
     Parameters
     ----------
@@ -79,8 +80,9 @@ class Doorbells(wiring.Component):
         queue = Signal(QueueId)
         m.d.comb += [queue.index.eq(index), queue.function.eq(function)]
 
+        # Nothing of this depends on whether the engine takes the last one in this cycle.
         free = Signal()
-        m.d.comb += free.eq(~self.o.valid | self.o.ready)
+        m.d.comb += free.eq(~self.o.valid)
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
 
