@@ -10,10 +10,16 @@ from pathlib import Path
 
 from niter.card import Card, CardConfig
 from sim.live.config import LiveConfig
+from sim.live.storage import Processor, places
 from sim.models.control import Registers
 from sim.models.opening import open_card
+from sim.models.storage import open_storage
 
 __all__ = ["CardError", "ControlSocket", "RunningCard"]
+
+
+#: So few that neither side's buffers are ever full.
+_MOST_POSTED = 256
 
 
 class CardError(Exception):
@@ -39,11 +45,28 @@ class ControlSocket(Registers):
         self._socket.settimeout(timeout_s)
         self._socket.connect(str(path))
         self._file = self._socket.makefile("rw")
+        self._posted: list[str] = []
 
     def command(self, line: str) -> str:
         """Send a command; returns its answer without ``ok``."""
         self._file.write(line + "\n")
+        self._settle()
+        return self._answer(line)
+
+    def post(self, line: str) -> None:
+        """Send a command whose answer is looked at with that of a later one."""
+        self._file.write(line + "\n")
+        self._posted.append(line)
+        if len(self._posted) >= _MOST_POSTED:
+            self._settle()
+
+    def _settle(self) -> None:
         self._file.flush()
+        posted, self._posted = self._posted, []
+        for line in posted:
+            self._answer(line)
+
+    def _answer(self, line: str) -> str:
         answer = self._file.readline().strip()
         if not answer or answer.startswith("error"):
             raise CardError(f"{line}: {answer or 'the card has gone'}")
@@ -69,6 +92,8 @@ class ControlSocket(Registers):
 
 class RunningCard:
     """A process with a card that is open and waits for hosts.
+
+    A storage card has its processor beside it; see ``sim.live.storage``.
 
     Parameters
     ----------
@@ -99,7 +124,7 @@ class RunningCard:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.config = config
-        self.sockets = [folder / f"function{n}.sock" for n in range(len(config.tenants))]
+        self.sockets = [folder / f"function{n}.sock" for n in range(config.functions)]
         self.log = folder / "card.log"
         host = config.host
         control = folder / "control.sock"
@@ -115,22 +140,42 @@ class RunningCard:
         control.unlink(missing_ok=True)
         with self.log.open("w") as log:
             self.process = subprocess.Popen([*command, *arguments], stdout=log, stderr=log)
+        self._processor: Processor | None = None
         try:
             self.control = self._connect(control)
-            asyncio.run(
-                open_card(
-                    self.control,
-                    config.card,
-                    endpoint=config.endpoint,
-                    tenants=config.tenants,
-                    peers=config.peers,
+            if config.card.storage:
+                self._open_storage(control)
+            else:
+                asyncio.run(
+                    open_card(
+                        self.control,
+                        config.card,
+                        endpoint=config.endpoint,
+                        tenants=config.tenants,
+                        peers=config.peers,
+                    )
                 )
-            )
             self.control.command("listen")
         except BaseException:
             self.process.kill()
             self.process.wait()
+            if self._processor is not None:
+                self._processor.stop()
             raise
+
+    def _open_storage(self, control: Path) -> None:
+        config = self.config
+        self._processor = Processor(
+            self._connect(control),
+            Card(config.card).csr.memory_map,
+            config.card.storage.nvme,
+            config.disks,
+        )
+        asyncio.run(
+            open_storage(
+                self.control, config.card, mac=config.endpoint.mac, places=places(config.disks)
+            )
+        )
 
     def _connect(self, path: Path) -> ControlSocket:
         for _ in range(600):
@@ -149,6 +194,9 @@ class RunningCard:
 
     def stop(self) -> int:
         """End the process; returns its status."""
+        processor, self._processor = self._processor, None
+        if processor is not None:
+            processor.stop()
         if self.process.poll() is None:
             self.process.terminate()
             try:

@@ -4,8 +4,10 @@ import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from niter.card import CardConfig
+from niter.card import CardConfig, StorageConfig
 from niter.net import OverlayConfig
+from niter.nvme.config import NvmeConfig
+from sim.live.storage import Disk
 from sim.models.opening import Endpoint, Peer, Tenant
 
 __all__ = ["ConfigError", "Host", "LiveConfig", "load"]
@@ -49,7 +51,9 @@ class LiveConfig:
     host
         The root complex.
     endpoint, tenants, peers
-        What the card is opened with; a function for each tenant.
+        What a network card is opened with; a function for each tenant.
+    disks
+        What a storage card is opened with, which has of ``endpoint`` the MAC address.
     wires
         What each port's cable ends in.
     """
@@ -59,7 +63,13 @@ class LiveConfig:
     endpoint: Endpoint = field(default_factory=Endpoint)
     tenants: tuple[Tenant, ...] = ()
     peers: tuple[Peer, ...] = ()
+    disks: tuple[Disk, ...] = ()
     wires: tuple[str, ...] = ()
+
+    @property
+    def functions(self) -> int:
+        """Functions that hosts may use."""
+        return self.card.functions if self.card.storage else len(self.tenants)
 
 
 def load(path: Path) -> LiveConfig:
@@ -74,20 +84,25 @@ def load(path: Path) -> LiveConfig:
         text = tomllib.loads(path.read_text())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from None
-    known = {"card", "host", "endpoint", "function", "peer", "port"}
+    known = {"card", "storage", "host", "endpoint", "function", "peer", "disk", "port"}
     if unknown := set(text) - known:
         raise ConfigError(f"{path}: no such table: {', '.join(sorted(unknown))}")
     tenants = tuple(_make(Tenant, table, "function") for table in text.get("function", []))
     wires = tuple(_make(_Port, table, "port").wire for table in text.get("port", []))
     config = LiveConfig(
-        card=_card(text.get("card", {})),
+        card=_card(text.get("card", {}), text.get("storage")),
         host=_make(Host, text.get("host", {}), "host"),
         endpoint=_make(Endpoint, text.get("endpoint", {}), "endpoint"),
         tenants=tenants,
         peers=tuple(_make(Peer, table, "peer") for table in text.get("peer", [])),
+        disks=tuple(_make(Disk, table, "disk") for table in text.get("disk", [])),
         wires=wires,
     )
-    if not 1 <= len(tenants) <= config.card.functions:
+    if config.card.storage:
+        _check_storage(path, config)
+    elif config.disks:
+        raise ConfigError(f"{path}: a disk needs a card with storage")
+    elif not 1 <= len(tenants) <= config.card.functions:
         raise ConfigError(f"{path}: the card has {config.card.functions} functions")
     if len(wires) > config.card.ports:
         raise ConfigError(f"{path}: the card has {config.card.ports} ports")
@@ -99,12 +114,37 @@ class _Port:
     wire: str = "none"
 
 
-def _card(table: dict) -> CardConfig:
+def _check_storage(path: Path, config: LiveConfig) -> None:
+    if config.tenants or config.peers:
+        raise ConfigError(f"{path}: a storage card has neither functions of a network nor peers")
+    storage = config.card.storage
+    if len(config.disks) > storage.volumes:
+        raise ConfigError(f"{path}: the card has {storage.volumes} volumes")
+    taken = [(disk.function, disk.nsid) for disk in config.disks]
+    if len(set(taken)) < len(taken):
+        raise ConfigError(f"{path}: two disks are the same namespace")
+    for function, nsid in taken:
+        if not (0 <= function < storage.nvme.functions and 1 <= nsid <= storage.nvme.namespaces):
+            raise ConfigError(f"{path}: function {function} has no namespace {nsid}")
+
+
+def _card(table: dict, storage: dict | None) -> CardConfig:
     """Sizes of the card; what the overlay has of them stands beside the others."""
-    own = {f.name for f in fields(CardConfig)} - {"overlay", "storage"}
-    overlay = {name: value for name, value in table.items() if name not in own}
-    rest = {name: value for name, value in table.items() if name in own}
-    return _make(CardConfig, rest | {"overlay": _make(OverlayConfig, overlay, "card")}, "card")
+    rest, overlay = _split(CardConfig, table)
+    if storage is None:
+        return _make(CardConfig, rest | {"overlay": _make(OverlayConfig, overlay, "card")}, "card")
+    if overlay:
+        raise ConfigError(f"[card]: not of a storage card: {', '.join(sorted(overlay))}")
+    own, nvme = _split(StorageConfig, storage)
+    half = _make(StorageConfig, own | {"nvme": _make(NvmeConfig, nvme, "storage")}, "storage")
+    return _make(CardConfig, rest | {"overlay": None, "storage": half}, "card")
+
+
+def _split(kind: type, table: dict) -> tuple[dict, dict]:
+    """What a configuration has itself, and what one that is within it has."""
+    own = {f.name for f in fields(kind)} - {"overlay", "storage", "nvme"}
+    inner = {name: value for name, value in table.items() if name not in own}
+    return {name: value for name, value in table.items() if name in own}, inner
 
 
 def _make(kind: type, table: dict, where: str):

@@ -197,7 +197,7 @@ def _pins(verilog: str, ports: int) -> str:
     address = f"card.csr{_UNDERSCORES}addr"
     lines.append(
         f"    pins.set_csr_address = [&card](uint32_t address) "
-        f"{{ {address} = static_cast<decltype({address})>(address); }};"
+        f"{{ {address} = std::decay_t<decltype({address})>(address); }};"
     )
     for n in range(ports):
         transmit = (f"gmii{n}_tx_clk", f"gmii{n}_tx_rst", *_gmii("transmit", n, "en"))
@@ -210,8 +210,9 @@ def _pins(verilog: str, ports: int) -> str:
         )
     for group in re.findall(r"^  input clk_in_(\w+) ?;", top[0], re.MULTILINE):
         lines.append(f"    pins.{group}_clk = {pin(f'clk_in_{group}')};")
-    head = "#include <Card.h>\n\n#include <pins.hpp>\n\nniter::Pins niter::bind(Card& card) {"
-    return "\n".join([head, "    Pins pins{};", *lines, "    return pins;", "}", ""])
+    head = "#include <Card.h>\n\n#include <type_traits>\n\n#include <pins.hpp>\n"
+    begin = "niter::Pins niter::bind(Card& card) {"
+    return "\n".join([head, begin, "    Pins pins{};", *lines, "    return pins;", "}", ""])
 
 
 def _gmii(half: str, port: int, valid: str) -> tuple[str, ...]:

@@ -6,11 +6,23 @@ from sim.live.config import ConfigError, load
 
 from .conftest import EXAMPLE
 
+STORAGE = "[storage]\nfunctions = 1\nnamespaces = 2\nvolumes = 1\n"
+DISK = "[[disk]]\nmac = '02:bb:00:00:00:a0'\nshelf = 7\nslot = 3\nlength = 8\n"
+
 
 def test_example_is_whole():
     config = load(EXAMPLE)
-    assert config.card.functions == len(config.tenants) == 2
+    assert config.card.functions == config.functions == len(config.tenants) == 2
     assert config.tenants[0].vni == 100
+
+
+def test_example_with_storage_is_whole():
+    config = load(EXAMPLE.with_name("storage.toml"))
+    storage = config.card.storage
+    assert config.functions == config.card.functions == storage.nvme.functions == 1
+    assert (storage.volumes, storage.nvme.entries) == (2, 256)
+    [disk] = config.disks
+    assert (disk.shelf, disk.slot, disk.length) == (7, 3, 65536)
 
 
 @pytest.mark.parametrize(
@@ -27,6 +39,14 @@ def test_example_is_whole():
             "[[function]]\naddress='02:00:00:00:00:01'\nvni=1\naddresses=[]\n" + "[[port]]\n" * 3,
             "has 1 ports",
         ),
+        (STORAGE + "colour = 1", "colour"),
+        (STORAGE + "[card]\nipv6 = true", "not of a storage card: ipv6"),
+        (STORAGE + DISK + "nsid = 3", "no namespace 3"),
+        (STORAGE + DISK + "function = 1", "function 1"),
+        (STORAGE + DISK + DISK, "has 1 volumes"),
+        (STORAGE.replace("volumes = 1", "volumes = 2") + DISK + DISK, "same namespace"),
+        (STORAGE + "[[function]]\naddress='x'\nvni=1\naddresses=[]", "neither functions"),
+        (DISK, "needs a card with storage"),
     ],
 )
 def test_file_that_cannot_be_is_refused(tmp_path: Path, text, message):
