@@ -114,34 +114,43 @@ def build(config: Path, waves: bool) -> None:
     help="For sockets, captures and the log.",
 )
 def soak(config: Path, minutes: float, cycles: int | None, seed: int | None, folder: Path) -> None:
-    """Random traffic, resets and faults; each round ends with a balance of all frames."""
+    """Random traffic, resets and faults; each round ends with a balance of all frames.
+
+    An interrupt ends it as the time does: with totals, of the rounds that were finished.
+    """
     seed = random.randrange(1 << 32) if seed is None else seed
     live = _load(config)
     folder.mkdir(parents=True, exist_ok=True)
     station = Station(live, folder.resolve())
     host = dataclasses.replace(live.host, seed=seed)
     live = dataclasses.replace(live, host=host, wires=(station.wire,))
-    end = time.monotonic() + 60 * minutes
     print(f"seed {seed}", flush=True)
     try:
         program = build_card(live.card, _MODELS)
         with RunningCard(program, live, folder.resolve(), capture=False) as card:
             play = Soak(card, station, seed)
-            while time.monotonic() < end:
-                play.round()
-                status = card.control.status()
-                if play.rounds % 20 == 1:
-                    print(f"round {play.rounds}: {status['cycles']:,} cycles", flush=True)
-                if cycles and status["cycles"] >= cycles:
-                    break
-            totals = ", ".join(f"{count:,} {name}" for name, count in sorted(play.totals.items()))
-            print(f"{play.rounds} rounds, {status['cycles']:,} core cycles in")
-            print(f"{status['seconds']:.0f} s of processor time; {totals}")
+            _play(card, play, time.monotonic() + 60 * minutes, cycles)
             play.close()
     except (BuildError, CardError, SoakError) as error:
         raise click.ClickException(str(error)) from None
     finally:
         station.close()
+
+
+def _play(card: RunningCard, play: Soak, end: float, cycles: int | None) -> None:
+    """Rounds until a limit or an interrupt, and what they came to."""
+    rounds, totals, status = 0, play.totals.copy(), card.control.status()
+    try:
+        while time.monotonic() < end and (not cycles or status["cycles"] < cycles):
+            play.round()
+            rounds, totals, status = play.rounds, play.totals.copy(), card.control.status()
+            if rounds % 20 == 1:
+                print(f"round {rounds}: {status['cycles']:,} cycles", flush=True)
+    except KeyboardInterrupt:
+        print(f"interrupted in round {play.rounds}")
+    print(f"{rounds} rounds, {status['cycles']:,} core cycles in")
+    text = ", ".join(f"{count:,} {name}" for name, count in sorted(totals.items()))
+    print(f"{status['seconds']:.0f} s of processor time; {text}")
 
 
 def _load(path: Path) -> LiveConfig:

@@ -139,7 +139,10 @@ class RunningCard:
                 command += ["--capture", str(folder / f"port{number}.pcapng")]
         control.unlink(missing_ok=True)
         with self.log.open("w") as log:
-            self.process = subprocess.Popen([*command, *arguments], stdout=log, stderr=log)
+            # In a group of its own: a terminal's interrupt is for the launcher, which ends it.
+            self.process = subprocess.Popen(
+                [*command, *arguments], stdout=log, stderr=log, process_group=0
+            )
         self._processor: Processor | None = None
         try:
             self.control = self._connect(control)

@@ -5,8 +5,10 @@ import ctypes
 import dataclasses
 import os
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -152,3 +154,24 @@ def test_soak(program, tmp_path):
         assert 0 < soak.totals["faulty rounds"] < soak.rounds
         soak.close()
     station.close()
+
+
+def test_interrupted_soak(program, tmp_path):
+    """As from a terminal: the whole group is interrupted, and totals are all that is printed."""
+    command = [sys.executable, "-m", "sim.live", "soak", str(EXAMPLE), "--seed", "1"]
+    with subprocess.Popen(
+        [*command, "--folder", str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        process_group=0,
+    ) as soak:
+        lines = iter(soak.stdout.readline, "")
+        assert any(line.startswith("round 1:") for line in lines)
+        os.killpg(soak.pid, signal.SIGINT)
+        interrupted, rounds, totals = list(lines)
+    assert soak.returncode == 0
+    assert interrupted.startswith("interrupted in round ")
+    assert " rounds, " in rounds
+    assert " frames received" in totals
+    assert not [*tmp_path.glob("*.sock")]

@@ -1,5 +1,7 @@
-#include <csignal>
+#include <sys/prctl.h>
 #include <unistd.h>
+
+#include <csignal>
 
 #include "options.hpp"
 #include "process.hpp"
@@ -26,6 +28,8 @@ int main(int count, char** arguments) {
     sigaction(SIGTERM, &action, nullptr);
     action.sa_handler = memory_gone;
     sigaction(SIGBUS, &action, nullptr);
+    // A card does not outlive its launcher, however that ends.
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
     niter::Process process(options);
     process.run();
     return 0;
