@@ -116,6 +116,7 @@ void Machine::control_write(uint32_t address, uint32_t value) {
     cycle();
     *pins_.csr_write = 0;
     take_csr();
+    pause();
     // What is set may have to cross to the ports' clocks.
     for (auto& port : *ports_) port->wake();
 }
@@ -127,7 +128,15 @@ uint32_t Machine::control_read(uint32_t address) {
     cycle();
     *pins_.csr_read = 0;
     take_csr();
-    return *pins_.csr_read_data;
+    const uint32_t value = *pins_.csr_read_data;
+    pause();
+    return value;
+}
+
+void Machine::pause() {
+    // The card's processor needs longer than this from one access to the next, and registers with
+    // memories behind them count on it.
+    for (unsigned n = 0; n < kBetweenAccesses; ++n) cycle();
 }
 
 }  // namespace niter

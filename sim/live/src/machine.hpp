@@ -46,6 +46,8 @@ private:
     class Waves;
     void evaluate(unsigned phase);
     // The card sees what was put on its control bus.
+    static constexpr unsigned kBetweenAccesses = 8;
+    void pause();
     void take_csr();
 
     std::unique_ptr<VerilatedContext> context_;
