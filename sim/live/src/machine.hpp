@@ -43,12 +43,12 @@ public:
     uint64_t cycles = 0, time_ns = 0;
 
 private:
+    static constexpr unsigned kBetweenAccesses = 8;  // cycles
     class Waves;
     void evaluate(unsigned phase);
     // The card sees what was put on its control bus.
-    static constexpr unsigned kBetweenAccesses = 8;
-    void pause();
     void take_csr();
+    void pause();
 
     std::unique_ptr<VerilatedContext> context_;
     std::unique_ptr<Card> card_;
