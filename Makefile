@@ -36,7 +36,7 @@ sim: setup ## Run the card in Verilator against its partners; leaves build/sim/{
 linux: ## Boot stock Linux on the running card; as root against Linux' own vxlan. SEED=
 	@.ci/setup live
 	@python -m pytest -q -m slow tests/live
-	@python -m sim.linux
+	@python -m sim.linux network
 
 test: setup ## Run every fast test: units, proofs, short benches. SEED=
 	@python -m pytest -n 2 --dist worksteal

@@ -1,6 +1,8 @@
 """Boots stock Linux on the running card and puts it through the cases; ``make linux``."""
 
+import dataclasses
 import os
+import random
 import sys
 import time
 import traceback
@@ -13,20 +15,25 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from niter.card import CardConfig
 from sim.live.card import CardError, RunningCard
-from sim.live.config import load
+from sim.live.config import Host, load
 from sim.live.model import BuildError, build_card
+from sim.models.aoe import SECTOR
 
 from .cases import CASES, Case, Skip
+from .disk_cases import CASES as DISK_CASES
+from .disk_cases import DiskSetting
 from .guest import Guest, GuestError, Machine
-from .image import PACKAGES, kernel, make_image
+from .image import NETWORK, STORAGE, Contents, kernel, make_image
 from .packages import PackageError, fetch
 from .qemu import find_qemu
 from .setting import NETWORKS, PEERS, Setting, live_config, start_peer
+from .target import start_target
 
 _BUILD = Path("build/linux")
 _MODELS = Path("build/live/models")
-_EXAMPLE = Path(__file__).parents[1] / "live" / "example.toml"
+_LIVE = Path(__file__).parents[1] / "live"
 _console = Console(width=None if sys.stdout.isatty() else 120)
 
 
@@ -40,35 +47,57 @@ class Verdict:
     skipped: str = ""
 
 
+@dataclass(frozen=True)
+class Run:
+    """The verdicts on a card, and what they were come to with."""
+
+    card: str
+    peer: str
+    verdicts: list[Verdict]
+    notes: dict[str, str]
+
+
 @click.command()
-@click.argument("names", nargs=-1, metavar="[CASE]...")
+@click.argument("names", nargs=-1, metavar="[network | storage | CASE]...")
 @click.option("--seed", envvar="NITER_SEED", default=1, show_default=True, help="Of the host.")
 def main(names: tuple[str, ...], seed: int) -> None:
-    """Run the named cases (and the first ones, which set addresses), or all."""
+    """Run the named cases (and the first one of their card), all of a card, or all."""
     folder = _BUILD.resolve()
     begin = time.monotonic()
+    runs = []
     try:
-        with _console.status("Fetching QEMU and Linux; building the card"):
-            qemu = find_qemu(folder)
-            programs = fetch(folder, "guest", PACKAGES)
-            machine = Machine(qemu, kernel(programs), make_image(programs, folder / "initrd"))
-            base = load(_EXAMPLE)
-            program = build_card(base.card, _MODELS)
-        _console.print(f"Prepared in {time.monotonic() - begin:.0f} s; seed {seed}")
-        chosen = [case for case in CASES if not names or case.name in (*names, "link_up")]
-        verdicts, notes, peer = _run(machine, program, base, programs, folder, seed, chosen)
+        for card, (cases, first, run) in _CARDS.items():
+            chosen = [case for case in cases if not names or {case.name, card} & set(names)]
+            if chosen:
+                chosen = [case for case in cases if case.name == first or case in chosen]
+                runs.append(run(folder, seed, chosen))
     except (PackageError, BuildError, CardError, GuestError) as error:
         raise click.ClickException(str(error)) from None
-    _write_junit(folder / "results.xml", verdicts, peer, seed)
-    _show(verdicts, notes, peer)
-    _console.print(
-        f"{time.monotonic() - begin:.0f} s; {folder}/results.xml, *.console, port0.pcapng"
-    )
+    if not runs:
+        raise click.ClickException("There is no such case")
+    _write_junit(folder / "results.xml", runs, seed)
+    for done in runs:
+        _show(done)
+    _console.print(f"{time.monotonic() - begin:.0f} s; {folder}: results.xml, consoles, captures")
     # Caches belong to whoever owns the tree, also after a run as root.
-    sys.exit(any(verdict.failure for verdict in verdicts))
+    sys.exit(any(verdict.failure for done in runs for verdict in done.verdicts))
 
 
-def _run(machine, program, base, programs, folder, seed, chosen):
+def _prepare(folder: Path, name: str, contents: Contents, card: CardConfig):
+    """What boots, what its packages are, and the card's program."""
+    begin = time.monotonic()
+    with _console.status("Fetching QEMU and Linux; building the card"):
+        qemu = find_qemu(folder)
+        programs = fetch(folder, name, contents.packages)
+        image = make_image(programs, contents, folder / f"{name}.initrd")
+        program = build_card(card, _MODELS)
+    _console.print(f"Prepared in {time.monotonic() - begin:.0f} s")
+    return Machine(qemu, kernel(programs), image), programs, program
+
+
+def _run_network(folder: Path, seed: int, chosen: list[Case]) -> Run:
+    base = load(_LIVE / "example.toml")
+    machine, programs, program = _prepare(folder, "guest", NETWORK, base.card)
     with ExitStack() as stack:
         peer = start_peer(folder, programs)
         stack.callback(peer.stop)
@@ -89,10 +118,43 @@ def _run(machine, program, base, programs, folder, seed, chosen):
         for guest in guests:
             guest.wait()
         setting = Setting(card, guests, peer, folder)
-        return [_try(case, setting) for case in chosen], setting.notes, peer.what
+        verdicts = [_try(case, setting) for case in chosen]
+        return Run("network", peer.what, verdicts, setting.notes)
 
 
-def _try(case: Case, setting: Setting) -> Verdict:
+def _run_storage(folder: Path, seed: int, chosen: list[Case]) -> Run:
+    base = load(_LIVE / "storage.toml")
+    machine, _, program = _prepare(folder, "disk", STORAGE, base.card)
+    own = folder / "storage"
+    own.mkdir(exist_ok=True)
+    [namespace] = base.disks
+    disk = own / "disk"
+    disk.write_bytes(random.Random(seed).randbytes((namespace.first + namespace.length) * SECTOR))
+    with ExitStack() as stack:
+        target = start_target(disk, own, folder)
+        stack.callback(target.stop)
+        host = Host(seed=seed, stall=0.02, latency=20, spread=60, split=0.5)
+        config = dataclasses.replace(base, host=host, wires=(target.wire,))
+        card = stack.enter_context(RunningCard(program, config, own, prefix=target.prefix))
+        target.start()
+        [function] = card.sockets
+        # A pair of I/O queues for each of its processors.
+        guest = Guest(machine, "guest", own, function=function, arguments=("-smp", "2"))
+        stack.enter_context(guest)
+        guest.wait()
+        setting = DiskSetting(card, guest, target, own)
+        verdicts = [_try(case, setting) for case in chosen]
+        return Run("storage", target.what, verdicts, setting.notes)
+
+
+#: For each card its cases, the one that prepares the others, and how they are run.
+_CARDS = {
+    "network": (CASES, "link_up", _run_network),
+    "storage": (DISK_CASES, "probe", _run_storage),
+}
+
+
+def _try(case: Case, setting: Setting | DiskSetting) -> Verdict:
     begin = time.monotonic()
     failure = skipped = ""
     try:
@@ -107,46 +169,50 @@ def _try(case: Case, setting: Setting) -> Verdict:
     return verdict
 
 
-def _write_junit(path: Path, verdicts: list[Verdict], peer: str, seed: int) -> None:
-    suite = ElementTree.Element(
-        "testsuite",
-        name="linux",
-        tests=str(len(verdicts)),
-        failures=str(sum(bool(verdict.failure) for verdict in verdicts)),
-        skipped=str(sum(bool(verdict.skipped) for verdict in verdicts)),
-    )
-    properties = ElementTree.SubElement(suite, "properties")
-    ElementTree.SubElement(properties, "property", name="peer", value=peer)
-    ElementTree.SubElement(properties, "property", name="seed", value=str(seed))
-    for verdict in verdicts:
-        element = ElementTree.SubElement(
-            suite,
-            "testcase",
-            classname="linux",
-            name=verdict.case.name,
-            time=f"{verdict.seconds:.3f}",
+def _write_junit(path: Path, runs: list[Run], seed: int) -> None:
+    root = ElementTree.Element("testsuites")
+    for run in runs:
+        suite = ElementTree.SubElement(
+            root,
+            "testsuite",
+            name=f"linux.{run.card}",
+            tests=str(len(run.verdicts)),
+            failures=str(sum(bool(verdict.failure) for verdict in run.verdicts)),
+            skipped=str(sum(bool(verdict.skipped) for verdict in run.verdicts)),
         )
-        if verdict.failure:
-            message = verdict.failure.strip().splitlines()[-1]
-            ElementTree.SubElement(element, "failure", message=message).text = verdict.failure
-        if verdict.skipped:
-            ElementTree.SubElement(element, "skipped", message=verdict.skipped)
-    ElementTree.indent(suite)
-    ElementTree.ElementTree(suite).write(path, encoding="utf-8", xml_declaration=True)
+        properties = ElementTree.SubElement(suite, "properties")
+        ElementTree.SubElement(properties, "property", name="peer", value=run.peer)
+        ElementTree.SubElement(properties, "property", name="seed", value=str(seed))
+        for verdict in run.verdicts:
+            element = ElementTree.SubElement(
+                suite,
+                "testcase",
+                classname=f"linux.{run.card}",
+                name=verdict.case.name,
+                time=f"{verdict.seconds:.3f}",
+            )
+            if verdict.failure:
+                message = verdict.failure.strip().splitlines()[-1]
+                ElementTree.SubElement(element, "failure", message=message).text = verdict.failure
+            if verdict.skipped:
+                ElementTree.SubElement(element, "skipped", message=verdict.skipped)
+    ElementTree.indent(root)
+    ElementTree.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
 
 
-def _show(verdicts: list[Verdict], notes: dict[str, str], peer: str) -> None:
-    table = Table(title=f"Stock Linux on the card; peer: {peer}", title_justify="left")
+def _show(run: Run) -> None:
+    title = f"Stock Linux on the {run.card} card; peer: {run.peer}"
+    table = Table(title=title, title_justify="left")
     for name in ("case", "verdict", "wall", "what was seen"):
         table.add_column(name)
-    for verdict in verdicts:
+    for verdict in run.verdicts:
         word = (
             "[red]FAIL[/]" if verdict.failure else "skip" if verdict.skipped else "[green]pass[/]"
         )
-        seen = verdict.skipped or notes.get(verdict.case.name, "")
+        seen = verdict.skipped or run.notes.get(verdict.case.name, "")
         table.add_row(verdict.case.name, word, f"{verdict.seconds:.1f} s", seen)
     _console.print(table)
-    for verdict in verdicts:
+    for verdict in run.verdicts:
         if verdict.failure:
             _console.print(f"{verdict.case.name}:\n{verdict.failure}", markup=False, soft_wrap=True)
 

@@ -4,50 +4,73 @@ The archive is cpio's "newc" format (Linux, Documentation/driver-api/early-users
 """
 
 import lzma
+import re
 import stat
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from .packages import Root
 
-__all__ = ["PACKAGES", "kernel", "make_image"]
+__all__ = ["NETWORK", "STORAGE", "Contents", "kernel", "make_image"]
 
-#: What the guest is made of.
-PACKAGES = (
-    "linux-image-cloud-amd64",
-    "busybox-static",
-    "iproute2",
-    "ethtool",
-    "iperf3",
-    "pciutils",
-    "iputils-ping",
+
+@dataclass(frozen=True)
+class Contents:
+    """What a guest is made of.
+
+    Parameters
+    ----------
+    packages
+        Where all of it comes from.
+    programs, others
+        Their paths in there; what programs load is found.
+    modules
+        Of the kernel, inserted in this order, each behind those that it needs.
+    """
+
+    packages: tuple[str, ...]
+    programs: tuple[str, ...]
+    modules: tuple[str, ...]
+    others: tuple[str, ...] = ()
+
+
+NETWORK = Contents(
+    packages=(
+        "linux-image-cloud-amd64",
+        "busybox-static",
+        "iproute2",
+        "ethtool",
+        "iperf3",
+        "pciutils",
+        "iputils-ping",
+    ),
+    programs=(
+        "usr/bin/busybox",
+        "usr/bin/iperf3",
+        "usr/bin/lspci",
+        "usr/bin/ping",
+        "usr/bin/setpci",
+        "usr/sbin/ethtool",
+        "usr/sbin/ip",
+    ),
+    modules=("virtio_pci", "virtio_net", "vxlan"),
+    others=("usr/share/misc/pci.ids",),
 )
-_PROGRAMS = (
-    "usr/bin/busybox",
-    "usr/bin/iperf3",
-    "usr/bin/lspci",
-    "usr/bin/ping",
-    "usr/bin/setpci",
-    "usr/sbin/ethtool",
-    "usr/sbin/ip",
+STORAGE = Contents(
+    packages=("linux-image-cloud-amd64", "busybox-static", "e2fsprogs", "nvme-cli", "pciutils"),
+    programs=(
+        "usr/bin/busybox",
+        "usr/bin/lspci",
+        "usr/sbin/e2fsck",
+        "usr/sbin/mke2fs",
+        "usr/sbin/nvme",
+    ),
+    modules=("nvme", "crc32c_generic", "ext4"),
+    others=("etc/mke2fs.conf", "usr/share/misc/pci.ids"),
 )
 _LIBRARIES = "usr/lib/x86_64-linux-gnu"
-_OTHERS = ("usr/share/misc/pci.ids",)
-#: In the order in which they are inserted.
-_MODULES = (
-    "virtio/virtio",
-    "virtio/virtio_ring",
-    "virtio/virtio_pci_modern_dev",
-    "virtio/virtio_pci_legacy_dev",
-    "virtio/virtio_pci",
-    "core/failover",
-    "net/net_failover",
-    "net/virtio_net",
-    "ipv4/udp_tunnel",
-    "ipv6/ip6_udp_tunnel",
-    "vxlan/vxlan",
-)
 #: Commands come line by line on the second serial port, each with a number; an answer ends with
 #: the number and the command's status.
 _INIT = """#!/bin/busybox sh
@@ -79,31 +102,47 @@ def kernel(root: Root) -> Path:
     return found
 
 
-def make_image(root: Root, to: Path) -> Path:
+def make_image(root: Root, contents: Contents, to: Path) -> Path:
     """Write the archive."""
     entries: dict[str, tuple[int, bytes]] = {}
-    for name in (*_PROGRAMS, *_OTHERS):
+    for name in (*contents.programs, *contents.others):
         _add(entries, name, root.path / name)
     _add(entries, "bin/busybox", root.path / "usr/bin/busybox")
     # Loaded by name when a thread is cancelled.
     _add(entries, f"{_LIBRARIES}/libgcc_s.so.1", root.path / _LIBRARIES / "libgcc_s.so.1")
-    for library in sorted(_libraries(root, [root.path / name for name in _PROGRAMS])):
+    for library in sorted(_libraries(root, [root.path / name for name in contents.programs])):
         _add(entries, str(library.relative_to(root.path)), library)
     loader = next(root.path.glob("usr/lib*/ld-linux-x86-64.so.2"))
     _add(entries, "lib64/ld-linux-x86-64.so.2", loader)
-    for number, module in enumerate(_find_modules(root)):
-        text = lzma.decompress(module.read_bytes())
-        entries[f"modules/{number:02}-{module.name.removesuffix('.xz')}"] = (0o644, text)
+    for number, (name, content) in enumerate(_modules(root, contents.modules).items()):
+        entries[f"modules/{number:02}-{name}.ko"] = (0o644, content)
     entries["init"] = (0o755, _INIT.encode())
     to.write_bytes(_archive(entries))
     return to
 
 
-def _find_modules(root: Root) -> Iterator[Path]:
-    for name in _MODULES:
-        found = sorted(root.path.glob(f"usr/lib/modules/*/kernel/**/{name}.ko.xz"))
+def _modules(root: Root, names: Sequence[str]) -> dict[str, bytes]:
+    """The modules and what they need, as they are inserted."""
+    paths = {
+        path.name.removesuffix(".ko.xz").replace("-", "_"): path
+        for path in root.path.glob("usr/lib/modules/*/kernel/**/*.ko.xz")
+    }
+    found: dict[str, bytes] = {}
+
+    def add(name: str) -> None:
         # What is not there is part of the kernel.
-        yield from found[:1]
+        if name in found or name not in paths:
+            return
+        content = lzma.decompress(paths[name].read_bytes())
+        # A line of the section .modinfo: names with commas between them.
+        needed = re.search(rb"\0depends=([^\0]*)\0", content)
+        for other in needed[1].decode().split(",") if needed else ():
+            add(other.replace("-", "_"))
+        found[name] = content
+
+    for name in names:
+        add(name)
+    return found
 
 
 def _libraries(root: Root, programs: Sequence[Path]) -> set[Path]:

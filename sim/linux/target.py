@@ -1,0 +1,139 @@
+"""The AoE target on the wire of a storage card: ``vblade`` as it is, or the benches' own model."""
+
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from sim.models.aoe import SECTOR, AoeTarget
+
+from .packages import fetch
+
+__all__ = ["Blade", "Model", "start_target"]
+
+MAC = "02:bb:00:00:00:a0"
+SHELF, SLOT = 7, 3
+#: Frames that it takes at once.
+BUFFERS = 16
+
+
+class Blade:
+    """``vblade`` in a network namespace, where the card's port is an interface.
+
+    Parameters
+    ----------
+    disk
+        The file that it serves.
+    folder
+        For packages.
+    """
+
+    what = "vblade in a network namespace"
+    _name = "niter-storage"
+    _interface = "niter0"
+
+    def __init__(self, disk: Path, folder: Path):
+        self._disk = disk
+        self._programs = fetch(folder, "vblade", ["vblade"])
+        self._process: subprocess.Popen | None = None
+        self.prefix = ["ip", "netns", "exec", self._name]
+        self.wire = f"tap:{self._interface}"
+        self.stop()
+        self._ip("netns", "add", self._name)
+
+    @classmethod
+    def possible(cls) -> bool:
+        """Namespaces can be made here."""
+        if os.geteuid() or not os.path.exists("/dev/net/tun"):
+            return False
+        probe = f"{cls._name}-probe"
+        made = subprocess.run(["ip", "netns", "add", probe], capture_output=True)
+        subprocess.run(["ip", "netns", "delete", probe], capture_output=True)
+        return not made.returncode
+
+    def start(self) -> None:
+        """Begin to serve, once the card has made its interface."""
+        link = ("link", "set", self._interface)
+        self._ip("-n", self._name, *link, "address", MAC, "mtu", "1500", "up")
+        program = self._programs.command("usr/sbin/vblade")
+        place = ("-b", str(BUFFERS), str(SHELF), str(SLOT), self._interface, str(self._disk))
+        self._process = subprocess.Popen(
+            [*self.prefix, *program, *place], stdout=subprocess.PIPE, text=True
+        )
+        if "sectors" not in (said := self._process.stdout.readline()):
+            raise RuntimeError(f"vblade does not start: {said}")
+
+    def read(self, first: int, sectors: int) -> bytes:
+        """What the disk holds."""
+        with self._disk.open("rb") as file:
+            file.seek(first * SECTOR)
+            return file.read(sectors * SECTOR)
+
+    def stop(self) -> None:
+        """End what was started, and remove the namespace."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.communicate()
+        subprocess.run(["ip", "netns", "delete", self._name], capture_output=True)
+
+    @staticmethod
+    def _ip(*arguments: str) -> None:
+        subprocess.run(["ip", *arguments], check=True, capture_output=True)
+
+
+class Model:
+    """The target of ``sim.models.aoe`` in a thread, at the other end of a socket.
+
+    Parameters
+    ----------
+    disk
+        Its first content.
+    folder
+        Where the sockets are made.
+    """
+
+    what = "a target of the test's own (scapy); with root it would be vblade"
+    prefix: Sequence[str] = ()
+
+    def __init__(self, disk: Path, folder: Path):
+        content = bytearray(disk.read_bytes())
+        self._target = AoeTarget(SHELF, SLOT, MAC, content, buffers=BUFFERS, sectors=2)
+        own, self._card = folder / "target.sock", folder / "port0.sock"
+        self.wire = f"unix:{self._card},{own}"
+        own.unlink(missing_ok=True)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(own))
+        self._socket.settimeout(0.2)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def start(self) -> None:
+        """Begin to serve."""
+        self._thread.start()
+
+    def read(self, first: int, sectors: int) -> bytes:
+        """What the disk holds."""
+        return bytes(self._target.disk[first * SECTOR : (first + sectors) * SECTOR])
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._socket.close()
+
+    def _serve(self) -> None:
+        while not self._stop.is_set():
+            try:
+                answer = self._target.answer(self._socket.recv(16384))
+            except TimeoutError:
+                continue
+            if answer is not None:
+                self._socket.sendto(answer.ljust(60, b"\0"), str(self._card))
+
+
+def start_target(disk: Path, folder: Path, packages: Path) -> Blade | Model:
+    """The best target that can be had here."""
+    return Blade(disk, packages) if Blade.possible() else Model(disk, folder)
