@@ -90,7 +90,7 @@ async def nothing_passes_until_it_is_provisioned(dut):
     content = flash_content(found, a=found.image) | provisioned() | certified(found)
     FlashModel(dut, "flash", content)
     Managed.console = Console(dut.uart_tx, BIT_NS)
-    bench = await Managed.start(BENCH, dut, tenants=[TENANT], peers=[PEER], drivers={"buffers": 16})
+    bench = await Managed.start(BENCH, dut, tenants=[TENANT], peers=[PEER], drivers={"size": 16})
     driver, wire = bench.drivers[0], bench.wires[0]
     out = ping(GUEST, STATION, ADDRESS, FAR)
     back = ping(STATION, GUEST, FAR, ADDRESS)
