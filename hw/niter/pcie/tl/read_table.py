@@ -209,7 +209,8 @@ class OutstandingReads(wiring.Component):
                 finish.data.phase.eq(seen_row.phase),
                 finish.data.error.eq(1),
             ]
-        with m.Elif(~self.find):
+        # Whether what is looked at has expired would be known too late in the cycle.
+        with m.Elif(~self.find & ~inspecting):
             m.d.comb += [
                 self.open.ready.eq(1),
                 update.addr.eq(opening.tag),
