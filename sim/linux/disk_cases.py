@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ from sim.live.card import RunningCard
 from sim.live.config import LiveConfig
 from sim.models.aoe import SECTOR
 
-from .cases import Case
+from .cases import Case, clean_log
 from .guest import Guest
 from .target import Blade, Model
 
@@ -59,13 +58,9 @@ class DiskSetting:
         return self.target.read(self.config.disks[0].first + lba, sectors)
 
 
-def clean_log(guest: Guest) -> None:
-    """Nobody warns: nothing of device, driver or file system at level "warning" or above."""
-    pattern = rf"nvme|{_PCI}|I/O error|EXT4|BUG|WARNING"
-    lines = guest.run("dmesg -r").output.splitlines()
-    bad = [line for line in lines if re.match(r"<[0-4]>", line) and re.search(pattern, line)]
-    if bad:
-        raise AssertionError("\n".join(bad))
+def clean_disk_log(guest: Guest) -> None:
+    """Nobody warns: neither device nor driver nor file system."""
+    clean_log(guest, rf"nvme|{_PCI}|I/O error|EXT4")
 
 
 def wait_for_device(guest: Guest) -> None:
@@ -120,7 +115,7 @@ def probe(setting: DiskSetting) -> None:
         line for line in guest.run("cat /proc/interrupts").output.splitlines() if "nvme0q" in line
     ]
     setting.notes["probe"] = f"{size:,} bytes, {len(vectors) - 1} pairs of I/O queues"
-    clean_log(guest)
+    clean_disk_log(guest)
 
 
 @case
@@ -129,7 +124,7 @@ def read(setting: DiskSetting) -> None:
     sectors, end = 1024, setting.config.disks[0].length
     for lba in (0, end - sectors):
         assert guest_digest(setting.guest, lba, sectors) == digest(setting.disk(lba, sectors)), lba
-    clean_log(setting.guest)
+    clean_disk_log(setting.guest)
 
 
 @case
@@ -150,7 +145,7 @@ def write(setting: DiskSetting) -> None:
     assert after[:first] == before[:first] and after[last:] == before[last:]
     rates = [sectors * SECTOR / seconds / 1e6 for seconds in (between - begin, end - between)]
     setting.notes["write"] = f"{rates[0]:.2f} MB/s written, {rates[1]:.2f} read, wall clock"
-    clean_log(guest)
+    clean_disk_log(guest)
 
 
 @case
@@ -169,7 +164,7 @@ def odd_sizes(setting: DiskSetting) -> None:
         flags = f"bs={size} iflag=direct,skip_bytes skip={place} count=1"
         seen = guest.run(f"dd if={_DEVICE} {flags} 2>/dev/null | sha256sum").output.split()[0]
         assert seen == wanted, (lba, sectors)
-    clean_log(guest)
+    clean_disk_log(guest)
 
 
 @case
@@ -189,7 +184,7 @@ def nvme_cli(setting: DiskSetting) -> None:
     assert not health["critical_warning"], health
     assert "nvme0n1" in guest.run("/usr/sbin/nvme list").output
     setting.notes["nvme_cli"] = f"model {controller['mn'].strip()}, firmware {controller['fr']}"
-    clean_log(guest)
+    clean_disk_log(guest)
 
 
 @case
@@ -208,7 +203,7 @@ def filesystem(setting: DiskSetting) -> None:
         guest.run("for f in /usr/sbin/*; do cmp $f /mnt/sbin/${f##*/} || break; done", timeout=300)
     finally:
         guest.run("umount /mnt")
-    clean_log(guest)
+    clean_disk_log(guest)
 
 
 @case

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from firmware.host.nvme import Admin, Namespace
 from firmware.host.nvme.process import Access
+from niter.card import StorageConfig
 from niter.csr import MemoryMap
 from niter.nvme.config import NvmeConfig
 from sim.models.storage import Place
@@ -21,7 +22,7 @@ __all__ = ["Disk", "Processor", "places"]
 
 #: What the firmware's timer is said to count with. It follows the wall clock, as the host does that
 #: sends keep-alives, and not the simulated one.
-_HZ = 62_500_000
+_HZ = StorageConfig.clock_hz
 #: Between two looks into an empty mailbox.
 _PAUSE_S = 0.002
 
@@ -61,18 +62,7 @@ class Disk:
 def places(disks: Sequence[Disk]) -> list[Place]:
     """Where the card's volumes lie: one for each disk, each with a target of its own."""
     return [
-        Place(
-            volume=number,
-            target=number,
-            mac=disk.mac,
-            shelf=disk.shelf,
-            slot=disk.slot,
-            sectors=disk.sectors,
-            buffers=disk.buffers,
-            first=disk.first,
-            length=disk.length,
-            read_only=disk.read_only,
-        )
+        Place.at(number, disk, first=disk.first, length=disk.length, read_only=disk.read_only)
         for number, disk in enumerate(disks)
     ]
 

@@ -6,6 +6,7 @@ attaches them itself.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from niter.card import CardConfig
 from niter.storage import VolumeRecord
@@ -16,6 +17,16 @@ __all__ = ["Place", "open_storage"]
 
 #: In the table of volumes of the transport: the volume has a target.
 _HAS_TARGET = 1 << 4
+
+
+class Target(Protocol):
+    """What has to be known of a target: see ``Place``."""
+
+    mac: str
+    shelf: int
+    slot: int
+    sectors: int
+    buffers: int
 
 
 @dataclass(frozen=True)
@@ -48,6 +59,24 @@ class Place:
     first: int
     length: int
     read_only: bool = False
+
+    @classmethod
+    def at(
+        cls, number: int, target: Target, *, first: int, length: int, read_only: bool = False
+    ) -> "Place":
+        """Volume ``number`` at a target that has the same number on the card."""
+        return cls(
+            volume=number,
+            target=number,
+            mac=target.mac,
+            shelf=target.shelf,
+            slot=target.slot,
+            sectors=target.sectors,
+            buffers=target.buffers,
+            first=first,
+            length=length,
+            read_only=read_only,
+        )
 
 
 def _number(mac: str) -> int:

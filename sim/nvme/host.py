@@ -8,7 +8,6 @@ from cocotb.triggers import ClockCycles
 from firmware.host.nvme import Namespace
 from niter import csr
 from niter.interface import BlockPort, FunctionPort, HostRead, HostWrite
-from niter.net.stage import decoder_of
 from niter.nvme.config import NvmeConfig
 from niter.nvme.controller import NvmeControllers
 from niter.soc import Mailbox
@@ -45,9 +44,9 @@ class Controllers(wiring.Component):
         self.config = config
         self.nvme = NvmeControllers(config)
         self._mailbox = Mailbox(1, config.functions)
-        self._soc = decoder_of({"mailbox": self._mailbox.csr})
-        self._storage = decoder_of({"nvme": self.nvme.csr})
-        self._decoder = decoder_of({"storage": self._storage.bus, "soc": self._soc.bus})
+        self._soc = csr.decoder_of({"mailbox": self._mailbox.csr})
+        self._storage = csr.decoder_of({"nvme": self.nvme.csr})
+        self._decoder = csr.decoder_of({"storage": self._storage.bus, "soc": self._soc.bus})
         super().__init__(
             {
                 "function": In(FunctionPort),

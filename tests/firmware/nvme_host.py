@@ -13,7 +13,6 @@ from amaranth.lib import data
 from firmware.host.nvme import Admin
 from firmware.host.nvme.process import Access
 from niter import csr
-from niter.net.stage import decoder_of
 from niter.nvme.config import NvmeConfig
 from niter.nvme.front.messages import Reply, ReplyKind, RequestKind
 from niter.soc import Mailbox
@@ -32,10 +31,10 @@ def _memory_map() -> csr.MemoryMap:
     table = csr.Signature(addr_width=9).create()
     table.memory_map = words
     mailbox = Mailbox(1, LIMITS.functions)
-    return decoder_of(
+    return csr.decoder_of(
         {
-            "soc": decoder_of({"mailbox": mailbox.csr}).bus,
-            "storage": decoder_of({"nvme": decoder_of({"engine": table}).bus}).bus,
+            "soc": csr.decoder_of({"mailbox": mailbox.csr}).bus,
+            "storage": csr.decoder_of({"nvme": csr.decoder_of({"engine": table}).bus}).bus,
         }
     ).bus.memory_map
 

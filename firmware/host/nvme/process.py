@@ -86,7 +86,7 @@ class Admin:
         Clock of the card's timer.
     """
 
-    def __init__(self, memory_map: MemoryMap, config: NvmeConfig, *, hz: int = 62_500_000) -> None:
+    def __init__(self, memory_map: MemoryMap, config: NvmeConfig, *, hz: int) -> None:
         self.config = config
         self.hz = hz
         #: The card's timer, in cycles.

@@ -29,7 +29,7 @@ class StorageConfig:
     nvme: NvmeConfig = field(default_factory=NvmeConfig)
     volumes: int = 16
     receive_beats: int = 2048
-    clock_hz: int = 62_500_000
+    clock_hz: int = SocConfig.clock_hz
 
 
 @dataclass(frozen=True)

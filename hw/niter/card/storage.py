@@ -6,7 +6,6 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from niter import csr
 from niter.interface import FrameStream, Function, FunctionPort, HostRead, HostWrite, MailboxPort
-from niter.net.stage import decoder_of
 from niter.nvme.controller import NvmeControllers
 from niter.storage import Pacing, Volumes
 from niter.storage.aoe import Aoe
@@ -52,7 +51,7 @@ class Storage(wiring.Component):
         self._volumes = Volumes(config.volumes)
         self._pacing = Pacing(config.volumes)
         self._transport = Aoe(receive_beats=config.receive_beats, ports=ports)
-        self._decoder = decoder_of(
+        self._decoder = csr.decoder_of(
             {
                 "nvme": self._nvme.csr,
                 "volumes": self._volumes.csr,

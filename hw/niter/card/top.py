@@ -8,7 +8,6 @@ from niter import csr
 from niter.interface import MAX_FUNCTIONS, FrameBeat, FrameStream
 from niter.net import Overlay, Steering
 from niter.net.mac import GmiiReceive, GmiiTransmit, Mac, TransmitBuffer
-from niter.net.stage import decoder_of
 from niter.pcie.tl.layer import TransactionLayer
 from niter.pcie.tl.layouts import LinkPort
 from niter.security.flash_guard import SpiBus
@@ -126,7 +125,7 @@ class Card(wiring.Component):
         builder.add("release", self._release)
         self._bridge = csr.Bridge(builder.as_memory_map())
         self._soc = config.soc and Soc(config.soc, engines=1, functions=config.functions)
-        self._decoder = decoder_of(
+        self._decoder = csr.decoder_of(
             {
                 **self._halves(),
                 "pcie": self._pcie.csr,
@@ -154,7 +153,7 @@ class Card(wiring.Component):
         """Registers of what only some cards have."""
         buses = {"soc": self._soc.registers} if self._soc else {}
         if self._mailbox:
-            self._mailbox_decoder = decoder_of({"mailbox": self._mailbox.csr})
+            self._mailbox_decoder = csr.decoder_of({"mailbox": self._mailbox.csr})
             buses["soc"] = self._mailbox_decoder.bus
         if self._storage:
             return {**buses, "storage": self._storage.csr}

@@ -1,7 +1,7 @@
 """Control and status registers: declared once as classes, documented from the same source."""
 
 from . import action
-from .bus import DATA_WIDTH, Decoder, Interface, Signature
+from .bus import DATA_WIDTH, Decoder, Interface, Signature, decoder_of
 from .counter import CounterArray, CounterBank
 from .memory import MemoryMap, ResourceInfo, WindowInfo
 from .reg import Bridge, Builder, Field, FieldInfo, Register
@@ -24,4 +24,5 @@ __all__ = [
     "WindowInfo",
     "WordArray",
     "action",
+    "decoder_of",
 ]

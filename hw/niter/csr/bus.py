@@ -1,12 +1,15 @@
 """The register bus: 32-bit words, one access a cycle, no waiting."""
 
+from collections.abc import Mapping
+
 from amaranth import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
 
 from .memory import MemoryMap
 
-__all__ = ["DATA_WIDTH", "Decoder", "Interface", "Signature"]
+__all__ = ["DATA_WIDTH", "Decoder", "Interface", "Signature", "decoder_of"]
 
 #: Bits in a word, the only size of access.
 DATA_WIDTH = 32
@@ -135,3 +138,13 @@ class Decoder(wiring.Component):
             answer |= bus.r_data
         m.d.comb += self.bus.r_data.eq(answer)
         return m
+
+
+def decoder_of(buses: Mapping[str, Interface]) -> Decoder:
+    """Join buses in the smallest address space that holds them, the largest first."""
+    ordered = sorted(buses.items(), key=lambda item: -item[1].addr_width)
+    words = sum(1 << bus.addr_width for _, bus in ordered)
+    decoder = Decoder(addr_width=ceil_log2(words) if words else 0)
+    for name, bus in ordered:
+        decoder.add(bus, name=name)
+    return decoder

@@ -130,7 +130,7 @@ class Decapsulate(Stage):
             m.submodules[f"ahead_{n}"] = ahead = PipeRegister(FrameBeat)
             connect(m, upstream, ahead.i)
             upstream = ahead.o
-        # The parser's `ready` must not go through all of them in one cycle.
+        # Two of them are a skid buffer: the parser's `ready` must not go through all in one cycle.
         m.submodules.turn = turn = SkidBuffer(FrameBeat)
         connect(m, upstream, turn.i)
         connect(m, turn.o, flipped(self.o))

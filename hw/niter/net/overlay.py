@@ -18,7 +18,6 @@ from .mtu import SizeLimit
 from .parser import Parser
 from .pipeline import Pipeline
 from .replicate import Deliver, Replicate
-from .stage import decoder_of
 from .steer import Steer
 from .underlay import Divert, Questions
 
@@ -112,7 +111,7 @@ class Overlay(wiring.Component):
             [f"{direction}_{name}" for direction in ("transmit", "receive") for name in names],
             doc="Frames, bytes and drops by reason, of each function and of the card.",
         )
-        self._decoder = decoder_of(
+        self._decoder = csr.decoder_of(
             {
                 "counters": self._counters.bus,
                 "transmit": self.transmit.csr,

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from niter import csr
 from niter.interface import FrameStream
 
-from .stage import Stage, decoder_of
+from .stage import Stage
 
 __all__ = ["Pipeline"]
 
@@ -49,7 +49,7 @@ class Pipeline(wiring.Component):
         if len(counting) > 1:
             raise ValueError("Not more than one stage of a pipeline counts")
         self._counting = counting[0] if counting else None
-        self._decoder = decoder_of({name: stage.csr for name, stage in self.stages.items()})
+        self._decoder = csr.decoder_of({name: stage.csr for name, stage in self.stages.items()})
         members = {
             "i": In(FrameStream),
             "o": Out(FrameStream),

@@ -11,17 +11,7 @@ from amaranth.utils import ceil_log2
 from niter import csr
 from niter.interface import FrameStream
 
-__all__ = ["Stage", "add_carry", "decoder_of", "pass_frame"]
-
-
-def decoder_of(buses: Mapping[str, csr.Interface]) -> csr.Decoder:
-    """Join buses in the smallest address space that holds them, the largest first."""
-    ordered = sorted(buses.items(), key=lambda item: -item[1].addr_width)
-    words = sum(1 << bus.addr_width for _, bus in ordered)
-    decoder = csr.Decoder(addr_width=ceil_log2(words) if words else 0)
-    for name, bus in ordered:
-        decoder.add(bus, name=name)
-    return decoder
+__all__ = ["Stage", "add_carry", "pass_frame"]
 
 
 def pass_frame(i: Any, o: Any, when: Any = 1) -> list:
@@ -84,7 +74,7 @@ class Stage(wiring.Component):
             (part,) = self._parts.values()
             self._bus = part.bus
         else:
-            self._decoder = decoder_of({name: part.bus for name, part in self._parts.items()})
+            self._decoder = csr.decoder_of({name: part.bus for name, part in self._parts.items()})
             self._bus = self._decoder.bus
         super().__init__(
             {

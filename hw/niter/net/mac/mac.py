@@ -9,7 +9,6 @@ from niter import csr
 from niter.interface import BEAT_BYTES, MAX_PACKET_BYTES, Beat, FrameStream
 from niter.stream import AsyncFifo, PacketFifo
 
-from ..stage import decoder_of
 from .buffer import TransmitBuffer
 from .gmii import GmiiReceive, GmiiTransmit, Received, Status
 from .receiver import Receiver
@@ -110,7 +109,7 @@ class Mac(wiring.Component):
         builder.add("control", self._control)
         self._bridge = csr.Bridge(builder.as_memory_map())
         self._bank = csr.CounterBank([counter.name.lower() for counter in Counter], doc="Frames.")
-        self._decoder = decoder_of({"counters": self._bank.bus, "registers": self._bridge.bus})
+        self._decoder = csr.decoder_of({"counters": self._bank.bus, "registers": self._bridge.bus})
         super().__init__(
             {
                 "i": In(FrameStream),
