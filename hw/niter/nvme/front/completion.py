@@ -1,12 +1,14 @@
 """The completion queues: room, entries and interrupts."""
 
-from amaranth import C, Cat, Module, Mux, Signal
+from amaranth import C, Cat, Module, Signal
 from amaranth.lib import enum, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from niter.interface import MAX_FUNCTIONS, HostWrite
 from niter.stream import Ram
 
+from .ager import Ager
+from .choice import Choice
 from .layouts import (
     WORD_BITS,
     Base,
@@ -78,8 +80,6 @@ class CompletionQueues(wiring.Component):
     """
 
     def __init__(self, geometry: Geometry, tick: int):
-        if tick < 2:
-            raise ValueError(f"A tick has 2 cycles or more, not {tick!r}")
         self.geometry = geometry
         self.tick = tick
         super().__init__(
@@ -106,6 +106,7 @@ class CompletionQueues(wiring.Component):
         connect(m, flipped(self.post), poster.post)
         connect(m, poster.write, flipped(self.write))
         command, doorbell, post = self.port.command, self.doorbell.payload, self.post.payload
+        claim = self.claim.payload
         m.d.comb += self.quiet.eq(~self.post.valid & ~poster.busy)
 
         # The queue in hand.
@@ -117,46 +118,25 @@ class CompletionQueues(wiring.Component):
         row = g.row(function, queue)
         m.d.comb += [store.addr.eq(Cat(word, row)), load.addr.eq(Cat(C(Word.HIGH, 3), row))]
 
-        # Ageing: a tick sets out to look at all rows, one after the other.
-        countdown = Signal(range(self.tick), init=self.tick - 1)
-        ageing = Signal()
-        aged = Signal(len(row))
-        m.d.sync += countdown.eq(Mux(countdown == 0, self.tick - 1, countdown - 1))
-        with m.If(countdown == 0):
-            m.d.sync += ageing.eq(1)
+        # Rows to be looked at since a tick.
+        m.submodules.ager = ager = Ager(g, self.tick)
 
-        # What comes next.
-        event, chosen = Signal(_Event), Signal(_Event)
-        waits = Signal()
-        next_function, next_queue = Signal(3), Signal(5)
-
-        def choose(what, at):
-            m.d.comb += [
-                waits.eq(1),
-                chosen.eq(what),
-                next_function.eq(at.function),
-                next_queue.eq(at.partner if what == _Event.POST else at.queue),
-            ]
-
-        # Claims come again and again while there is no room: they are last. But who keeps coming
-        # lets others go between: hosts that ring, and rows to look at.
-        can_post, can_age = self.post.valid & ~poster.busy, ageing & ~poster.busy
+        # What comes next. Claims come again and again while there is no room: they are last. But
+        # who keeps coming lets others go between: hosts that ring, and rows to look at.
+        choice = Choice(_Event)
+        event = choice.event
+        can_post, can_age = self.post.valid & ~poster.busy, ager.due & ~poster.busy
         others = can_post | can_age | self.claim.valid
         with m.If(command.valid):
-            choose(_Event.CONTROL, command.payload)
+            choice.choose(m, _Event.CONTROL, command.payload.function, command.payload.queue)
         with m.Elif(self.doorbell.valid & ~((event == _Event.DOORBELL) & others)):
-            choose(_Event.DOORBELL, doorbell)
+            choice.choose(m, _Event.DOORBELL, doorbell.function, doorbell.queue)
         with m.Elif(can_post):
-            choose(_Event.POST, post)
+            choice.choose(m, _Event.POST, post.function, post.partner)
         with m.Elif(can_age & ~((event == _Event.AGE) & self.claim.valid)):
-            m.d.comb += [
-                waits.eq(1),
-                chosen.eq(_Event.AGE),
-                next_queue.eq(aged[: g.queue_bits]),
-                next_function.eq(aged[g.queue_bits :]),
-            ]
+            choice.choose(m, _Event.AGE, ager.function, ager.queue)
         with m.Elif(self.claim.valid):
-            choose(_Event.CLAIM, self.claim.payload)
+            choice.choose(m, _Event.CLAIM, claim.function, claim.queue)
 
         # Arithmetic of rings.
         gap, before, free = Signal(12), Signal(12), Signal(12)
@@ -184,19 +164,17 @@ class CompletionQueues(wiring.Component):
 
         with m.FSM():
             with m.State("IDLE"):
-                m.d.comb += load.addr.eq(Cat(C(Word.POINTERS, 3), g.row(next_function, next_queue)))
+                upcoming = g.row(choice.function, choice.queue)
+                m.d.comb += load.addr.eq(Cat(C(Word.POINTERS, 3), upcoming))
                 m.d.sync += [
-                    function.eq(next_function),
-                    queue.eq(next_queue),
+                    function.eq(choice.function),
+                    queue.eq(choice.queue),
                     taken_back.eq(0),
                 ]
-                with m.If(waits):
-                    m.d.sync += event.eq(chosen)
+                with m.If(choice.waits):
+                    m.d.sync += event.eq(choice.chosen)
                     m.next = "POINTERS"
-                with m.If(waits & (chosen == _Event.AGE)):
-                    m.d.sync += aged.eq(aged + 1)
-                    with m.If(aged.all()):
-                        m.d.sync += ageing.eq(0)
+                m.d.comb += ager.taken.eq(choice.waits & (choice.chosen == _Event.AGE))
             for state, target, following in (
                 ("POINTERS", pointers, Word.BASE),
                 ("BASE", base, Word.USE),
@@ -242,7 +220,7 @@ class CompletionQueues(wiring.Component):
             with m.State("CLAIM"):
                 m.d.comb += [
                     self.claim.ready.eq(1),
-                    self.granted.eq(fewer(free, self.claim.payload.count)),
+                    self.granted.eq(fewer(free, claim.count)),
                 ]
                 with m.If(~pointers.active):
                     m.d.comb += self.granted.eq(0)

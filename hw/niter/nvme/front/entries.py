@@ -7,8 +7,7 @@ from amaranth.lib.wiring import In, Out
 from niter.interface import MAX_FUNCTIONS, ReadBeat
 from niter.stream import Ram
 
-from .layouts import BATCH, Arrival
-from .submission import ReadContext
+from .layouts import BATCH, Arrival, ReadContext
 
 __all__ = ["ENTRY_BEATS", "SLOTS", "EntryPort", "EntryStore"]
 

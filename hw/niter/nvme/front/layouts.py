@@ -27,6 +27,7 @@ __all__ = [
     "Geometry",
     "Post",
     "Purge",
+    "ReadContext",
     "RowCommand",
     "RowOperation",
     "RowPort",
@@ -213,6 +214,15 @@ class Claim(data.Struct):
     function: 3
     queue: 5
     count: 4
+
+
+class ReadContext(data.Struct):
+    """Travels with a read of entries."""
+
+    function: 3
+    queue: 5
+    count: 4
+    _unused: 4
 
 
 class Arrival(data.Struct):

@@ -4,8 +4,7 @@ from amaranth import Array, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .layouts import BATCH
-from .submission import ReadContext
+from .layouts import BATCH, ReadContext
 
 __all__ = ["Shares"]
 

@@ -2,11 +2,12 @@
 
 from amaranth import C, Cat, Module, Mux, Signal
 from amaranth.lib import data, enum, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect, flipped
 
 from niter.interface import MAX_FUNCTIONS, ReadCommand
 from niter.stream import Fifo, Ram
 
+from .choice import Choice
 from .finisher import FinisherPort
 from .layouts import (
     WORD_BITS,
@@ -21,18 +22,10 @@ from .layouts import (
     SubmissionUse,
     Word,
 )
+from .reader import EntryReader
 from .rings import batch, distance, fewer, is_in, past
 
-__all__ = ["ReadContext", "SubmissionQueues"]
-
-
-class ReadContext(data.Struct):
-    """Travels with a read of entries."""
-
-    function: 3
-    queue: 5
-    count: 4
-    _unused: 4
+__all__ = ["SubmissionQueues"]
 
 
 class _Event(enum.Enum, shape=3):
@@ -117,6 +110,7 @@ class SubmissionQueues(wiring.Component):
         store, load = rows.write_port(), rows.read_port()
         m.submodules.turns = turns = Fifo(len(g.row(Signal(3), Signal(5))), g.rows)
         command, doorbell = self.port.command, self.doorbell.payload
+        arrival = self.arrival.payload
 
         # The queue in hand.
         function, queue = self.function, Signal(5)
@@ -133,49 +127,40 @@ class SubmissionQueues(wiring.Component):
         ]
 
         # What comes next.
-        event, chosen = Signal(_Event), Signal(_Event)
-        waits = Signal()
-        others = Signal()
-        next_function, next_queue = Signal(3), Signal(5)
+        choice = Choice(_Event)
+        event = choice.event
         can_turn = turns.o.valid & ~self.read.valid
-        m.d.comb += others.eq(self.arrival.valid | self.finisher.valid | can_turn)
-
-        def choose(what, at):
-            m.d.comb += [
-                waits.eq(1),
-                chosen.eq(what),
-                next_function.eq(at.function),
-                next_queue.eq(at.queue),
-            ]
-
+        others = self.arrival.valid | self.finisher.valid | can_turn
         with m.If(command.valid):
-            choose(_Event.CONTROL, command.payload)
+            choice.choose(m, _Event.CONTROL, command.payload.function, command.payload.queue)
         with m.Elif(self.arrival.valid):
-            choose(_Event.ARRIVAL, self.arrival.payload)
+            choice.choose(m, _Event.ARRIVAL, arrival.function, arrival.queue)
         with m.Elif(self.doorbell.valid & ~((event == _Event.DOORBELL) & others)):
-            choose(_Event.DOORBELL, doorbell)
+            choice.choose(m, _Event.DOORBELL, doorbell.function, doorbell.queue)
         with m.Elif(self.finisher.valid):
-            choose(_Event.DONE, self.finisher)
+            choice.choose(m, _Event.DONE, self.finisher.function, self.finisher.queue)
         with m.Elif(can_turn):
-            m.d.comb += [
-                waits.eq(1),
-                chosen.eq(_Event.TURN),
-                Cat(next_queue[: g.queue_bits], next_function).eq(turns.o.payload),
-            ]
+            turn = turns.o.payload
+            choice.choose(m, _Event.TURN, turn[g.queue_bits :], turn[: g.queue_bits])
 
         # Arithmetic of rings.
-        gap, before, left = Signal(12), Signal(12), Signal(12)
+        gap, before, left, later = Signal(12), Signal(12), Signal(12), Signal(12)
         count = Signal(4)
-        later = Signal(12)
-        page, carry = Signal(20), Signal()
         m.d.comb += later.eq(pointers.tail)
-        m.d.sync += [
-            gap.eq(distance(later, pointers.head, base.last)),
-            left.eq(base.last - pointers.head),
-        ]
+        m.d.sync += gap.eq(distance(later, pointers.head, base.last))
+        m.d.sync += left.eq(base.last - pointers.head)
 
-        claim, read = self.claim.payload, self.read.payload
+        claim = self.claim.payload
+        m.submodules.reader = reader = EntryReader()
+        connect(m, reader.read, flipped(self.read))
         m.d.comb += [
+            reader.function.eq(function),
+            reader.queue.eq(queue),
+            reader.count.eq(count),
+            reader.head.eq(pointers.head),
+            reader.page.eq(base.page),
+            reader.high.eq(load.data),
+            self.asked.eq(reader.asked),
             claim.function.eq(function),
             claim.queue.eq(use.partner),
             claim.count.eq(count),
@@ -183,35 +168,30 @@ class SubmissionQueues(wiring.Component):
             self.finisher.partner.eq(use.partner),
             self.finisher.head.eq(pointers.head),
         ]
-        m.d.sync += self.asked.eq(0)
-        with m.If(self.read.ready):
-            m.d.sync += self.read.valid.eq(0)
 
         def pulse(signal):
             m.d.comb += signal.bit_select(function, 1).eq(1)
 
         with m.FSM():
             with m.State("IDLE"):
-                m.d.comb += load.addr.eq(Cat(C(Word.POINTERS, 2), g.row(next_function, next_queue)))
-                m.d.sync += [
-                    function.eq(next_function),
-                    queue.eq(next_queue),
-                ]
-                with m.If(waits):
-                    m.d.sync += event.eq(chosen)
+                upcoming = g.row(choice.function, choice.queue)
+                m.d.comb += load.addr.eq(Cat(C(Word.POINTERS, 2), upcoming))
+                m.d.sync += [function.eq(choice.function), queue.eq(choice.queue)]
+                with m.If(choice.waits):
+                    m.d.sync += event.eq(choice.chosen)
                     m.d.comb += [
-                        turns.o.ready.eq(chosen == _Event.TURN),
-                        self.finisher.look.eq(chosen == _Event.DONE),
+                        turns.o.ready.eq(choice.chosen == _Event.TURN),
+                        self.finisher.look.eq(choice.chosen == _Event.DONE),
                     ]
                     m.next = "POINTERS"
-            with m.State("POINTERS"):
-                m.d.comb += load.addr.eq(Cat(C(Word.BASE, 2), row))
-                m.d.sync += pointers.eq(load.data)
-                m.next = "BASE"
-            with m.State("BASE"):
-                m.d.comb += load.addr.eq(Cat(C(Word.USE, 2), row))
-                m.d.sync += base.eq(load.data)
-                m.next = "USE"
+            for at, target, following in (
+                (Word.POINTERS, pointers, Word.BASE),
+                (Word.BASE, base, Word.USE),
+            ):
+                with m.State(at.name):
+                    m.d.comb += load.addr.eq(Cat(C(following, 2), row))
+                    m.d.sync += target.eq(load.data)
+                    m.next = following.name
             with m.State("USE"):
                 m.d.sync += use.eq(load.data)
                 m.next = "FILL"
@@ -238,12 +218,11 @@ class SubmissionQueues(wiring.Component):
             with m.State("ARRIVAL"):
                 # A batch ends with the ring at the latest.
                 m.d.comb += self.arrival.ready.eq(1)
-                count_in = self.arrival.payload.count
                 m.d.sync += [
-                    pointers.head.eq(past(pointers.head, count_in, base.last)),
+                    pointers.head.eq(past(pointers.head, arrival.count, base.last)),
                     pointers.reading.eq(0),
                 ]
-                with m.If(self.arrival.payload.error & running):
+                with m.If(arrival.error & running):
                     pulse(self.fatal)
                 m.next = "LIST"
 
@@ -296,7 +275,6 @@ class SubmissionQueues(wiring.Component):
                 m.next = "CLAIM"
             with m.State("CLAIM"):
                 m.d.comb += self.claim.valid.eq(1)
-                m.d.sync += Cat(page, carry).eq(base.page + pointers.head[6:])
                 with m.If(self.claim.ready):
                     m.d.sync += count.eq(self.granted)
                     m.next = "ISSUE"
@@ -306,15 +284,8 @@ class SubmissionQueues(wiring.Component):
                 m.d.comb += turns.i.valid.eq(1)
                 m.next = "IDLE"
             with m.State("ISSUE"):
+                m.d.comb += reader.start.eq(1)
                 m.d.sync += [
-                    self.asked.eq(1),
-                    self.read.valid.eq(1),
-                    read.address.eq(
-                        Cat(C(0, 6), pointers.head[:6], page, (load.data + carry)[:32])
-                    ),
-                    read.length.eq(count << 6),
-                    read.function.eq(function),
-                    read.context.eq(Cat(function, queue, count)),
                     use.outstanding.eq(use.outstanding + count),
                     pointers.reading.eq(count),
                     pointers.listed.eq(0),
