@@ -221,6 +221,9 @@ void Function::set_event(unsigned vector, int fd) {
     if (own.event >= 0) close(own.event);
     own.event = fd;
     place_vector(vector);
+    if (fd < 0 || !own.waiting) return;
+    own.waiting = false;
+    interrupt(vector);
 }
 
 void Function::set_mask(unsigned vector, bool masked) {
@@ -230,10 +233,13 @@ void Function::set_mask(unsigned vector, bool masked) {
 
 void Function::interrupt(uint32_t vector) {
     const uint64_t one = 1;
-    if (vector < vectors_.size() && vectors_[vector].event >= 0 &&
-        ::write(vectors_[vector].event, &one, sizeof one) == sizeof one)
-        return;
-    ++lost_interrupts;
+    if (vector >= vectors_.size()) return;
+    Vector& own = vectors_[vector];
+    if (own.event >= 0 && ::write(own.event, &one, sizeof one) == sizeof one) return;
+    // A host takes its events away for a moment when it gives others; the vector's mask is then
+    // still on its way to the card, and an interrupt may be on its way back.
+    own.waiting = true;
+    ++kept_interrupts;
 }
 
 void Function::reset(std::function<void()> done) {

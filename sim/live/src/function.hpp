@@ -42,7 +42,8 @@ public:
     // The client has gone.
     void forget();
 
-    uint64_t lost_interrupts = 0;
+    // Interrupts of vectors that had no event, and were kept for the next one.
+    uint64_t kept_interrupts = 0;
 
 private:
     struct Bar {
@@ -54,6 +55,7 @@ private:
     struct Vector {
         int event = -1;
         bool masked = false;
+        bool waiting = false;  // was raised while there was no event
     };
 
     void ask(Operation::Kind kind, uint64_t address, unsigned length, uint64_t data,

@@ -194,7 +194,7 @@ std::string Process::status() const {
         out << (n ? "," : "") << "{\"connected\":" << (servers_[n]->connected() ? "true" : "false")
             << ",\"accesses\":" << servers_[n]->accesses << ",\"errors\":" << servers_[n]->errors
             << ",\"interrupts\":" << root_.endpoints[n].interrupts
-            << ",\"lost_interrupts\":" << functions_[n]->lost_interrupts << "}";
+            << ",\"kept_interrupts\":" << functions_[n]->kept_interrupts << "}";
     out << "],\"ports\":[";
     for (size_t n = 0; n < ports_.size(); ++n)
         out << (n ? "," : "") << "{\"in\":" << ports_[n]->in << ",\"out\":" << ports_[n]->out

@@ -92,10 +92,7 @@ pollfd Server::wanted() const {
 
 void Server::ready(short events) {
     if (client_ < 0) return accept_client();
-    if (events & POLLOUT) {
-        transmit();
-        next();
-    }
+    if (events & POLLOUT) transmit();
     if (client_ >= 0 && events & POLLIN && !busy_ && out_.empty()) receive();
     if (client_ >= 0 && events & (POLLHUP | POLLERR) && !(events & POLLIN)) drop(nullptr);
 }
@@ -127,50 +124,53 @@ void Server::drop(const char* why) {
 }
 
 void Server::receive() {
-    uint8_t bytes[kMostBytes];
-    alignas(cmsghdr) uint8_t ancillary[CMSG_SPACE(kMostFds * sizeof(int))];
-    iovec part{bytes, sizeof bytes};
-    msghdr header{};
-    header.msg_iov = &part;
-    header.msg_iovlen = 1;
-    header.msg_control = ancillary;
-    header.msg_controllen = sizeof ancillary;
-    const ssize_t got = recvmsg(client_, &header, MSG_CMSG_CLOEXEC);
-    if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
-    if (got <= 0) return drop(nullptr);
-    for (cmsghdr* c = CMSG_FIRSTHDR(&header); c; c = CMSG_NXTHDR(&header, c)) {
-        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
-        const size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (size_t n = 0; n < count; ++n) {
-            int fd;
-            std::memcpy(&fd, CMSG_DATA(c) + n * sizeof fd, sizeof fd);
-            fds_.push_back(fd);
+    // No further than to the end of a message: the kernel gives descriptors with the first byte of
+    // theirs, and would add those of the next one to the bytes of one that has none.
+    while (client_ >= 0 && !busy_ && out_.empty()) {
+        const size_t wanted = in_.size() < kHeader ? kHeader : get(in_, 4, 4);
+        Bytes bytes(wanted - in_.size());
+        alignas(cmsghdr) uint8_t ancillary[CMSG_SPACE(kMostFds * sizeof(int))];
+        iovec part{bytes.data(), bytes.size()};
+        msghdr header{};
+        header.msg_iov = &part;
+        header.msg_iovlen = 1;
+        header.msg_control = ancillary;
+        header.msg_controllen = sizeof ancillary;
+        const ssize_t got = recvmsg(client_, &header, MSG_CMSG_CLOEXEC);
+        if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+        if (got <= 0) return drop(nullptr);
+        for (cmsghdr* c = CMSG_FIRSTHDR(&header); c; c = CMSG_NXTHDR(&header, c)) {
+            if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+            const size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+            for (size_t n = 0; n < count; ++n) {
+                int fd;
+                std::memcpy(&fd, CMSG_DATA(c) + n * sizeof fd, sizeof fd);
+                fds_.push_back(fd);
+            }
         }
+        if (header.msg_flags & MSG_CTRUNC) return drop("more descriptors than a message may carry");
+        in_.insert(in_.end(), bytes.begin(), bytes.begin() + got);
+        dispatch();
     }
-    if (header.msg_flags & MSG_CTRUNC) return drop("more descriptors than a message may carry");
-    in_.insert(in_.end(), bytes, bytes + got);
-    next();
 }
 
-void Server::next() {
-    while (client_ >= 0 && !busy_ && out_.empty() && in_.size() >= kHeader) {
-        const size_t size = get(in_, 4, 4);
-        if (size < kHeader || size > kMostBytes) return drop("a message with an impossible size");
-        if (in_.size() < size) return;
-        const uint32_t flags = uint32_t(get(in_, 8, 4));
-        Message message;
-        message.id = uint16_t(get(in_, 0, 2));
-        message.command = uint16_t(get(in_, 2, 2));
-        message.wanted = !(flags & kNoReply);
-        message.payload.assign(in_.begin() + kHeader, in_.begin() + long(size));
-        in_.erase(in_.begin(), in_.begin() + long(size));
-        if ((flags & kTypeMask) != 0) return drop("a reply that nobody asked for");
-        // Descriptors come with the first byte of their message, which is handled before more is read.
-        if (message.command == kDmaMap || message.command == kSetIrqs) message.fds.swap(fds_);
-        if (!greeted_ && message.command != kVersion) return drop("a request before the version");
-        handle(std::move(message));
-        close_fds();
-    }
+void Server::dispatch() {
+    if (in_.size() < kHeader) return;
+    const size_t size = get(in_, 4, 4);
+    if (size < kHeader || size > kMostBytes) return drop("a message with an impossible size");
+    if (in_.size() < size) return;
+    const uint32_t flags = uint32_t(get(in_, 8, 4));
+    Message message;
+    message.id = uint16_t(get(in_, 0, 2));
+    message.command = uint16_t(get(in_, 2, 2));
+    message.wanted = !(flags & kNoReply);
+    message.payload.assign(in_.begin() + kHeader, in_.end());
+    in_.clear();
+    if ((flags & kTypeMask) != 0) return drop("a reply that nobody asked for");
+    if (message.command == kDmaMap || message.command == kSetIrqs) message.fds.swap(fds_);
+    if (!greeted_ && message.command != kVersion) return drop("a request before the version");
+    handle(std::move(message));
+    close_fds();
 }
 
 void Server::handle(Message message) {
@@ -213,7 +213,6 @@ void Server::handle(Message message) {
                 if (generation != generation_) return;
                 busy_ = false;
                 reply(id, kDeviceReset, wanted, {});
-                next();
             });
             break;
         }
@@ -360,7 +359,6 @@ void Server::region(const Message& message, bool write) {
         Bytes out = head;
         out.insert(out.end(), data.begin(), data.end());
         reply(id, command, wanted, out);
-        next();
     };
     const unsigned length = unsigned(count);
     Bytes data(in.begin() + 16, in.end());

@@ -31,7 +31,7 @@ private:
     void accept_client();
     void receive();
     void transmit();
-    void next();
+    void dispatch();
     void handle(Message message);
     void reply(uint16_t id, uint16_t command, bool wanted, const Bytes& payload, int error = 0);
     void drop(const char* why);
