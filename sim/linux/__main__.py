@@ -7,6 +7,7 @@ import sys
 import time
 import traceback
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +20,16 @@ from niter.card import CardConfig
 from sim.live.card import CardError, RunningCard
 from sim.live.config import Host, load
 from sim.live.model import BuildError, build_card
+from sim.live.storage import Disk
 from sim.models.aoe import SECTOR
 
+from . import disk_cases, disk_resets, disk_tenants  # noqa: F401 (they add to DISK_CASES, in this order)
+from .boot_disk import boot_disk
 from .cases import CASES, Case, Skip
-from .disk_cases import CASES as DISK_CASES
-from .disk_cases import DiskSetting
+from .disk_setting import CASES as DISK_CASES
+from .disk_setting import DiskSetting
 from .guest import Guest, GuestError, Machine
-from .image import NETWORK, STORAGE, Contents, kernel, make_image
+from .image import NETWORK, SMALL, STORAGE, Contents, kernel, make_image
 from .packages import PackageError, fetch
 from .qemu import find_qemu
 from .setting import NETWORKS, PEERS, Setting, live_config, start_peer
@@ -124,12 +128,12 @@ def _run_network(folder: Path, seed: int, chosen: list[Case]) -> Run:
 
 def _run_storage(folder: Path, seed: int, chosen: list[Case]) -> Run:
     base = load(_LIVE / "storage.toml")
-    machine, _, program = _prepare(folder, "disk", STORAGE, base.card)
+    machine, programs, program = _prepare(folder, "disk", STORAGE, base.card)
     own = folder / "storage"
     own.mkdir(exist_ok=True)
-    [namespace] = base.disks
     disk = own / "disk"
-    disk.write_bytes(random.Random(seed).randbytes((namespace.first + namespace.length) * SECTOR))
+    small = make_image(programs, SMALL, folder / "small.initrd")
+    _fill(disk, base.disks, seed, boot_disk(machine.kernel, small, folder))
     with ExitStack() as stack:
         target = start_target(disk, own, folder)
         stack.callback(target.stop)
@@ -137,14 +141,25 @@ def _run_storage(folder: Path, seed: int, chosen: list[Case]) -> Run:
         config = dataclasses.replace(base, host=host, wires=(target.wire,))
         card = stack.enter_context(RunningCard(program, config, own, prefix=target.prefix))
         target.start()
-        [function] = card.sockets
         # A pair of I/O queues for each of its processors.
-        guest = Guest(machine, "guest", own, function=function, arguments=("-smp", "2"))
+        guest = Guest(machine, "guest", own, function=card.sockets[0], arguments=("-smp", "2"))
         stack.enter_context(guest)
         guest.wait()
-        setting = DiskSetting(card, guest, target, own)
+        setting = DiskSetting(card, guest, target, Machine(machine.qemu), stack, own)
         verdicts = [_try(case, setting) for case in chosen]
         return Run("storage", target.what, verdicts, setting.notes)
+
+
+def _fill(path: Path, disks: Sequence[Disk], seed: int, bootable: bytes) -> None:
+    """Make the target's file: chance, and what the second of its disks boots."""
+    end = max(disk.first + disk.length for disk in disks)
+    content = bytearray(random.Random(seed).randbytes(end * SECTOR))
+    second = disks[1]
+    if len(bootable) > second.length * SECTOR:
+        raise ValueError(f"The second disk is too small for {len(bootable)} bytes")
+    begin = second.first * SECTOR
+    content[begin : begin + len(bootable)] = bootable
+    path.write_bytes(content)
 
 
 #: For each card its cases, the one that prepares the others, and how they are run.

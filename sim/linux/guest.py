@@ -9,7 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Command", "Guest", "GuestError", "Machine", "Result"]
+__all__ = ["ARGUMENTS", "Command", "Guest", "GuestError", "Machine", "Result"]
+
+#: What every kernel is told.
+ARGUMENTS = "console=ttyS0 panic=-1 no_timer_check"
 
 
 class GuestError(Exception):
@@ -25,12 +28,12 @@ class Machine:
     qemu
         The command that starts QEMU, with where its firmware is.
     kernel, image
-        What boots.
+        What boots; without them the BIOS looks for a disk.
     """
 
     qemu: Sequence[str]
-    kernel: Path
-    image: Path
+    kernel: Path | None = None
+    image: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -94,9 +97,10 @@ class Guest:
             *("-smp", "1", "-m", f"{megabytes}M", "-object", memory),
             *("-display", "none", "-no-reboot", "-monitor", "none", "-nodefaults"),
             *("-serial", f"file:{self.console}", "-serial", f"unix:{shell}"),
-            *("-kernel", str(machine.kernel), "-initrd", str(machine.image)),
-            *("-append", "console=ttyS0 panic=-1 no_timer_check"),
         ]
+        if machine.kernel is not None:
+            command += ["-kernel", str(machine.kernel), "-initrd", str(machine.image)]
+            command += ["-append", ARGUMENTS]
         if function is not None:
             device = {
                 "driver": "vfio-user-pci",

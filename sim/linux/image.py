@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .packages import Root
+from .packages import PackageError, Root
 
-__all__ = ["NETWORK", "STORAGE", "Contents", "kernel", "make_image"]
+__all__ = ["NETWORK", "SMALL", "STORAGE", "Contents", "kernel", "make_image"]
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,17 @@ NETWORK = Contents(
     others=("usr/share/misc/pci.ids",),
 )
 STORAGE = Contents(
-    packages=("linux-image-cloud-amd64", "busybox-static", "e2fsprogs", "nvme-cli", "pciutils"),
+    packages=(
+        "linux-image-cloud-amd64",
+        "busybox-static",
+        "e2fsprogs",
+        "fio",
+        "nvme-cli",
+        "pciutils",
+    ),
     programs=(
         "usr/bin/busybox",
+        "usr/bin/fio",
         "usr/bin/lspci",
         "usr/sbin/e2fsck",
         "usr/sbin/mke2fs",
@@ -70,6 +78,8 @@ STORAGE = Contents(
     modules=("nvme", "crc32c_generic", "ext4"),
     others=("etc/mke2fs.conf", "usr/share/misc/pci.ids"),
 )
+#: As little as can be read from a disk that is booted from.
+SMALL = Contents(packages=STORAGE.packages, programs=("usr/bin/busybox",), modules=("nvme",))
 _LIBRARIES = "usr/lib/x86_64-linux-gnu"
 #: Commands come line by line on the second serial port, each with a number; an answer ends with
 #: the number and the command's status.
@@ -153,6 +163,8 @@ def _libraries(root: Root, programs: Sequence[Path]) -> set[Path]:
         listed = subprocess.run(
             [command[0], "--list", *command[1:]], capture_output=True, text=True
         )
+        if "cannot open shared object" in listed.stderr:
+            raise PackageError(listed.stderr.strip())
         for word in listed.stdout.split():
             if word.startswith(str(root.path)) and Path(word).is_file():
                 found.add(Path(word))

@@ -36,7 +36,9 @@ class Root:
     def libraries(self) -> str:
         """Where its libraries are, as the loader wants to hear it."""
         places = ("usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu", "usr/lib", "lib")
-        return ":".join(str(self.path / place) for place in places)
+        # Some packages keep what only their own libraries load in a folder below.
+        own = sorted({path.parent for path in self.path.glob(f"{places[0]}/*/lib*.so*")})
+        return ":".join(map(str, [*(self.path / place for place in places), *own]))
 
     def command(self, program: str) -> list[str]:
         """How a program of this folder is started; ``program`` is its path in there."""

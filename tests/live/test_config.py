@@ -19,10 +19,12 @@ def test_example_is_whole():
 def test_example_with_storage_is_whole():
     config = load(EXAMPLE.with_name("storage.toml"))
     storage = config.card.storage
-    assert config.functions == config.card.functions == storage.nvme.functions == 1
+    assert config.functions == config.card.functions == storage.nvme.functions == 2
     assert (storage.volumes, storage.nvme.entries) == (2, 256)
-    [disk] = config.disks
-    assert (disk.shelf, disk.slot, disk.length) == (7, 3, 65536)
+    first, second = config.disks
+    assert (first.shelf, first.slot, first.length) == (7, 3, 65536)
+    assert (first.function, second.function) == (0, 1)
+    assert second.first == first.first + first.length
 
 
 @pytest.mark.parametrize(
