@@ -4,6 +4,7 @@ import itertools
 import random
 
 import pytest
+from amaranth import ResetInserter, Signal
 
 from niter.interface import BlockOpcode, BlockStatus
 from niter.storage import Pacing, RateRecord, pacing
@@ -78,6 +79,29 @@ def test_volumes_take_turns():
     start = order.index(5)
     assert sorted(order[start : start + 3]) == [2, 5, 9]
     assert order[start + 3 : start + 13] in ([5, 2] * 5, [2, 5] * 5)
+
+
+def test_a_reset_does_not_leave_times_that_lie_ahead():
+    dut = Pacing()
+    reset = Signal()
+    bench = Bench(ResetInserter(reset)(dut), 3)
+    front = FrontEnd(bench, dut.i)
+    transport = Transport(bench, dut.o, random.Random(3), longest=2)
+
+    async def run(ctx):
+        await ctx.tick().repeat(5000)
+        await front.request(ctx, read(1, 1))
+        await front.end(ctx, 1)
+        ctx.set(reset, 1)
+        await ctx.tick()
+        ctx.set(reset, 0)
+        await front.request(ctx, read(2, 1))
+        await front.end(ctx, 2)
+
+    bench.add(run)
+    bench.run()
+    before, after = (cycle for cycle, _ in transport.requests)
+    assert after - before < 300
 
 
 @pytest.mark.parametrize("what", ["requests", "sectors"])

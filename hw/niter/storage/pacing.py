@@ -139,7 +139,13 @@ class Pacing(wiring.Component):
         in_time = Mux(lead[-1], 0, lead)
         m.d.sync += now.eq(now + 1)
 
-        with m.FSM():
+        with m.FSM(init="CLEAR"):
+            with m.State("CLEAR"):
+                # After a reset time begins again, and what stood here would lie ahead of it.
+                m.d.comb += [set_state.addr.eq(tag), set_state.en.eq(1)]
+                m.d.sync += tag.eq(tag + 1)
+                with m.If(tag == states.depth - 1):
+                    m.next = "IDLE"
             with m.State("IDLE"):
                 m.d.sync += [first.eq(1), early.eq(0), then.eq(now), go.eq(0)]
                 with m.If(self.i.abort.valid):
