@@ -6,6 +6,7 @@ so the same measurements.
 """
 
 import hashlib
+import os
 import struct
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 
 from firmware.boot.layout import FLASH, Memory
-from firmware.generate import write_changed, write_headers
+from firmware.generate import number_array, signer_header, write_changed, write_headers
 from firmware.packages import INCLUDES, LIBRARIES, fetch
 from niter.card import Card, CardConfig
 from niter.csr.generate import svd
@@ -113,7 +114,7 @@ def _compile(source: Path, flags: Sequence[str], headers: bytes) -> Path:
     target = _BUILD / "objects" / f"{source.stem}-{key[:16]}.o"
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_suffix(".partial.o")
+        partial = target.with_suffix(f".{os.getpid()}.o")
         _run([sys.executable, "-m", "ziglang", "cc", *arguments, "-c", source, "-o", partial])
         partial.rename(target)
     return target
@@ -134,10 +135,6 @@ def _content(elf: bytes, base: int) -> bytes:
     return bytes(content)
 
 
-def _number_array(name: str, content: bytes) -> str:
-    return f"static const uint8_t {name}[{len(content)}] = {{{', '.join(map(str, content))}}};"
-
-
 class _Builder:
     """Compiles and links for one card."""
 
@@ -152,7 +149,7 @@ class _Builder:
 
     def pin(self, name: str, content: bytes) -> None:
         """Write a header with the length and the digest of a program."""
-        digest = _number_array(f"{name.upper()}_DIGEST", hashlib.sha384(content).digest())
+        digest = number_array(f"{name.upper()}_DIGEST", hashlib.sha384(content).digest())
         text = f"enum {{ {name.upper()}_BYTES = {len(content)} }};\n{digest}\n"
         write_changed(self.include / f"{name}_digest.h", f"#include <stdint.h>\n\n{text}")
         (self.folder / f"{name}.bin").write_bytes(content)
@@ -277,8 +274,7 @@ def build(
     boot, hal, memory = _ROOT / "boot", _ROOT / "hal", builder.memory
     crypto = sorted((_ROOT / "crypto").glob("*.c"))
     signer = public_key(key)
-    text = _number_array("SIGNER_KEY", signer)
-    write_changed(builder.include / "signer.h", f"#include <stdint.h>\n\n{text}\n")
+    write_changed(builder.include / "signer.h", signer_header(signer))
     everything = [*sorted(hal.glob("*.c")), *crypto]
     certifier = builder.program(
         "certifier", RAM_BASE, memory.CERTIFIER, [boot / "certifier.c", *everything], start=False

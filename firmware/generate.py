@@ -42,8 +42,10 @@ from niterctl.certificates import template_header
 __all__ = [
     "layout_header",
     "messages_header",
+    "number_array",
     "nvme_header",
     "protocol_header",
+    "signer_header",
     "write_changed",
     "write_headers",
 ]
@@ -63,18 +65,35 @@ def protocol_header() -> str:
         "CHUNK_LONGEST": protocol.CHUNK,
     }
     lines = [f"#define {name} {value}u" for name, value in numbers.items()]
+    # What the loader says, too.
+    names = {
+        protocol.Slot: ("boot_slot", "BOOT_SLOT"),
+        protocol.Verdict: ("boot_verdict", "BOOT"),
+    }
     for kind in (
         protocol.Role,
         protocol.Command,
         protocol.Status,
         protocol.Event,
         protocol.Health,
+        protocol.Slot,
+        protocol.Verdict,
     ):
         assert issubclass(kind, IntEnum)
-        prefix = kind.__name__.upper()
+        name, prefix = names.get(kind, (kind.__name__.lower(), kind.__name__.upper()))
         members = ", ".join(f"{prefix}_{member.name} = {member.value}" for member in kind)
-        lines += ["", f"enum {kind.__name__.lower()} {{ {members} }};"]
+        lines += ["", f"enum {name} {{ {members} }};"]
     return _guard("PROTOCOL", "niterctl.protocol", lines)
+
+
+def number_array(name: str, content: bytes) -> str:
+    """Bytes as a constant."""
+    return f"static const uint8_t {name}[{len(content)}] = {{{', '.join(map(str, content))}}};"
+
+
+def signer_header(key: bytes) -> str:
+    """The public key whose images are started."""
+    return _guard("SIGNER", "a key", ["#include <stdint.h>", "", number_array("SIGNER_KEY", key)])
 
 
 def layout_header(config: CardConfig) -> str:

@@ -1,9 +1,6 @@
 /*
  * The card's firmware: opens the card, and then serves it for ever.
  */
-#include <stdbool.h>
-
-#include "boot/choose.h"
 #include "boot/handover.h"
 #include "hal/packet.h"
 #include "hal/timer.h"
@@ -16,11 +13,7 @@ _Noreturn void main(struct handover *handover);
 enum { DATAGRAMS = 1000 };
 
 _Noreturn void main(struct handover *handover) {
-    services_open(&handover->keys);
+    services_open(handover);
     packet_listen(MANAGEMENT_PORT, timer_hz() / DATAGRAMS);
-    for (bool confirmed = false;;) {
-        services_turn();
-        /* An image that can be reached can be replaced. */
-        if (!confirmed && services_proven()) confirmed = boot_confirm(handover->report.slot);
-    }
+    for (;;) services_turn();
 }

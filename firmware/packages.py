@@ -66,7 +66,14 @@ MONOCYPHER = Package(
     "pypi",
     "pymonocypher-4.0.3.4.tar.gz",
     "5e56e3d3eb770a53e0b9f6274146663c11a11f3d0de5cd48e3be0428d1b07a4a",
-    (("monocypher.c", "static void fe_mul(fe h, const fe f, const fe g)\n{", "crypto/field.h"),),
+    tuple(
+        ("monocypher.c", f"static void {name}\n{{", "crypto/field.h")
+        for name in (
+            "fe_mul_small(fe h, const fe f, i32 g)",
+            "fe_mul(fe h, const fe f, const fe g)",
+            "fe_sq(fe h, const fe f)",
+        )
+    ),
 )
 #: ECDSA over P-384, HMAC, HKDF (MIT): the only small library at hand that has P-384, needs no
 #: heap, and signs deterministically (RFC 6979).
@@ -143,7 +150,8 @@ def _download_pypi(package: Package, folder: Path) -> None:
         f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n", encoding="ascii"
     )
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "download"]
-    options = ["--no-deps", "--no-binary", ":all:", "--require-hashes", "-r", str(requirement)]
+    # Of this package its sources; what pip wants for reading its name may be built already.
+    options = ["--no-deps", "--no-binary", package.name, "--require-hashes", "-r", str(requirement)]
     _run([*pip, *options], folder)
 
 

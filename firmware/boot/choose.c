@@ -21,8 +21,10 @@ static void read(uint32_t from, void *to, size_t length) {
     while (!flash_read(from, to, length)) {}
 }
 
-/* The card's security counter: the bits that are zero in a page that is only ever programmed. */
-static uint32_t least_counter(void) {
+uint32_t boot_place(unsigned slot) { return PLACES[slot]; }
+
+/* The bits that are zero in a page that is only ever programmed. */
+uint32_t boot_least_counter(void) {
     uint32_t page[FLASH_PAGE / 4], count = 0;
     read(BOOT_COUNTER_AT, page, sizeof page);
     for (size_t n = 0; n < FLASH_PAGE / 4; n++) count += zeros(page[n]);
@@ -66,7 +68,7 @@ bool boot_choose(const uint8_t signer[32], struct image *image, struct boot_repo
     }
     unsigned first = has[1] && (!has[0] || peeked[1].version > peeked[0].version);
     const uint8_t order[BOOT_SLOTS] = {(uint8_t)first, (uint8_t)!first, BOOT_SLOT_GOLDEN};
-    uint32_t least = least_counter();
+    uint32_t least = boot_least_counter();
     for (unsigned n = 0; n < BOOT_SLOTS; n++) {
         if (try_slot(order[n], least, signer, image, report)) {
             report->slot = order[n];
@@ -76,11 +78,35 @@ bool boot_choose(const uint8_t signer[32], struct image *image, struct boot_repo
     return false;
 }
 
-bool boot_confirm(unsigned slot) {
+bool boot_again(const uint8_t signer[32], struct image *image, const struct boot_report *report) {
+    return image_load(PLACES[report->slot], 0, signer, image) == BOOT_STARTED;
+}
+
+/* Bring the card's counter up to this: the first word of the page that lacks zeros gets them. */
+static bool raise(uint32_t counter) {
+    for (uint32_t n = 0; n < FLASH_PAGE / 4 && counter; n++) {
+        uint32_t place = BOOT_COUNTER_AT + 4 * n, zero = counter < 32 ? counter : 32;
+        uint32_t ones = zero < 32 ? ~0u << zero : 0, found;
+        uint8_t bytes[4];
+        if (!flash_read(place, bytes, sizeof bytes)) return false;
+        found = word_of(bytes, 4);
+        if (found & ~ones) {
+            word_to(bytes, found & ones, 4);
+            flash_program(place, bytes, sizeof bytes);
+            return false;
+        }
+        counter -= zero;
+    }
+    return true;
+}
+
+bool boot_confirm(const struct boot_report *report) {
     static const uint8_t confirmed[SLOT_CONFIRMED];
-    uint32_t place = PLACES[slot] + BOOT_SLOT_BYTES - SLOT_CONFIRMED;
+    uint32_t place = PLACES[report->slot] + BOOT_SLOT_BYTES - SLOT_CONFIRMED;
     uint8_t found[SLOT_CONFIRMED];
-    if (slot == BOOT_SLOT_GOLDEN) return true;
+    if (report->slot == BOOT_SLOT_GOLDEN) return true;
     if (!flash_read(place, found, sizeof found)) return false;
-    return !word_of(found, 4) || flash_program(place, confirmed, sizeof confirmed);
+    if (!word_of(found, 4)) return raise(report->counter);
+    flash_program(place, confirmed, sizeof confirmed);
+    return false;
 }

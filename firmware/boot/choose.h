@@ -19,7 +19,19 @@ enum { SLOT_STATE = 8, SLOT_CONFIRMED = 4 };
  */
 bool boot_choose(const uint8_t signer[32], struct image *image, struct boot_report *report);
 
-/* The firmware in this slot does what it should: start it however often. False while flash is busy. */
-bool boot_confirm(unsigned slot);
+/* Load the image that was chosen once more: what it stood in was used otherwise since. */
+bool boot_again(const uint8_t signer[32], struct image *image, const struct boot_report *report);
+
+/* The card's security counter: what an image in slot A or B must have at least. */
+uint32_t boot_least_counter(void);
+
+/* Where a slot begins in flash. */
+uint32_t boot_place(unsigned slot);
+
+/*
+ * The firmware in this slot does what it should: start it however often, and none whose security
+ * counter is lower. One step each time; false until all of it is in flash.
+ */
+bool boot_confirm(const struct boot_report *report);
 
 #endif

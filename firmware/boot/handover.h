@@ -4,19 +4,9 @@
 
 #include <stdint.h>
 
-/* Where an image can stand, in the order in which the report lists them. */
-enum boot_slot { BOOT_SLOT_A, BOOT_SLOT_B, BOOT_SLOT_GOLDEN, BOOT_SLOTS };
+#include "protocol.h"
 
-/* Why a slot was not started. */
-enum boot_verdict {
-    BOOT_NOT_TRIED,
-    BOOT_STARTED,
-    BOOT_ABSENT,     /* No image header. */
-    BOOT_MALFORMED,  /* Lengths that do not fit. */
-    BOOT_ROLLBACK,   /* A security counter below the card's. */
-    BOOT_SIGNATURE,  /* Not signed with our key, or changed since. */
-    BOOT_FAILED,     /* Started before, too often, and never confirmed. */
-};
+enum { BOOT_SLOTS = BOOT_SLOT_GOLDEN + 1 };
 
 struct boot_report {
     uint8_t slot;                  /* Which one was started. */

@@ -5,12 +5,13 @@
 #include <stddef.h>
 
 #include "boot_layout.h"
+#include "crypto/job.h"
 #include "hal/flash.h"
 #include "hal/words.h"
 
 /* Of MCUboot's image format. */
 enum {
-    HEADER = 32,
+    HEADER = IMAGE_HEADER,
     TLV_INFO = 4,
     TLV_HEAD = 4,
     TLV_SHA512 = 0x12,
@@ -22,7 +23,10 @@ enum {
 static const uint32_t IMAGE_MAGIC = 0x96f3b83d;
 
 /* Longest protected area, and longest of all: digest, key's digest, signature and a few more. */
-enum { PROTECTED_LONGEST = 256, TLV_LONGEST = 768 };
+enum { PROTECTED_LONGEST = 128, TLV_LONGEST = 448 };
+
+/* Bytes that are hashed at once of what stays in flash. */
+enum { PIECE = 128 };
 
 struct header {
     uint32_t header_bytes, protected_bytes, content_bytes;
@@ -94,30 +98,46 @@ signed_by(const uint8_t key[32], const uint8_t signature[64], const uint8_t dige
     return crypto_eddsa_check_equation(signature, key, reduced) == 0;
 }
 
+/* The image's parts, with the content in memory, or NULL and a place in flash. */
+struct parts {
+    const uint8_t *head, *content, *guarded;
+    uint32_t place;
+};
+
 static void hash(
-    enum sha_kind kind, const uint8_t *head, const uint8_t *content, const struct header *header,
-    const uint8_t *guarded, uint8_t *digest
+    enum sha_kind kind, const struct parts *parts, const struct header *header, uint8_t *digest
 ) {
     sha_begin(kind);
-    sha_update(head, HEADER);
-    sha_update(content, header->content_bytes);
-    sha_update(guarded, header->protected_bytes);
+    sha_update(parts->head, HEADER);
+    if (parts->content) sha_update(parts->content, header->content_bytes);
+    for (size_t at = 0, next; !parts->content && at < header->content_bytes; at = next) {
+        uint8_t piece[PIECE];
+        next = header->content_bytes - at < PIECE ? header->content_bytes : at + PIECE;
+        if (!read(parts->place + (uint32_t)at, piece, next - at)) break;
+        sha_update(piece, next - at);
+        job_point();
+    }
+    sha_update(parts->guarded, header->protected_bytes);
     sha_finish(digest);
 }
 
-enum boot_verdict image_load(
-    uint32_t slot, uint32_t least, const uint8_t key[32], struct image *image
+static enum boot_verdict check(
+    uint32_t slot,
+    const uint8_t raw[HEADER],
+    uint8_t *content,
+    uint32_t least,
+    const uint8_t key[32],
+    struct image *image
 ) {
-    static uint8_t raw[HEADER], tail[TLV_LONGEST];
-    uint8_t *content = (uint8_t *)BOOT_IMAGE_BASE;
+    static uint8_t tail[TLV_LONGEST];
     uint8_t digest[SHA512_BYTES];
     struct header header;
 
-    if (!read(slot, raw, HEADER)) return BOOT_ABSENT;
     enum boot_verdict verdict = parse(raw, &header, image);
     if (verdict != BOOT_STARTED) return verdict;
+    struct parts parts = {raw, content, tail, slot + HEADER};
     uint32_t end = slot + HEADER + header.content_bytes;
-    if (!read(slot + HEADER, content, header.content_bytes)) return BOOT_ABSENT;
+    if (content && !read(parts.place, content, header.content_bytes)) return BOOT_ABSENT;
     if (!read(end, tail, sizeof tail)) return BOOT_ABSENT;
 
     /* The protected area first, then the one with digest and signature. */
@@ -131,9 +151,28 @@ enum boot_verdict image_load(
     image->counter = word_of(counter, 4);
     if (image->counter < least) return BOOT_ROLLBACK;
 
-    hash(SHA512, raw, content, &header, tail, digest);
+    hash(SHA512, &parts, &header, digest);
     if (!same(digest, stated, sizeof digest)) return BOOT_SIGNATURE;
     if (!signed_by(key, signature, digest)) return BOOT_SIGNATURE;
-    hash(SHA384, raw, content, &header, tail, image->digest);
+    /* What was only looked at is not measured. */
+    if (content) hash(SHA384, &parts, &header, image->digest);
     return BOOT_STARTED;
+}
+
+enum boot_verdict image_load(
+    uint32_t slot, uint32_t least, const uint8_t key[32], struct image *image
+) {
+    uint8_t raw[HEADER];
+    if (!read(slot, raw, HEADER)) return BOOT_ABSENT;
+    return check(slot, raw, (uint8_t *)BOOT_IMAGE_BASE, least, key, image);
+}
+
+enum boot_verdict image_check(
+    uint32_t slot,
+    const uint8_t head[IMAGE_HEADER],
+    uint32_t least,
+    const uint8_t key[32],
+    struct image *image
+) {
+    return check(slot, head, NULL, least, key, image);
 }

@@ -58,7 +58,7 @@ class Memory:
     ram_bytes: int
 
     #: Longest loader with its variables; stack of each program; what the loader leaves.
-    LOADER, STACK, HANDOVER = 15 * 1024, 4096 - 256, 256
+    LOADER, STACK, HANDOVER = 16 * 1024, 4096 - 256, 256
 
     #: Longest certifier, which runs in the image's place.
     CERTIFIER = 24 * 1024

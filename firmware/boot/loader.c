@@ -48,7 +48,7 @@ static bool load(struct image *image, uint8_t signer[SHA384_BYTES], struct hando
     if (!boot_choose(SIGNER_KEY, image, &handover->report)) return false;
     if (!dice_derive(image->digest, signer, &handover->keys) || certify_present(BOOT_CERTIFICATE_AT, &handover->keys)) return true;
     certify(image->digest, &handover->keys);
-    return boot_choose(SIGNER_KEY, image, &handover->report) &&
+    return boot_again(SIGNER_KEY, image, &handover->report) &&
         (dice_derive(image->digest, signer, &handover->keys), true);
 }
 

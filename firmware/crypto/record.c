@@ -6,7 +6,7 @@
 #include "hal/sha.h"
 #include "job.h"
 
-static void settle(void)
+void record_settle(void)
 {
     while (flash_busy())
         job_pause();
@@ -35,7 +35,7 @@ size_t record_load(uint32_t place, uint32_t magic, uint8_t *buffer, size_t room,
 {
     uint8_t digest[RECORD_DIGEST];
     job_point();
-    settle();
+    record_settle();
     if (!flash_read(place, buffer, RECORD_HEADER) || get(buffer) != magic)
         return 0;
     size_t length = get(buffer + 8);
@@ -54,15 +54,15 @@ bool record_store(uint32_t place, uint32_t magic, uint32_t number, uint8_t *buff
     put(buffer + 8, (uint32_t)length);
     digest_of(buffer, length, buffer + RECORD_HEADER + length);
     size_t whole = length + RECORD_EXTRA;
-    settle();
+    record_settle();
     if (!flash_erase(place))
         return false;
-    settle();
+    record_settle();
     for (size_t at = 0; at < whole; at += FLASH_PAGE) {
         size_t piece = whole - at < FLASH_PAGE ? whole - at : FLASH_PAGE;
         if (!flash_program(place + (uint32_t)at, buffer + at, piece))
             return false;
-        settle();
+        record_settle();
     }
     for (size_t at = 0; at < whole; at += RECORD_DIGEST) {
         uint8_t stored[RECORD_DIGEST];

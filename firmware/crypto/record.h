@@ -23,4 +23,7 @@ size_t record_load(uint32_t place, uint32_t magic, uint8_t *buffer, size_t room,
  */
 bool record_store(uint32_t place, uint32_t magic, uint32_t number, uint8_t *buffer, size_t length);
 
+/* Pause the job until the flash can be read and written. */
+void record_settle(void);
+
 #endif

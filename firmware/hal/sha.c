@@ -2,6 +2,7 @@
 
 #include <stdbool.h>
 
+#include "bus.h"
 #include "card_registers.h"
 #include "registers.h"
 #include "words.h"
@@ -36,7 +37,14 @@ void sha_begin(enum sha_kind kind) {
 void sha_update(const void *from, size_t length) {
     const uint8_t *next = from;
     if (!held && (uintptr_t)next % 4 == 0) {
-        for (; length >= 4; next += 4, length -= 4) put(*(const uint32_t *)(const void *)next);
+        while (length >= 4) {
+            make_room();
+            size_t words = room + 1 < length / 4 ? room + 1 : length / 4;
+            room -= words - 1;
+            length -= 4 * words;
+            for (; words; words--, next += 4)
+                *bus_at(CARD_SOC_HASH_DATA) = *(const uint32_t *)(const void *)next;
+        }
     }
     while (length--) {
         partial[held++] = *next++;

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from firmware.generate import write_headers
+from firmware.build import DEVELOPMENT_KEY, public_key
+from firmware.generate import signer_header, write_changed, write_headers
 from firmware.packages import BEARSSL, INCLUDES, LIBRARIES, fetch
 from niter.card import CardConfig
 from niter.net import OverlayConfig
@@ -33,9 +34,10 @@ _COMMON = ["-D_GNU_SOURCE", "-DZCBOR_CANONICAL", "-DJOB_STACK=131072", "-O1", "-
 
 
 def _sources() -> list[Path]:
-    return [
+    ours = [
         path for folder in ("crypto", "services", "host") for path in (_ROOT / folder).glob("*.c")
     ]
+    return [*ours, *(_ROOT / path for path in ("boot/choose.c", "boot/image.c", "hal/words.c"))]
 
 
 def _stamp(paths: Iterable[Path]) -> str:
@@ -54,6 +56,7 @@ def build(compiler: str = "gcc") -> Path:
         The compiler does not accept the source text.
     """
     write_headers(_BUILD / "include", CONFIG)
+    write_changed(_BUILD / "include" / "signer.h", signer_header(public_key(DEVELOPMENT_KEY)))
     folders = {package: fetch(package) for package in LIBRARIES}
     headers = [*_ROOT.glob("*/*.h"), *(_BUILD / "include").glob("*.h")]
     place = _BUILD / _stamp([*_sources(), *headers])

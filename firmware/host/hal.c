@@ -96,10 +96,10 @@ void host_open(const struct host_options *given)
     fflush(stdout);
 }
 
-void host_wait(void)
+void host_wait(bool work)
 {
     struct pollfd both[] = {{.fd = udp, .events = POLLIN}, {.fd = frames, .events = POLLIN}};
-    poll(both, 2, 1);
+    poll(both, 2, !work);
     if (deadline && timer_now() > deadline)
         exit(HOST_RESET);
 }
@@ -142,7 +142,7 @@ uint64_t timer_now(void)
     uint64_t at = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
     if (!began)
         began = at;
-    return at - began;
+    return (at - began) * (options.speed ? options.speed : 1);
 }
 
 uint32_t timer_hz(void)
@@ -152,7 +152,7 @@ uint32_t timer_hz(void)
 
 void watchdog_feed(uint32_t cycles)
 {
-    deadline = timer_now() + cycles;
+    deadline = timer_now() + (uint64_t)cycles * (options.speed ? options.speed : 1);
 }
 
 void watchdog_reset(void)
@@ -262,9 +262,14 @@ static void cut(void)
         exit(HOST_CUT);
 }
 
+bool flash_busy(void)
+{
+    return busy && --busy;
+}
+
 bool flash_read(uint32_t address, void *to, size_t length)
 {
-    if (busy || address > FLASH_BYTES || length > FLASH_BYTES - address)
+    if (flash_busy() || address > FLASH_BYTES || length > FLASH_BYTES - address)
         return false;
     memcpy(to, flash + address, length);
     return true;
@@ -272,7 +277,7 @@ bool flash_read(uint32_t address, void *to, size_t length)
 
 bool flash_program(uint32_t address, const void *from, size_t length)
 {
-    if (busy || address < locked_below || length > FLASH_PAGE - address % FLASH_PAGE
+    if (flash_busy() || address < locked_below || length > FLASH_PAGE - address % FLASH_PAGE
         || address >= FLASH_BYTES)
         return false;
     const uint8_t *bytes = from;
@@ -286,17 +291,12 @@ bool flash_program(uint32_t address, const void *from, size_t length)
 
 bool flash_erase(uint32_t address)
 {
-    if (busy || address < locked_below || address % FLASH_SECTOR || address >= FLASH_BYTES)
+    if (flash_busy() || address < locked_below || address % FLASH_SECTOR || address >= FLASH_BYTES)
         return false;
     memset(flash + address, 0xff, until_cut(FLASH_SECTOR));
     cut();
     busy = BUSY_POLLS;
     return true;
-}
-
-bool flash_busy(void)
-{
-    return busy && --busy;
 }
 
 void flash_lock(uint32_t end)

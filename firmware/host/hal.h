@@ -13,6 +13,7 @@ struct host_options {
     uint64_t seed;         /* Of the random source; 0: the system's. */
     bool broken_random;    /* The random source's health test has failed. */
     long cut;              /* Flash operation in the middle of which power fails; 0: never. */
+    uint32_t speed;        /* Of the card's clock against the host's; 0 is 1. */
     bool watchdog;         /* The last reset was the watchdog's. */
     uint8_t secret[48];    /* The device secret. */
 };
@@ -20,8 +21,8 @@ struct host_options {
 /* Opens sockets and files; prints "udp PORT frames PORT" and a newline. Exits when it cannot. */
 void host_open(const struct host_options *options);
 
-/* Wait until there is something to receive, a millisecond at most. */
-void host_wait(void);
+/* Wait until there is something to receive, a millisecond at most; not while there is work. */
+void host_wait(bool work);
 
 /* Exit status of a process that its firmware, or the watchdog, has reset; and of a power cut. */
 enum { HOST_RESET = 3, HOST_CUT = 4 };

@@ -11,6 +11,7 @@
 #include "boot_layout.h"
 #include "crypto/certify.h"
 #include "crypto/dice.h"
+#include "crypto/job.h"
 #include "hal.h"
 #include "hal/keystore.h"
 #include "hal/measurement.h"
@@ -66,11 +67,13 @@ int main(int count, char **arguments)
         {"cut", required_argument, NULL, 'c'},      {"watchdog", no_argument, NULL, 'w'},
         {"firmware", required_argument, NULL, 'i'}, {"signer", required_argument, NULL, 'k'},
         {"secret", required_argument, NULL, 'd'},   {"certify", no_argument, NULL, 'C'},
-        {"enrol", no_argument, NULL, 'e'},          {0},
+        {"enrol", no_argument, NULL, 'e'},          {"slot", required_argument, NULL, 'S'},
+        {"speed", required_argument, NULL, 'p'},    {0},
     };
     struct host_options options = {0};
     const char *firmware = "firmware", *signer = "signer";
     bool certify = false, enrolling = false;
+    uint8_t slot = BOOT_SLOT_A;
     for (int option; (option = getopt_long(count, arguments, "", names, NULL)) != -1;)
         switch (option) {
         case 'u':
@@ -106,6 +109,12 @@ int main(int count, char **arguments)
         case 'd':
             strncpy((char *)options.secret, optarg, sizeof options.secret);
             break;
+        case 'S':
+            slot = (uint8_t)atoi(optarg) % BOOT_SLOTS;
+            break;
+        case 'p':
+            options.speed = (uint32_t)atoi(optarg);
+            break;
         case 'C':
             certify = true;
             break;
@@ -121,16 +130,17 @@ int main(int count, char **arguments)
     }
     signal(SIGTERM, stop);
     host_open(&options);
-    struct boot_keys keys;
+    struct handover handover = {.report = {.slot = slot, .counter = 1, .version = 1u << 16}};
+    handover.report.verdict[slot] = BOOT_STARTED;
     if (enrolling) {
         enrol();
         return 0;
     }
-    boot(firmware, signer, certify, &keys);
-    services_open(&keys);
+    boot(firmware, signer, certify, &handover.keys);
+    services_open(&handover);
     while (!stopped) {
         services_turn();
-        host_wait();
+        host_wait(job_busy());
     }
     return 0;
 }

@@ -7,11 +7,12 @@ from typing import Any
 
 from niter.net.drop import counter_names
 
-from .client import Session
+from .client import CardError, Session
+from .image import version_text
 from .policy import Policy
-from .protocol import Command, Event, Health
+from .protocol import CHUNK, Command, Event, Health, Slot, Verdict
 
-__all__ = ["Card", "Route", "Tunnel", "mac_bytes", "mac_text"]
+__all__ = ["Card", "Route", "Tunnel", "UpdateError", "mac_bytes", "mac_text"]
 
 _LOCAL = 1 << 15
 _BANKS = ("transmit", "receive")
@@ -35,6 +36,15 @@ def mac_bytes(text: str) -> bytes:
 def mac_text(address: bytes) -> str:
     """Six bytes as people write them."""
     return address.hex(":")
+
+
+class UpdateError(CardError):
+    """The card would not start the image that it was given."""
+
+    def __init__(self, verdict: int):
+        known = verdict in set(Verdict)
+        self.verdict = Verdict(verdict) if known else None
+        super().__init__(f"The card refused the image: {self.verdict.name if known else verdict}")
 
 
 @dataclass(frozen=True)
@@ -92,8 +102,10 @@ class Card:
     def status(self) -> dict[str, Any]:
         """Version, name, times, sizes, health; and how the firmware keeps its time slices."""
         names = ("version", "name", "uptime_ms", "time_ms", "functions", "ports", "health")
-        result = self._session.request(Command.STATUS)
-        status = dict(zip((*names, "longest_slice_cycles", "job_stack_bytes"), result, strict=True))
+        names += ("longest_slice_cycles", "job_stack_bytes", "slot")
+        status = dict(zip(names, self._session.request(Command.STATUS), strict=True))
+        status["version"] = version_text(status["version"])
+        status["slot"] = Slot(status["slot"]).name.lower()
         status["health"] = [bit.name.lower() for bit in Health if status["health"] & bit]
         return status
 
@@ -198,6 +210,22 @@ class Card:
         while len(document) < length:
             document += self._session.request(Command.ATTEST_READ, len(document))
         return document
+
+    def update(self, image: bytes) -> Iterator[int]:
+        """Replace the firmware from the next reset on; yields how many bytes the card has.
+
+        Raises
+        ------
+        UpdateError
+            The card would not start this image, and goes on with the one that it has.
+        """
+        self._session.request(Command.UPDATE_BEGIN, len(image))
+        for at in range(0, len(image), CHUNK):
+            self._session.request(Command.UPDATE_WRITE, at, image[at : at + CHUNK])
+            yield min(at + CHUNK, len(image))
+        verdict = self._session.request(Command.UPDATE_END)
+        if verdict != Verdict.STARTED:
+            raise UpdateError(verdict)
 
     def policy(self) -> Policy:
         """What is in the card's flash, which holds from its next reset."""

@@ -168,6 +168,8 @@ class Session:
             if identity.card != card:
                 raise CardError(f"The card at {host} is {identity.card.hex()}, not {card.hex()}")
             self._handshake(key, identity)
+            #: The nonce of the boot that it holds for.
+            self.boot = identity.boot
         except BaseException:
             self._line.close()
             raise

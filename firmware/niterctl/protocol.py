@@ -15,7 +15,9 @@ __all__ = [
     "Event",
     "Health",
     "Role",
+    "Slot",
     "Status",
+    "Verdict",
 ]
 
 #: UDP port of the card's listener.
@@ -54,6 +56,9 @@ class Command(IntEnum):
     LOG = 10
     ATTEST = 11
     ATTEST_READ = 12
+    UPDATE_BEGIN = 13
+    UPDATE_WRITE = 14
+    UPDATE_END = 15
     POLICY_READ = 17
     POLICY_WRITE = 18
     RESET = 19
@@ -99,6 +104,14 @@ class Event(IntEnum):
     PORT_CLOSED = 6
     #: The card's time was set. Argument: the difference in seconds, at most 2^31 - 1.
     TIME = 7
+    #: The loader started an image. Argument: its slot.
+    BOOT = 8
+    #: The loader passed a slot over. Argument: 256 times its number, and its verdict.
+    PASSED_OVER = 9
+    #: An image was written to the slot that does not run. Argument: as before.
+    UPDATE = 10
+    #: The firmware that runs has served a client: it is kept. Argument: its slot.
+    CONFIRMED = 11
     #: The policy in flash was replaced; it holds from the next reset.
     POLICY = 12
     #: A document was signed.
@@ -109,6 +122,31 @@ class Event(IntEnum):
     RANDOM = 15
     #: A reset was asked for.
     RESET = 16
+
+
+class Slot(IntEnum):
+    """Where an image can stand."""
+
+    A = 0
+    B = 1
+    GOLDEN = 2
+
+
+class Verdict(IntEnum):
+    """What the loader finds of an image."""
+
+    NOT_TRIED = 0
+    STARTED = 1
+    #: No image header.
+    ABSENT = 2
+    #: Lengths that do not fit.
+    MALFORMED = 3
+    #: A security counter below the card's.
+    ROLLBACK = 4
+    #: Not signed with our key, or changed since.
+    SIGNATURE = 5
+    #: Started before, too often, and never confirmed.
+    FAILED = 6
 
 
 class Health(IntEnum):

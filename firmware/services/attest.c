@@ -27,7 +27,7 @@ enum {
 };
 
 static uint8_t alias[P384_SECRET];
-static uint8_t document[DOCUMENT_LONGEST], buffer[CHAIN_LONGEST + RECORD_EXTRA];
+static uint8_t document[DOCUMENT_LONGEST];
 static size_t document_length;
 
 /* COSE's protected headers {1: -35}, ES384; and Sig_structure up to its payload (RFC 9052, 4.4). */
@@ -35,22 +35,37 @@ static const uint8_t headers[] = {0xa1, 0x01, 0x38, 0x22};
 static const uint8_t to_be_signed[] = {
     0x84, 0x6a, 'S', 'i', 'g', 'n', 'a', 't', 'u', 'r', 'e', '1', 0x44, 0xa1, 0x01, 0x38, 0x22, 0x40};
 
-static size_t load_chain(void)
+/*
+ * Records are read to where the document ends, and from there encoded to where they belong: further
+ * down, if the document has come no further than `from`. NULL when there is no room, or no record.
+ */
+static const uint8_t *
+load(uint32_t place, uint32_t magic, size_t longest, const uint8_t *from, size_t *length)
 {
     uint32_t number;
-    return record_load(BOOT_CHAIN_AT, CHAIN, buffer, sizeof buffer, &number);
+    size_t room = longest + RECORD_EXTRA;
+    uint8_t *buffer = document + sizeof document - room;
+    if (from > buffer)
+        return NULL;
+    *length = record_load(place, magic, buffer, room, &number);
+    return *length ? buffer + RECORD_HEADER : NULL;
 }
 
-static size_t load_certificate(void)
+static const uint8_t *load_chain(const uint8_t *from, size_t *length)
 {
-    uint32_t number;
-    return record_load(BOOT_CERTIFICATE_AT, CERTIFY_RECORD, buffer, sizeof buffer, &number);
+    return load(BOOT_CHAIN_AT, CHAIN, CHAIN_LONGEST, from, length);
+}
+
+static const uint8_t *load_certificate(const uint8_t *from, size_t *length)
+{
+    return load(BOOT_CERTIFICATE_AT, CERTIFY_RECORD, CERTIFICATE_LONGEST, from, length);
 }
 
 void attest_open(const struct boot_keys *keys)
 {
+    size_t length;
     p384_secret(keys->alias, alias);
-    if (!load_chain() || !load_certificate())
+    if (!load_chain(document, &length) || !load_certificate(document, &length))
         health_set(HEALTH_CERTIFICATE_MISSING);
 }
 
@@ -81,9 +96,10 @@ static bool put_measurements(zcbor_state_t *out)
 static bool put_bundle(zcbor_state_t *out)
 {
     struct zcbor_string root, device;
-    size_t length = load_chain();
-    ZCBOR_STATE_D(in, 2, buffer + RECORD_HEADER, length, 1, 0);
-    return length && zcbor_list_start_decode(in) && zcbor_bstr_decode(in, &root)
+    size_t length = 0;
+    const uint8_t *chain = load_chain(out->payload, &length);
+    ZCBOR_STATE_D(in, 2, chain, length, 1, 0);
+    return chain && zcbor_list_start_decode(in) && zcbor_bstr_decode(in, &root)
         && zcbor_bstr_decode(in, &device) && zcbor_list_end_decode(in) && zcbor_payload_at_end(in)
         && put_text(out, "cabundle") && zcbor_list_start_encode(out, 2)
         && zcbor_bstr_encode(out, &root) && zcbor_bstr_encode(out, &device)
@@ -92,8 +108,9 @@ static bool put_bundle(zcbor_state_t *out)
 
 static bool put_certificate(zcbor_state_t *out)
 {
-    size_t length = load_certificate();
-    return length && put_text(out, "certificate") && put_bytes(out, buffer + RECORD_HEADER, length);
+    size_t length;
+    const uint8_t *certificate = load_certificate(out->payload, &length);
+    return certificate && put_text(out, "certificate") && put_bytes(out, certificate, length);
 }
 
 /* The payload; its keys stand in the order of a deterministic encoding. */

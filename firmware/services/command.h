@@ -36,5 +36,6 @@ command_function port_list, port_set, port_remove;
 command_function route_list, route_set, route_remove, tunnel_list;
 command_function attest_begin, attest_read;
 command_function policy_read, policy_write, reset;
+command_function update_begin, update_write, update_end;
 
 #endif

@@ -11,7 +11,7 @@
 #include "health.h"
 #include "log.h"
 #include "policy.h"
-#include "services.h"
+#include "update.h"
 
 static bool resetting;
 
@@ -19,12 +19,13 @@ enum status status_read(zcbor_state_t *in, zcbor_state_t *out)
 {
     if (!command_end(in))
         return STATUS_MALFORMED;
-    bool good = zcbor_list_start_encode(out, 9) && zcbor_tstr_put_term(out, FIRMWARE_VERSION, 32)
+    bool good = zcbor_list_start_encode(out, 10) && zcbor_uint32_put(out, update_report()->version)
         && zcbor_tstr_put_term(out, policy()->name, POLICY_NAME + 1)
         && zcbor_uint64_put(out, clock_uptime_ms()) && zcbor_uint64_put(out, clock_now_ms())
         && zcbor_uint32_put(out, card_functions()) && zcbor_uint32_put(out, card_ports())
         && zcbor_uint32_put(out, health()) && zcbor_uint32_put(out, job_longest())
-        && zcbor_uint32_put(out, job_stack_used()) && zcbor_list_end_encode(out, 9);
+        && zcbor_uint32_put(out, job_stack_used()) && zcbor_uint32_put(out, update_report()->slot)
+        && zcbor_list_end_encode(out, 10);
     return good ? STATUS_OK : STATUS_RANGE;
 }
 
@@ -81,13 +82,13 @@ enum status log_list(zcbor_state_t *in, zcbor_state_t *out)
 
 enum status policy_read(zcbor_state_t *in, zcbor_state_t *out)
 {
-    static uint8_t bytes[POLICY_BYTES];
+    const uint8_t *bytes;
     if (!command_end(in))
         return STATUS_MALFORMED;
-    size_t length = policy_bytes(bytes);
+    size_t length = policy_bytes(&bytes);
     if (!length)
         return STATUS_MISSING;
-    return zcbor_bstr_encode_ptr(out, (char *)bytes, length) ? STATUS_OK : STATUS_RANGE;
+    return zcbor_bstr_encode_ptr(out, (const char *)bytes, length) ? STATUS_OK : STATUS_RANGE;
 }
 
 enum status policy_write(zcbor_state_t *in, zcbor_state_t *out)

@@ -128,12 +128,12 @@ static void buckets_of(const struct mapping *entry, unsigned network, unsigned b
     bucket[1] = digest >> (16 - bits);
 }
 
-static unsigned kind_at(unsigned slot)
+unsigned mapping_kind(unsigned slot)
 {
     return slots[slot].wide == 2 ? 0 : slots[slot].words[0] & 3;
 }
 
-static unsigned network_at(unsigned slot)
+unsigned mapping_network_at(unsigned slot)
 {
     return slots[slot].words[0] >> 2 & 0xff;
 }
@@ -174,24 +174,46 @@ static void row_of(const struct mapping *entry, unsigned network, uint32_t row[W
     }
 }
 
+/* Bits of an entry's row, 16 at most, from bit `at` on: they stand in one word, or in two. */
+static uint16_t field(unsigned slot, unsigned at, unsigned count)
+{
+    unsigned word = at / BITS, shift = at % BITS, next = word + 1;
+    uint32_t found = word_of(slot + word / WORDS, word % WORDS) >> shift;
+    if (shift + count > BITS)
+        found |= word_of(slot + next / WORDS, next % WORDS) << (BITS - shift);
+    return (uint16_t)(found & ((1u << count) - 1));
+}
+
+/* A word of the key, part of which may stand in the second slot. */
+static uint16_t key_at(unsigned slot, unsigned n)
+{
+    unsigned kind = mapping_kind(slot), bit = 16 * n, here = 16;
+    while (here > 1 && key_bit(kind, bit + here - 1) != key_bit(kind, bit) + here - 1)
+        here--;
+    uint32_t found = field(slot, key_bit(kind, bit), here);
+    if (here < 16)
+        found |= (uint32_t)field(slot, key_bit(kind, bit + here), 16 - here) << here;
+    return (uint16_t)found;
+}
+
+uint16_t mapping_value(unsigned slot, unsigned n)
+{
+    unsigned kind = mapping_kind(slot);
+    return field(slot, value_bit(kind, 16 * (mapping_value_words(kind) - 1 - n)), 16);
+}
+
 bool mapping_at(unsigned slot, struct mapping *entry)
 {
-    unsigned kind = kind_at(slot), network = network_at(slot);
+    unsigned kind = mapping_kind(slot), network = mapping_network_at(slot);
     if (!kind)
         return false;
     memset(entry, 0, sizeof *entry);
     entry->kind = (uint8_t)kind;
     entry->vni = network < NETWORKS ? networks[network].vni : LAYOUT_UNDERLAY_VNI;
-    for (unsigned bit = 0; bit < 16 * mapping_key_words(kind); bit++) {
-        unsigned at = key_bit(kind, bit), word = at / BITS;
-        uint32_t found = word_of(slot + word / WORDS, word % WORDS) >> at % BITS & 1;
-        entry->key[bit / 16] |= (uint16_t)(found << bit % 16);
-    }
-    for (unsigned bit = 0; bit < 16 * mapping_value_words(kind); bit++) {
-        unsigned at = value_bit(kind, bit), word = at / BITS;
-        uint32_t found = word_of(slot + word / WORDS, word % WORDS) >> at % BITS & 1;
-        entry->value[value_word(kind, bit)] |= (uint16_t)(found << bit % 16);
-    }
+    for (unsigned n = 0; n < mapping_key_words(kind); n++)
+        entry->key[n] = key_at(slot, n);
+    for (unsigned n = 0; n < mapping_value_words(kind); n++)
+        entry->value[n] = mapping_value(slot, n);
     return true;
 }
 
@@ -226,7 +248,7 @@ static unsigned find(const struct mapping *entry)
     for (unsigned n = 0; n < 4; n++) {
         struct mapping other;
         unsigned slot = 2 * bucket[n >> 1] + (n & 1);
-        if (kind_at(slot) == entry->kind && network_at(slot) == network && mapping_at(slot, &other)
+        if (mapping_kind(slot) == entry->kind && mapping_network_at(slot) == network && mapping_at(slot, &other)
             && !memcmp(other.key, entry->key, mapping_key_words(entry->kind) * sizeof *other.key))
             return slot;
     }
@@ -265,7 +287,7 @@ static unsigned vacate(const unsigned *wanted, unsigned count, unsigned barred)
             continue;
         struct mapping entry;
         mapping_at(slot, &entry);
-        buckets_of(&entry, network_at(slot), bucket);
+        buckets_of(&entry, mapping_network_at(slot), bucket);
         for (unsigned n = 0; n < 4; n++) {
             unsigned other = 2 * bucket[n >> 1] + (n & 1), seen = 0;
             while (seen < length && queue[seen] != other)
@@ -324,16 +346,8 @@ void mapping_remove(const struct mapping *entry)
     if (slot == NONE)
         return;
     bool wide = slots[slot].wide;
-    count_entry(network_at(slot), -1);
+    count_entry(mapping_network_at(slot), -1);
     release(slot);
     if (wide)
         release(slot + 1);
-}
-
-unsigned mapping_used(void)
-{
-    unsigned used = 0;
-    for (unsigned slot = 0; slot < SLOTS; slot++)
-        used += !is_free(slot);
-    return used;
 }

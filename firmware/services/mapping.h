@@ -42,7 +42,12 @@ void mapping_remove(const struct mapping *entry);
 /* The entry that begins in a slot. False when none does. */
 bool mapping_at(unsigned slot, struct mapping *entry);
 
-/* Slots that are taken. */
-unsigned mapping_used(void);
+/*
+ * For a walk through all slots, what tells in a few cycles whether an entry is looked for: its kind, 0
+ * where none begins; the card's own number for its network; a word of its value.
+ */
+unsigned mapping_kind(unsigned slot);
+unsigned mapping_network_at(unsigned slot);
+uint16_t mapping_value(unsigned slot, unsigned n);
 
 #endif

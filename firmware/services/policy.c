@@ -107,13 +107,12 @@ static size_t newest(unsigned *copy, uint32_t *number)
     return lengths[*copy] ? load(*copy, number) : 0;
 }
 
-size_t policy_bytes(uint8_t to[POLICY_BYTES])
+size_t policy_bytes(const uint8_t **bytes)
 {
     unsigned copy;
     uint32_t number;
-    size_t length = newest(&copy, &number);
-    memcpy(to, buffer + RECORD_HEADER, length);
-    return length;
+    *bytes = buffer + RECORD_HEADER;
+    return newest(&copy, &number);
 }
 
 bool policy_open(void)

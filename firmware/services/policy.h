@@ -39,7 +39,7 @@ bool policy_valid(const uint8_t *from, size_t length);
 /* Write a valid policy to flash and check that it stands there. Pauses the job while flash works. */
 bool policy_store(const uint8_t *from, size_t length);
 
-/* Copy the bytes in flash; returns how many, 0 when there are none. */
-size_t policy_bytes(uint8_t to[POLICY_BYTES]);
+/* The bytes in flash, until the next call; returns how many, 0 when there are none. */
+size_t policy_bytes(const uint8_t **bytes);
 
 #endif

@@ -16,6 +16,7 @@
 #include "policy.h"
 #include "session.h"
 #include "tables.h"
+#include "update.h"
 
 enum { WATCHDOG_SECONDS = 4 };
 
@@ -30,12 +31,14 @@ static void answer_question(void)
     answer_length = session_answer(question, question_length, &answer);
 }
 
-void services_open(struct boot_keys *keys)
+void services_open(struct handover *handover)
 {
+    struct boot_keys *keys = &handover->keys;
     watchdog_feed(WATCHDOG_SECONDS * timer_hz());
     log_event(EVENT_START, watchdog_was_reset());
     if (watchdog_was_reset())
         health_set(HEALTH_WATCHDOG_RESET);
+    update_open(&handover->report);
     if (!policy_open()) {
         health_set(HEALTH_POLICY_MISSING);
         log_event(EVENT_NO_POLICY, 0);
@@ -79,11 +82,11 @@ void services_turn(void)
         return;
     if (answer_length && network_reply(&peer, answer, answer_length))
         answer_length = 0;
-    if (!answer_length && command_reset_wanted())
+    if (answer_length)
+        return;
+    if (command_reset_wanted())
         watchdog_reset();
-}
-
-bool services_proven(void)
-{
-    return session_proven() && !job_busy() && !answer_length;
+    /* An image that can be reached can be replaced. */
+    if (session_proven())
+        update_confirm();
 }

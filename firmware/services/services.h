@@ -7,18 +7,11 @@
 #ifndef SERVICES_SERVICES_H
 #define SERVICES_SERVICES_H
 
-#include <stdbool.h>
-
 #include "boot/handover.h"
 
-#define FIRMWARE_VERSION "0.1.0"
-
 /* Wipes the keys. */
-void services_open(struct boot_keys *keys);
+void services_open(struct handover *handover);
 
 void services_turn(void);
-
-/* Whether a client has been served since boot, and none is being served now. */
-bool services_proven(void);
 
 #endif

@@ -157,12 +157,13 @@ void tables_open(const struct addresses *own)
 /* The tunnels that a network's entries use, as bits. */
 static void tunnels_of(uint32_t vni, uint8_t used[LAYOUT_TUNNELS])
 {
-    struct mapping entry;
+    unsigned network = mapping_network(vni), target;
     memset(used, 0, LAYOUT_TUNNELS);
     for (unsigned slot = 0; slot < LAYOUT_SLOTS; slot++)
-        if (mapping_at(slot, &entry) && entry.kind == LAYOUT_KIND_MAC
-            && (entry.vni == vni || vni == LAYOUT_UNDERLAY_VNI) && entry.value[0] < LAYOUT_TUNNELS)
-            used[entry.value[0]] = 1;
+        if (mapping_kind(slot) == LAYOUT_KIND_MAC
+            && (mapping_network_at(slot) == network || vni == LAYOUT_UNDERLAY_VNI)
+            && (target = mapping_value(slot, 0)) < LAYOUT_TUNNELS)
+            used[target] = 1;
 }
 
 /* Whether another open port than this is in the network. */
@@ -227,12 +228,15 @@ static void sweep(void)
 static void forget(uint32_t vni, const uint8_t mac[6])
 {
     struct mapping entry = forward(vni, mac, 0);
+    unsigned network = mapping_network(vni);
     mapping_remove(&entry);
-    for (unsigned slot = 0; slot < LAYOUT_SLOTS; slot++)
-        if (mapping_at(slot, &entry) && entry.kind != LAYOUT_KIND_MAC && entry.vni == vni
-            && entry.value[0] == get16(mac) && entry.value[1] == get16(mac + 2)
-            && entry.value[2] == get16(mac + 4))
+    for (unsigned slot = 0; slot < LAYOUT_SLOTS; slot++) {
+        unsigned kind = mapping_kind(slot);
+        if (kind && kind != LAYOUT_KIND_MAC && mapping_network_at(slot) == network
+            && mapping_value(slot, 2) == get16(mac + 4) && mapping_value(slot, 1) == get16(mac + 2)
+            && mapping_value(slot, 0) == get16(mac) && mapping_at(slot, &entry))
             mapping_remove(&entry);
+    }
 }
 
 static bool unicast(const uint8_t mac[6])

@@ -14,7 +14,9 @@ import sys
 from pathlib import Path
 
 from firmware.boot.layout import Memory
+from firmware.generate import protocol_header
 from firmware.packages import MONOCYPHER, fetch
+from niterctl.protocol import Verdict
 
 __all__ = ["VERDICTS", "Host"]
 
@@ -22,8 +24,8 @@ _ROOT = Path(__file__).parents[2]
 _FIRMWARE = _ROOT / "firmware"
 _BUILD = _ROOT / "build" / "firmware" / "boot-host"
 
-#: ``enum boot_verdict``.
-VERDICTS = ("not tried", "started", "absent", "malformed", "rollback", "signature", "failed")
+#: What the loader says of a slot.
+VERDICTS = tuple(verdict.name.lower().replace("_", " ") for verdict in Verdict)
 
 _SHA = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p)
 _FLASH = ctypes.CFUNCTYPE(
@@ -35,6 +37,7 @@ _GLUE = """
 #include <string.h>
 #include "boot/choose.h"
 #include "boot_layout.h"
+#include "crypto/job.h"
 #include "hal/flash.h"
 #include "hal/sha.h"
 
@@ -54,6 +57,7 @@ void sha_update(const void *from, size_t length) {
     hashed_bytes += length;
 }
 void sha_finish(uint8_t *digest) { host_sha(hash_kind == SHA512, hashed, hashed_bytes, digest); }
+void job_point(void) {}
 bool flash_busy(void) { return false; }
 bool flash_read(uint32_t address, void *to, size_t length) {
     return host_flash(0, address, to, length);
@@ -96,14 +100,17 @@ def _library() -> Path:
     lines.insert(3, "#include <stdint.h>\nextern uint8_t *host_image;")
     sources = [_FIRMWARE / "boot" / "choose.c", _FIRMWARE / "boot" / "image.c"]
     sources.append(_FIRMWARE / "hal" / "words.c")
-    headers = sorted([*_FIRMWARE.glob("boot/*.h"), *_FIRMWARE.glob("hal/*.h")])
-    texts = [path.read_text() for path in [*sources, *headers]]
+    headers = sorted(
+        path for room in ("boot", "hal", "crypto") for path in _FIRMWARE.glob(f"{room}/*.h")
+    )
+    texts = [protocol_header(), *(path.read_text() for path in [*sources, *headers])]
     key = hashlib.sha256("".join([_GLUE, *lines, *texts]).encode()).hexdigest()[:16]
     library = _BUILD / f"{key}.so"
     if not library.exists():
         folder = _BUILD / key
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "boot_layout.h").write_text("\n".join(lines) + "\n")
+        (folder / "protocol.h").write_text(protocol_header())
         (folder / "glue.c").write_text(_GLUE)
         monocypher = fetch(MONOCYPHER)
         flags = ["-std=c11", "-O1", "-g", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror"]

@@ -3,13 +3,14 @@
  * ROM and the same flash as a card does, instruction by instruction (RISC-V unprivileged 20191213,
  * RV32IMC). Engines are words that keep what is written.
  *
- *     machine ROM FLASH REGISTERS RAM_BYTES
+ *     machine ROM FLASH REGISTERS RAM_BYTES CUT RESETS
  *
  * ROM and FLASH are files, REGISTERS one that holds the control bus' words for a test to look at. Each
  * datagram to the UDP port whose number is printed is a frame from the wire; the card's go back. The
- * console is standard error. The process ends when the watchdog resets the card: status 3, or 4 when
- * an instruction is none. Time: an instruction is a cycle, a line that the caches lack twelve more,
- * an access of the control bus seven.
+ * console is standard error. CUT is the number of the flash operation in the middle of which power
+ * fails, 0 none; RESETS how often the watchdog has reset the card. The process ends when it does so
+ * again: status 3, 4 when an instruction is none, 5 when power fails. Time: an instruction is a cycle, a line that the caches lack twelve more,
+ * an access of the control bus seven, a word of the flash 76.
  */
 #include <arpa/inet.h>
 #include <bearssl.h>
@@ -30,8 +31,8 @@
 
 #define GET(field, word) (((word) & field##_MASK) >> field##_SHIFT)
 
-enum { ROM = 2048, RAM_BASE = 0x40000000, LINES = 128, LINE = 32, MISS = 12, BUS = 7 };
-enum { RESET = 3, ILLEGAL = 4, HERTZ = 62500000, LONGEST = 1518 };
+enum { ROM = 2048, RAM_BASE = 0x40000000, LINES = 128, LINE = 32, MISS = 12, BUS = 7, FLASH_WORD = 76 };
+enum { RESET = 3, ILLEGAL = 4, CUT = 5, HERTZ = 62500000, LONGEST = 1518 };
 
 static uint8_t rom[ROM], *ram, *flash;
 static uint32_t ram_bytes, flash_bytes, *bus, x[32], pc;
@@ -48,8 +49,12 @@ static _Noreturn void stop(int status, const char *why, uint32_t value) {
 
 /* Flash, behind its guard. */
 
-static uint32_t flash_at, flash_left, flash_word;
+static uint32_t flash_at, flash_left;
 static bool programming, denied;
+/* When the next word has come. The part waits for the one before to be taken. */
+static uint64_t flash_ready;
+/* Operations until power fails, and words of the last one. */
+static long operations, cut_words = -1;
 
 static bool inside(uint32_t region, uint32_t address) {
     uint32_t word = bus[region / 4], block = address >> 16;
@@ -61,14 +66,20 @@ static void flash_command(uint32_t word) {
     flash_at = bus[CARD_SOC_FLASH_ADDRESS / 4] % flash_bytes;
     flash_left = GET(CARD_SOC_FLASH_COMMAND_WORDS, word);
     programming = operation == CARD_SOC_FLASH_COMMAND_OPERATION_PROGRAM;
-    flash_word = 0;
+    /* Opcode, address and a word. */
+    flash_ready = cycles + 2 * FLASH_WORD;
     bool changes = programming || operation == CARD_SOC_FLASH_COMMAND_OPERATION_ERASE;
     if (changes && !inside(CARD_SOC_GUARD_WRITABLE, flash_at)) {
         denied = true;
         flash_left = programming ? flash_left : 0;
-    } else if (operation == CARD_SOC_FLASH_COMMAND_OPERATION_ERASE) {
-        memset(flash + flash_at / 4096 * 4096, 0xff, 4096);
+        changes = false;
     }
+    bool cut = changes && !--operations;
+    if (changes && operation == CARD_SOC_FLASH_COMMAND_OPERATION_ERASE) {
+        memset(flash + flash_at / 4096 * 4096, 0xff, cut ? 2048 : 4096);
+        if (cut) stop(CUT, "power", flash_at);
+    }
+    if (cut) cut_words = flash_left / 2;
     if (operation == CARD_SOC_FLASH_COMMAND_OPERATION_STATUS) flash_left = 1;
     if (operation >= CARD_SOC_FLASH_COMMAND_OPERATION_ERASE) flash_at = UINT32_MAX;
 }
@@ -82,13 +93,14 @@ static uint32_t flash_read(void) {
     if (hidden) denied = true;
     else memcpy(&word, flash + flash_at % flash_bytes, 4);
     flash_at += 4;
-    cycles += 76;
+    flash_ready = cycles + FLASH_WORD;
     return word;
 }
 
 static void flash_write(uint32_t word) {
     if (!programming || !flash_left) return;
     flash_left--;
+    if (!cut_words--) stop(CUT, "power", flash_at);
     for (int n = 0; n < 4 && inside(CARD_SOC_GUARD_WRITABLE, flash_at); n++)
         flash[flash_at + n] &= (uint8_t)(word >> 8 * n);
     flash_at += 4;
@@ -152,13 +164,13 @@ static void send_frame(uint32_t word) {
     sent_at = 0;
 }
 
-/* Words of a simulation's random source. */
+/* Words of a simulation's random source: others after each reset. */
+static uint64_t random_state;
 static uint32_t random_word(void) {
-    static uint64_t state = 1;
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return (uint32_t)(state >> 16);
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return (uint32_t)(random_state >> 16);
 }
 
 static uint32_t word_of(const uint8_t *from) {
@@ -177,7 +189,7 @@ static uint32_t bus_read(uint32_t at) {
     case CARD_SOC_MEASUREMENTS_COMMANDS_STATUS: return 0;
     case CARD_SOC_HASH_STATUS: return (done ? CARD_SOC_HASH_STATUS_DONE_MASK : 0) | 32;
     case CARD_SOC_HASH_DIGEST: digest_at += 4; return word_of(digest + (digest_at - 4) % 64);
-    case CARD_SOC_FLASH_STATUS: return flash_left ? 3 : 0;
+    case CARD_SOC_FLASH_STATUS: return flash_left ? 1 | (programming || cycles >= flash_ready) << 1 : 0;
     case CARD_SOC_FLASH_DATA: return flash_read();
     case CARD_SOC_GUARD_DENIED: return denied ? CARD_SOC_GUARD_DENIED_ANY_MASK : 0;
     case CARD_SOC_RANDOM_STATUS: return 1 | 4 | 8;
@@ -401,12 +413,15 @@ static void *map_file(const char *name, size_t size) {
 int main(int count, char **arguments) {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t length = sizeof at;
-    FILE *file = count == 5 ? fopen(arguments[1], "rb") : NULL;
+    FILE *file = count == 7 ? fopen(arguments[1], "rb") : NULL;
     if (!file || fread(rom, 1, ROM, file) != ROM) return 2;
     flash = map_file(arguments[2], 0);
     bus = map_file(arguments[3], CARD_SIZE);
     memset(bus, 0, CARD_SIZE);
     ram_bytes = (uint32_t)atol(arguments[4]);
+    operations = atol(arguments[5]);
+    bus[CARD_SOC_WATCHDOG_CAUSE / 4] = atol(arguments[6]) > 0;
+    random_state = 0x9e3779b97f4a7c15u * (uint64_t)(1 + atol(arguments[6]));
     ram = calloc(1, ram_bytes);
     udp = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
     if (bind(udp, (struct sockaddr *)&at, sizeof at) || getsockname(udp, (struct sockaddr *)&at, &length)) return 2;

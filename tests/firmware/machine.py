@@ -6,6 +6,7 @@ import socket
 import struct
 import subprocess
 import threading
+from itertools import count
 from pathlib import Path
 
 from scapy.layers.inet import IP, UDP
@@ -17,7 +18,7 @@ from niterctl.protocol import PORT
 from sim.soc.identity import MAC, VTEP, provisioned
 from sim.soc.rig import CONFIG, flash_content, images
 
-__all__ = ["Machine"]
+__all__ = ["CUT", "Machine"]
 
 _HERE = Path(__file__).parent
 _CLIENT = "02:00:00:00:00:fe", "192.0.2.9"
@@ -43,57 +44,79 @@ def _program() -> Path:
     return program
 
 
+#: Exit statuses of the model.
+_RESET, CUT = 3, 5
+
+
 class Machine:
-    """A running card.
+    """A running card; one that resets itself starts again, from the flash that it has by then.
 
     Parameters
     ----------
     folder
         Where its flash and its registers are kept.
     flash
-        Further pieces of the flash's content, by address.
+        Further pieces of the flash's content, by address. None: the flash of a card before is used.
+    cut
+        Number of the flash operation in the middle of which power fails for good; 0 is none.
     """
 
-    def __init__(self, folder: Path, flash: dict[int, bytes] | None = None):
-        self._folder = folder
+    def __init__(self, folder: Path, flash: dict[int, bytes] | None = {}, *, cut: int = 0):  # noqa: B006
+        self._folder, self._cut = folder, cut
         found = images()
         self.images = found
+        #: Why it ended, once it has: the model's exit status.
+        self.ended: int | None = None
+        if flash is None:
+            return
         content = bytearray(b"\xff" * _FLASH_BYTES)
-        pieces = flash_content(found, a=found.image) | provisioned() | (flash or {})
+        pieces = flash_content(found, a=found.image) | provisioned() | flash
         for address, piece in pieces.items():
             content[address : address + len(piece)] = piece
         (folder / "flash").write_bytes(content)
         (folder / "rom").write_bytes(found.rom)
 
-    def __enter__(self) -> "Machine":
+    def _start(self, resets: int) -> None:
         names = [self._folder / name for name in ("rom", "flash", "registers")]
-        self._errors = open(self._folder / "console", "w+b")
+        numbers = map(str, (CONFIG.soc.ram_bytes, self._cut, resets))
         self._process = subprocess.Popen(
-            [_program(), *names, str(CONFIG.soc.ram_bytes)],
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
+            [_program(), *names, *numbers], stdout=subprocess.PIPE, stderr=self._errors
         )
         self._card = "127.0.0.1", int(self._process.stdout.readline())
+
+    def __enter__(self) -> "Machine":
+        self._errors = open(self._folder / "console", "w+b")
+        self._start(0)
         self._wire, self._client = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in "ab")
         for each in (self._wire, self._client):
             each.bind(("127.0.0.1", 0))
             each.settimeout(0.1)
         self._peer, self._stopped = None, threading.Event()
-        self._threads = [threading.Thread(target=work) for work in (self._to_card, self._from_card)]
+        works = (self._to_card, self._from_card, self._restart)
+        self._threads = [threading.Thread(target=work) for work in works]
         for thread in self._threads:
             thread.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._stopped.set()
+        while self._threads[-1].is_alive():
+            self._process.kill()
+            self._threads[-1].join(0.1)
         for thread in self._threads:
             thread.join()
         self._wire.close()
         self._client.close()
-        self._process.kill()
-        self._process.wait()
-        self._process.stdout.close()
         self._errors.close()
+
+    def _restart(self) -> None:
+        for resets in count(1):
+            status = self._process.wait()
+            self._process.stdout.close()
+            if self._stopped.is_set() or status != _RESET:
+                self.ended = status
+                return
+            self._start(resets)
 
     @property
     def port(self) -> int:
@@ -103,6 +126,10 @@ class Machine:
     def console(self) -> list[str]:
         """What the card has said, and when."""
         return (self._folder / "console").read_text().splitlines()
+
+    def letters(self) -> str:
+        """What the boot code has said, in all boots."""
+        return "".join(line[0] for line in self.console() if line[1:2] == " ")
 
     def flash(self, address: int, length: int) -> bytes:
         """What stands in its flash."""

@@ -6,18 +6,24 @@ A failure names its seed; ``NITER_SEED`` runs that one alone.
 import os
 import random
 import time
+from contextlib import closing
 
 import cbor2
 import pytest
 
+from firmware.host.process import HostCard
 from niterctl import cose
+from niterctl.card import Card
 from niterctl.client import probe
 from niterctl.protocol import PROBE_PADDING, Command, Role, Status
 
-from .conftest import HOST, KEYS, open_session
+from .conftest import HOST, KEYS, POLICY, open_session
 from .test_session import Raw, opening
 
 SEEDS = [int(os.environ["NITER_SEED"])] if "NITER_SEED" in os.environ else [1, 2]
+
+#: Of the card's clock, and how often it checks a signature then.
+SPEED, OPENINGS_S = 250, 0.002
 
 #: The card looks at one datagram each 4 ms in the long run, and drops the rest.
 PERIOD_S = 0.0045
@@ -63,6 +69,66 @@ def test_a_cut_probe_meets_silence(card, raw):
     met_by_silence(raw, cuts(cbor2.dumps([1, bytes(16), bytes(PROBE_PADDING)])))
 
 
+def settle(line, number) -> None:
+    """Wait until the card is idle: it answers a probe, and has answered nothing before it."""
+    nonce = number.to_bytes(16, "little")
+    for _ in range(200):
+        answer = line.ask(cbor2.dumps([1, nonce, bytes(PROBE_PADDING)]), 0.02)
+        if answer is None:
+            continue
+        kind, echo, *_ = cbor2.loads(answer)
+        assert kind == 2, f"Datagram {number} got {answer.hex()}"
+        if echo == nonce:
+            return
+    raise AssertionError("The card does not come back")
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_changed_opening_meets_silence(tmp_path, seed):
+    """Each of them as far as its signature: the card's clock runs so fast that no limit is met."""
+    with (
+        HostCard(tmp_path, POLICY, speed=SPEED) as card,
+        open_session(card, timeout=2.0) as session,
+        closing(Raw(card)) as line,
+    ):
+        events = []
+        question = opening(probe(HOST, card.port))
+        for number, datagram in enumerate(flips(question, random.Random(seed))):
+            line.socket.send(datagram)
+            settle(line, number)
+            time.sleep(2 * OPENINGS_S)
+            if number % 16 == 0:
+                events += Card(session).log()
+        kinds = {(entry["number"], entry["event"]) for entry in events}
+        assert [kind for _, kind in kinds].count("session") == 1
+        assert {kind for _, kind in kinds} == {
+            "start",
+            "boot",
+            "session",
+            "confirmed",
+            "refused",
+        }
+        # What it was made of is taken.
+        assert line.ask(question, 5.0) is not None
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_changed_probe_changes_no_more_than_its_echo(card, raw, seed):
+    question = cbor2.dumps([1, bytes(16), bytes(PROBE_PADDING)])
+    answers = []
+    for at, datagram in enumerate(flips(question, random.Random(seed))):
+        time.sleep(PERIOD_S)
+        answer = raw.ask(datagram, 0.02)
+        assert answer is None or len(answer) <= len(datagram), at
+        if answer:
+            kind, nonce, *identity = cbor2.loads(answer)
+            answers.append((at, kind, nonce == datagram[3:19], tuple(identity)))
+    # Nonce and padding may be anything.
+    changed = {*range(3, 19), *range(len(question) - PROBE_PADDING, len(question))}
+    assert {at for at, *_ in answers} == changed
+    assert len(answers) == len(changed) and len({answer[1:] for answer in answers}) == 1
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_changed_or_cut_request_meets_silence(card, raw, seed):
     with open_session(card) as session:
@@ -73,6 +139,48 @@ def test_a_changed_or_cut_request_meets_silence(card, raw, seed):
         # Nothing of it counted: the request itself is still the next one.
         answer = raw.ask(question, 2.0)
         assert cbor2.loads(session.unseal(answer, 1)) == [Status.MISSING, None]
+
+
+def unusual() -> list[bytes]:
+    """Requests that say what is allowed in a way that is not: RFC 8949, 4.2.1."""
+    remove = [int(Role.OWNER), int(Command.PORT_REMOVE), [0]]
+    plain = cbor2.dumps(remove)
+    return [
+        # Numbers and lengths that are not the shortest, and such that have no end.
+        b"\x83\x18\x02\x05\x81\x00",
+        b"\x83\x02\x19\x00\x05\x81\x00",
+        b"\x83\x02\x05\x81\x1b" + bytes(8),
+        b"\x98\x03\x02\x05\x81\x00",
+        b"\x9f\x02\x05\x81\x00\xff",
+        b"\x83\x02\x05\x9f\x00\xff",
+        b"\x83\x02\x05\x98\x01\x00",
+        # Tags, nothing, and more lists within lists than anybody needs.
+        b"\xc0" + plain,
+        b"\x83\x02\x05\xc1\x81\x00",
+        b"",
+        b"\xf6",
+        b"\x81" * 1000,
+        b"\x83\x02\x05" + b"\x81" * 1000,
+        b"\x9f" * 1000,
+        b"\xa1\x00" * 500,
+        b"\x83\x02\x05\x5b" + b"\xff" * 8,
+        b"\x83\x02\x05\x9b" + b"\xff" * 8,
+        b"\x83\x02\x05\xbb" + b"\xff" * 8,
+    ]
+
+
+def test_an_unusual_encoding_is_malformed(card, raw):
+    with open_session(card, timeout=1.0) as session:
+        Card(session).add_port(0, "02:00:00:00:00:01", 5)
+        for counter, plain in enumerate(unusual(), 2):
+            time.sleep(PERIOD_S)
+            answer = raw.ask(session.seal(counter, plain), 3.0)
+            assert answer is not None, plain.hex()
+            status, _ = cbor2.loads(session.unseal(answer, counter))
+            assert status == Status.MALFORMED, plain.hex()
+            # The client counts on from here.
+            session._counter = counter
+        assert len(Card(session).ports()) == 1
 
 
 def header(*pairs) -> bytes:
@@ -144,6 +252,9 @@ ARGUMENTS = {
     Command.POLICY_READ: [],
     Command.POLICY_WRITE: [bytes(40)],
     Command.TUNNEL_LIST: [0],
+    Command.UPDATE_BEGIN: [5000],
+    Command.UPDATE_WRITE: [0, bytes(300)],
+    Command.UPDATE_END: [],
 }
 
 

@@ -55,7 +55,9 @@ def test_the_card_is_opened_by_its_client(card):
         ours.add_route(VNI, STATION, tunnel, (IPv4Address("192.0.2.2"),))
         assert [(port["mac"], port["vni"]) for port in ours.ports()] == [(GUEST, VNI)]
         assert {route.mac for route in ours.routes()} == {GUEST, STATION}
-        assert [entry["event"] for entry in ours.log()] == ["start", "session", "port"]
+        events = [entry["event"] for entry in ours.log()]
+        assert events[:3] == ["start", "boot", "session"]
+        assert sorted(events[3:]) == ["confirmed", "port"]
     assert card.console()[0].startswith("A ")
     assert card.words(CardRoom(CONFIG).csr.memory_map, "card.release", 0, 1) == [1]
 
@@ -101,7 +103,12 @@ def test_the_certificate_is_made_once(tmp_path):
 def test_a_reset_restarts_the_soc(card):
     with connect(card) as session:
         Card(session).reset()
-    assert card._process.wait(30) == 3
+        before = session.boot
+    with connect(card) as session:
+        assert session.boot != before
+        log = Card(session).log()
+    assert (log[0]["event"], log[0]["argument"]) == ("start", 1)
+    assert card.letters() == "AA"
 
 
 @pytest.mark.parametrize("part", ["loader", "certifier"])

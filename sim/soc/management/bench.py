@@ -108,7 +108,8 @@ async def serves_the_client(dut):
     assert (status["name"], status["version"]) == ("niter-bench", "0.1.0")
     assert (status["functions"], status["ports"]) == (1, 1)
     assert status["health"] == ["random_predictable"]
-    assert [entry["event"] for entry in log] == ["start", "session", "time", "attest"]
+    events = [entry["event"] for entry in log]
+    assert events == ["start", "boot", "session", "confirmed", "time", "attest"]
     record("longest slice", cycles=status["longest_slice_cycles"])
     record("job's stack", value=status["job_stack_bytes"], unit="bytes")
     check_document(found, document)
