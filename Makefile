@@ -75,8 +75,9 @@ wave: ## Run one bench and keep its waves. BENCH=
 list: setup ## Name the benches.
 	@$(HARNESS) list
 
-soak: setup ## Run the fuzz benches, then the whole card as a process, with fresh seeds. MINUTES= for each
+soak: setup ## Run the fuzz benches, AoE over a bad relay, and the card as a process. MINUTES= for each
 	@$(HARNESS) soak --minutes $(MINUTES)
+	@python -m sim.storage.aoe.relay --requests 100000
 	@.ci/setup live
 	@python -m sim.live soak sim/live/example.toml --minutes $(MINUTES)
 

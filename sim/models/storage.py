@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from niter.card import CardConfig
-from niter.storage import VolumeRecord
+from niter.storage import VolumeMode, VolumeRecord
 from niter.storage.aoe import TargetRecord
 from sim.models.control import Registers
 
@@ -47,6 +47,8 @@ class Place:
         The volume's sectors at the target.
     read_only
         It may not be written.
+    key
+        Slot of its keys, on a card that encrypts; None: its data is as the host gave it.
     """
 
     volume: int
@@ -59,6 +61,7 @@ class Place:
     first: int
     length: int
     read_only: bool = False
+    key: int | None = None
 
     @classmethod
     def at(
@@ -117,18 +120,17 @@ async def open_storage(
 
     await control.write("storage.aoe.registers.seed", seed)
     for number in range(config.ports):
-        await control.write(f"storage.aoe.registers.mac_low_{number}", _number(mac) & 0xFFFFFFFF)
-        await control.write(f"storage.aoe.registers.mac_high_{number}", _number(mac) >> 32)
+        halves = {0: _number(mac) >> 32, 1: _number(mac) & 0xFFFFFFFF}
+        await table("storage.aoe.sources.words", 2 * number, halves)
     for place in places:
-        target = {
-            TargetRecord.MAC_LOW: _number(place.mac) & 0xFFFFFFFF,
-            TargetRecord.MAC_HIGH: _number(place.mac) >> 32,
-            TargetRecord.PLACE: place.shelf << 8 | place.slot,
-            TargetRecord.FLAGS: TargetRecord.ENABLED | place.sectors << 8 | place.buffers,
-        }
-        await table("storage.aoe.targets.words", place.target * TargetRecord.STRIDE, target)
+        limits = (place.sectors, place.buffers, TargetRecord.ENABLED)
+        target = TargetRecord.words(_number(place.mac), place.shelf, place.slot, *limits)
+        first = place.target * TargetRecord.STRIDE
+        await table("storage.aoe.targets.words", first, dict(enumerate(target)))
         await table("storage.aoe.volumes.words", place.volume, {0: _HAS_TARGET | place.target})
+        mode = VolumeMode.PLAIN if place.key is None else VolumeMode.ENCRYPTED
         flags = VolumeRecord.ATTACHED | (VolumeRecord.READ_ONLY if place.read_only else 0)
+        flags |= (mode.value | (place.key or 0) << 2) << VolumeRecord.KEY
         record = {
             VolumeRecord.FIRST: place.first & 0xFFFFFFFF,
             VolumeRecord.FIRST + 1: place.first >> 32,

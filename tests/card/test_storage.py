@@ -1,8 +1,10 @@
 import pytest
 
 from niter.card import Card, CardConfig, StorageConfig
+from niter.card.storage import Storage
 from niter.net import OverlayConfig
 from niter.nvme.config import NvmeConfig
+from niter.soc import SocConfig
 
 
 def names(card):
@@ -28,6 +30,17 @@ def test_a_storage_card_has_what_its_processor_needs():
     assert not any(name.startswith(("net.", "overlay.")) for name in names(card))
 
 
+def test_a_storage_card_with_a_processor_encrypts():
+    """Each of the two joins what it has to; ``test_encryption`` has the stage at work."""
+    config = StorageConfig(nvme=NvmeConfig(functions=1), encryption=True)
+    Card(
+        CardConfig(overlay=None, storage=config, soc=SocConfig(rom=(1,)), frame_bytes=4200)
+    ).elaborate(None)
+    storage = Storage(config, ports=1, tick=6250)
+    storage.elaborate(None)
+    assert {"keys", "usable"} <= set(storage.signature.members)
+
+
 def test_a_network_card_has_no_storage():
     assert not any(name.startswith(("storage.", "soc.")) for name in names(Card(CardConfig())))
 
@@ -40,6 +53,10 @@ def test_a_network_card_has_no_storage():
         (
             {"overlay": None, "storage": StorageConfig(), "services": ("storage",)},
             "The card's own storage is the service of that name",
+        ),
+        (
+            {"overlay": None, "storage": StorageConfig(encryption=True)},
+            "Keys are the processor's: encryption needs a soc",
         ),
         ({"overlay": OverlayConfig(functions=5)}, "overlay.functions must be 1 to 4, not 5"),
     ],

@@ -63,10 +63,10 @@ class Station:
             ("floor", floor),
             ("silence", silence),
             ("lifetime", lifetime),
-            ("mac_low_0", OURS & 0xFFFFFFFF),
-            ("mac_high_0", OURS >> 32),
         ):
             await write(ctx, self.dut.csr, find("registers", name).start, value)
+        for at, word in enumerate((OURS >> 32, OURS & 0xFFFFFFFF), find("sources", "words").start):
+            await write(ctx, self.dut.csr, at, word)
         await write(ctx, self.dut.csr, find("volumes", "words").start, 16)
         await self.record(ctx, flags, **limits)
 
@@ -74,10 +74,12 @@ class Station:
         """Write the record of target 0, the flags last."""
         base = self.dut.csr.memory_map.find("targets", "words").start
         mac = int(self.target.mac.replace(":", ""), 16)
-        flags |= (self.target.sectors if sectors is None else sectors) << 8
-        flags |= self.target.buffers if buffers is None else buffers
-        place = self.target.shelf << 8 | self.target.slot
-        for at, word in enumerate((mac & 0xFFFFFFFF, mac >> 32, place, flags)):
+        limits = (
+            self.target.sectors if sectors is None else sectors,
+            self.target.buffers if buffers is None else buffers,
+        )
+        words = TargetRecord.words(mac, self.target.shelf, self.target.slot, *limits, flags)
+        for at, word in enumerate(words):
             await write(ctx, self.dut.csr, base + at, word)
         for _ in range(20):
             await ctx.tick()

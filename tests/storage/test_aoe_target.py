@@ -1,84 +1,22 @@
 """The target model against vblade, which is not ours: the same frames, the same answers."""
 
-import os
 import random
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-from sim.linux.packages import PackageError, fetch
 from sim.models.aoe import SECTOR, AoeTarget, config_query, reserve
+from tests.storage.vblade import SHELF, SLOT, TARGET, US, blade
 
-ROOT = Path(__file__).parents[2]
-NAME = "niter-aoe"
-TARGET = "02:bb:00:00:00:a0"
-US = "02:bb:00:00:00:01"
-SHELF, SLOT, SIZE = 7, 3, 256
-
-
-def ip(*arguments):
-    subprocess.run(["ip", *arguments], check=True, capture_output=True)
+SIZE = 256
 
 
 @pytest.fixture
 def vblade(tmp_path):
-    """Starts vblade in a namespace; gives its disk, and a function that asks it frames."""
-    if os.geteuid():
-        pytest.skip("vblade needs a network namespace, and that needs root")
-    if subprocess.run(["ip", "netns", "add", NAME], capture_output=True).returncode:
-        pytest.skip("no network namespace can be made here")
-    started = []
-    try:
-        try:
-            programs = fetch(ROOT / "build" / "linux", "vblade", ["vblade"])
-        except PackageError as reason:
-            pytest.skip(f"no vblade: {reason}")
-        inside = ["ip", "netns", "exec", NAME]
-        ip("-n", NAME, "link", "add", "target", "address", TARGET, "type", "veth", "peer", "us")
-        ip("-n", NAME, "link", "set", "us", "address", US, "mtu", "9000", "up")
-        ip("-n", NAME, "link", "set", "target", "mtu", "1500", "up")
-        disk = tmp_path / "disk"
-        disk.write_bytes(random.Random(1).randbytes(SIZE * SECTOR))
-        started.append(
-            subprocess.Popen(
-                [
-                    *inside,
-                    *programs.command("usr/sbin/vblade"),
-                    "-b",
-                    "16",
-                    str(SHELF),
-                    str(SLOT),
-                    "target",
-                    str(disk),
-                ],
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-        )
-        assert "sectors" in started[0].stdout.readline()
-        exchange = subprocess.Popen(
-            [*inside, sys.executable, "-m", "tests.storage.exchange", "us"],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        started.append(exchange)
-
-        def ask(frame: bytes) -> bytes:
-            exchange.stdin.write(frame.hex() + "\n")
-            exchange.stdin.flush()
-            return bytes.fromhex(exchange.stdout.readline())
-
-        yield disk, ask
-    finally:
-        for process in started:
-            process.terminate()
-            # Also closes its pipes.
-            process.communicate()
-        subprocess.run(["ip", "netns", "delete", NAME], capture_output=True)
+    """Its disk, and a function that asks it frames."""
+    disk = tmp_path / "disk"
+    disk.write_bytes(random.Random(1).randbytes(SIZE * SECTOR))
+    with blade(disk) as running:
+        yield disk, running.ask
 
 
 def frame(tag, command, argument, *, to=TARGET, shelf=SHELF, slot=SLOT):

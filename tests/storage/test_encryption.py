@@ -7,8 +7,8 @@ from amaranth.sim import Simulator
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from niter.interface import BlockOpcode, BlockStatus
-from niter.storage.encryption import Encryption, VolumeMode
-from tests.support.csr import write
+from niter.storage.encryption import Encryption
+from niter.storage.volumes import VolumeMode
 
 SECTOR = 512
 SEED = int(os.environ.get("NITER_SEED", "1"))
@@ -263,7 +263,11 @@ class Bench:
         self.sim.run()
 
     async def set_volume(self, ctx, volume, mode, slot=0):
-        await write(ctx, self.dut.csr, volume, mode.value | slot << 2)
+        ctx.set(self.dut.key.volume, volume)
+        ctx.set(self.dut.key.key, {"mode": mode, "slot": slot})
+        ctx.set(self.dut.key.en, 1)
+        await ctx.tick()
+        ctx.set(self.dut.key.en, 0)
 
     async def load_key(self, ctx, slot, key):
         for index in range(16):

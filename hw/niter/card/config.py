@@ -24,12 +24,15 @@ class StorageConfig:
         Of the buffer for answers of targets, a power of two; see ``niter.storage.aoe.Aoe``.
     clock_hz
         Of the core: what the controllers count time by.
+    encryption
+        Volumes may be encrypted, with keys of the card's processor.
     """
 
     nvme: NvmeConfig = field(default_factory=NvmeConfig)
     volumes: int = 16
     receive_beats: int = 2048
     clock_hz: int = SocConfig.clock_hz
+    encryption: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,8 @@ class CardConfig:
             raise ValueError(f"services are some of {SERVICES}, not {self.services!r}")
         if self.storage and "storage" in self.services:
             raise ValueError("The card's own storage is the service of that name")
+        if self.storage and self.storage.encryption and not self.soc:
+            raise ValueError("Keys are the processor's: encryption needs a soc")
         if self.queue_size & (self.queue_size - 1):
             raise ValueError(f"queue_size must be a power of two, not {self.queue_size!r}")
 

@@ -1,14 +1,16 @@
 """The storage half of a card: from NVMe commands to frames."""
 
 from amaranth import Module
-from amaranth.lib import wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from niter import csr
 from niter.interface import FrameStream, Function, FunctionPort, HostRead, HostWrite, MailboxPort
 from niter.nvme.controller import NvmeControllers
+from niter.security.key_store import KeyWord
 from niter.storage import Pacing, Volumes
 from niter.storage.aoe import Aoe
+from niter.storage.encryption import Encryption
 
 from .config import StorageConfig
 
@@ -20,7 +22,7 @@ class Storage(wiring.Component):
 
     ::
 
-        function ── NvmeControllers ── Volumes ── Pacing ── Aoe ── wire
+        function ── NvmeControllers ── Volumes ── Pacing ── Encryption ── Aoe ── wire
 
     Parameters
     ----------
@@ -41,6 +43,8 @@ class Storage(wiring.Component):
         Admin commands.
     i_wire : In(FrameStream), o_wire : Out(FrameStream)
         Frames of AoE.
+    keys : In(stream.Signature(KeyWord)), usable : In(16)
+        From the key store, of a card that encrypts.
     csr : In(csr.Signature)
         ``nvme``, ``volumes``, ``pacing`` and ``aoe``.
     """
@@ -51,6 +55,8 @@ class Storage(wiring.Component):
         self._volumes = Volumes(config.volumes)
         self._pacing = Pacing(config.volumes)
         self._transport = Aoe(receive_beats=config.receive_beats, ports=ports)
+        self._encryption = Encryption() if config.encryption else None
+        keys = {"keys": In(stream.Signature(KeyWord)), "usable": In(16)}
         self._decoder = csr.decoder_of(
             {
                 "nvme": self._nvme.csr,
@@ -67,6 +73,7 @@ class Storage(wiring.Component):
                 "mailbox": Out(MailboxPort),
                 "i_wire": In(FrameStream),
                 "o_wire": Out(FrameStream),
+                **(keys if config.encryption else {}),
                 "csr": In(csr.Signature(addr_width=self._decoder.bus.addr_width)),
             }
         )
@@ -91,7 +98,15 @@ class Storage(wiring.Component):
                 connect(m, initiator, flipped(port))
         connect(m, nvme.block, volumes.i)
         connect(m, volumes.o, pacing.i)
-        connect(m, pacing.o, aoe.i)
+        if self._encryption:
+            m.submodules.encryption = encryption = self._encryption
+            connect(m, pacing.o, encryption.i)
+            connect(m, encryption.o, aoe.i)
+            connect(m, volumes.key, encryption.key)
+            connect(m, flipped(self.keys), encryption.keys)
+            m.d.comb += encryption.usable.eq(self.usable)
+        else:
+            connect(m, pacing.o, aoe.i)
         connect(m, flipped(self.i_wire), aoe.i_wire)
         connect(m, aoe.o_wire, flipped(self.o_wire))
         return m

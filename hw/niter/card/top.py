@@ -234,6 +234,12 @@ class Card(wiring.Component):
             self.uart_tx.eq(soc.uart_tx),
         ]
         connect(m, soc.flash, flipped(self.flash))
+        if self._storage and self._storage.config.encryption:
+            connect(m, soc.keys, self._storage.keys)
+            m.d.comb += self._storage.usable.eq(soc.usable)
+        else:
+            # Nobody takes keys for storage.
+            m.d.comb += soc.keys.ready.eq(1)
 
     def _join_services(self, m):
         """What shares the wire. Returns both ends of the wire."""

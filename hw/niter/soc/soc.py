@@ -1,7 +1,7 @@
 """The SoC: the core, its memories and its peripherals, on the card's control bus."""
 
 from amaranth import Module, ResetInserter, ResetSignal, Signal
-from amaranth.lib import wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from niter import csr
@@ -9,7 +9,7 @@ from niter.interface import FrameStream, HostRead, HostWrite, MailboxPort
 from niter.security.entropy import RandomSource
 from niter.security.flash_guard import FlashGuard, SpiBus
 from niter.security.hashing import HashRegisters, HashShare
-from niter.security.key_store import KeyStore
+from niter.security.key_store import KeyStore, KeyWord
 from niter.security.measurements import Measurements
 from niter.security.noise import RingNoise, SeededNoise
 
@@ -67,6 +67,8 @@ class Soc(wiring.Component):
         Frames from the wire.
     frames : Out(FrameStream)
         Frames to the wire.
+    keys : Out(stream.Signature(KeyWord)), usable : Out(16)
+        Keys for storage, see ``KeyStore``.
     flash : Out(SpiBus), uart_tx : Out(1)
         Pins.
     """
@@ -110,6 +112,8 @@ class Soc(wiring.Component):
                 "write": Out(HostWrite),
                 "tap": In(FrameTap),
                 "frames": Out(FrameStream),
+                "keys": Out(stream.Signature(KeyWord)),
+                "usable": Out(16),
                 "flash": Out(SpiBus),
                 "uart_tx": Out(1),
             }
@@ -155,8 +159,8 @@ class Soc(wiring.Component):
         for (name, user), port in zip(users.items(), share.ports, strict=True):
             m.submodules[name] = user
             connect(m, user.hash, port)
-        # Until a cipher takes keys for storage.
-        m.d.comb += self._keys.export.ready.eq(1)
+        connect(m, self._keys.export, flipped(self.keys))
+        m.d.comb += self.usable.eq(self._keys.usable)
         m.submodules.random = self._random
         m.submodules.timer = self._timer
         m.submodules.uart = uart = self._uart

@@ -1,6 +1,7 @@
 """Block storage that is somewhere else: transports, and the stages in front of them."""
 
-from .pacing import Pacing, RateRecord
-from .volumes import VolumeRecord, Volumes
+from .pacing import Pacing
+from .rates import RateRecord
+from .volumes import VolumeMode, VolumeRecord, Volumes
 
-__all__ = ["Pacing", "RateRecord", "VolumeRecord", "Volumes"]
+__all__ = ["Pacing", "RateRecord", "VolumeMode", "VolumeRecord", "Volumes"]

@@ -10,29 +10,13 @@ from niter.interface import BlockOpcode, BlockPort, BlockRequest
 from niter.ram import Ram
 from niter.stream import Arbiter
 
-from .volumes import pass_data
+from .rates import RateRecord, next_turn
+from .volumes import MAX_VOLUMES, pass_data
 
-__all__ = ["Pacing", "RateRecord"]
+__all__ = ["Pacing"]
 
 #: Bits of a time in cycles: what an EBR's word holds, and twice the longest debt.
 _TIME_BITS = 36
-
-
-class RateRecord:
-    """Where the words of a volume's rate stand in the rate table, in cycles of the core.
-
-    A volume may run ahead of its rates by ``BURST``, and then waits until it no longer does.
-    Zeros mean that it is not limited.
-    """
-
-    #: Words from one volume's record to the next.
-    STRIDE = 4
-    #: Cycles that a request takes of its volume's time: clock / IOPS.
-    REQUEST = 0
-    #: Cycles for each sector of a READ or WRITE, 16 bits: 512 * clock / bytes a second.
-    SECTOR = 1
-    #: How far ahead a volume may be before its next request has to wait.
-    BURST = 2
 
 
 class Pacing(wiring.Component):
@@ -71,7 +55,7 @@ class Pacing(wiring.Component):
     _BY_REQUESTS, _BY_SECTORS, _HEAD, _TAIL = range(4)
 
     def __init__(self, volumes: int = 16):
-        if not 1 <= volumes <= 16:
+        if not 1 <= volumes <= MAX_VOLUMES:
             raise ValueError(f"There are 1 to 16 volumes, not {volumes!r}")
         self.volumes = volumes
         words = RateRecord.STRIDE << ceil_log2(volumes)
@@ -106,7 +90,7 @@ class Pacing(wiring.Component):
         request = Signal(BlockRequest)
         volume, served, swept = Signal(4), Signal(4), Signal(4)
         waiting = Signal(1 << 4)
-        following = self._following(m, waiting, served)
+        following = next_turn(m, waiting, served)
         # A walk along a list: the tag in hand, the one before it, and whether there is none.
         tag, before, first = Signal(8), Signal(8), Signal()
 
@@ -307,15 +291,3 @@ class Pacing(wiring.Component):
                 m.d.comb += set_state.data.eq(then + lead)
                 m.next = "IDLE"
         return m
-
-    @staticmethod
-    def _following(m, waiting, served):
-        """The first waiting volume behind ``served``, and from the start behind the last."""
-        behind = Signal.like(waiting)
-        following = Signal.like(served)
-        m.d.comb += behind.eq(waiting & ~((2 << served) - 1)[: len(waiting)])
-        for candidates in (waiting, behind):
-            for number in reversed(range(len(waiting))):
-                with m.If(candidates[number]):
-                    m.d.comb += following.eq(number)
-        return following

@@ -1,7 +1,7 @@
 """The volume check: every block command goes to its volume, and nowhere else."""
 
 from amaranth import Cat, Module, Signal
-from amaranth.lib import wiring
+from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import ceil_log2
 
@@ -16,7 +16,40 @@ from niter.interface import (
 from niter.ram import Ram
 from niter.stream import Arbiter
 
-__all__ = ["VolumeRecord", "Volumes", "pass_data"]
+__all__ = [
+    "MAX_VOLUMES",
+    "KeyWrite",
+    "VolumeKey",
+    "VolumeMode",
+    "VolumeRecord",
+    "Volumes",
+    "pass_data",
+]
+
+#: As many as a block request can name.
+MAX_VOLUMES = 16
+
+
+class VolumeMode(enum.Enum, shape=2):
+    """What happens to a volume's data on a card that encrypts."""
+
+    #: Requests end with INTERNAL: the state of a volume of which nobody has said anything.
+    CLOSED = 0
+    #: Data passes as it is.
+    PLAIN = 1
+    #: Data is encrypted on its way out and decrypted on its way in.
+    ENCRYPTED = 2
+
+
+class VolumeKey(data.Struct):
+    """How a volume's data is treated, and the slot of its keys in the key store."""
+
+    mode: VolumeMode
+    slot: 4
+
+
+#: A volume's key as it is written, from the volume table to the stage that encrypts.
+KeyWrite = wiring.Signature({"en": Out(1), "volume": Out(4), "key": Out(VolumeKey)})
 
 
 class VolumeRecord:
@@ -36,6 +69,8 @@ class VolumeRecord:
     FLAGS = 4
     ATTACHED = 1 << 0
     READ_ONLY = 1 << 1
+    #: Where a ``VolumeKey`` begins: the mode in bits 3:2, the slot in bits 7:4.
+    KEY = 2
     #: Words that are looked at.
     WORDS = 5
 
@@ -80,6 +115,8 @@ class Volumes(wiring.Component):
         The front end.
     o : Out(BlockPort)
         The next stage, or the transport; its ``lba`` counts from the target's first sector.
+    key : Out(KeyWrite)
+        What the table says of a volume's keys, when it is written.
     csr : In(csr.Signature)
         ``table``, the records, and ``counters``.
     """
@@ -88,7 +125,7 @@ class Volumes(wiring.Component):
     EVENTS = ("passed", "refused")
 
     def __init__(self, volumes: int = 16):
-        if not 1 <= volumes <= 16:
+        if not 1 <= volumes <= MAX_VOLUMES:
             raise ValueError(f"There are 1 to 16 volumes, not {volumes!r}")
         self.volumes = volumes
         words = VolumeRecord.STRIDE << ceil_log2(volumes)
@@ -115,6 +152,7 @@ class Volumes(wiring.Component):
             {
                 "i": In(BlockPort),
                 "o": Out(BlockPort),
+                "key": Out(KeyWrite),
                 "csr": In(csr.Signature(addr_width=decoder.bus.addr_width)),
             }
         )
@@ -129,10 +167,15 @@ class Volumes(wiring.Component):
             shape=csr.DATA_WIDTH, depth=1 << self._table.addr_width, init=[]
         )
         read, write = table.read_port(), table.write_port()
+        bits = ceil_log2(VolumeRecord.STRIDE)
+        word, volume = self._bus.addr[:bits], self._bus.addr[bits:]
         m.d.comb += [
             write.addr.eq(self._bus.addr),
             write.data.eq(self._bus.w_data),
             write.en.eq(self._bus.w_stb),
+            self.key.en.eq(self._bus.w_stb & (word == VolumeRecord.FLAGS)),
+            self.key.volume.eq(volume),
+            self.key.key.eq(self._bus.w_data[VolumeRecord.KEY :]),
         ]
 
         request = Signal(BlockRequest)

@@ -76,8 +76,9 @@ class Rig:
         for name, ticks in (("floor", floor), ("silence", silence), ("lifetime", lifetime)):
             await rig.control.write(f"registers.{name}", ticks)
         own = int(OURS.replace(":", ""), 16)
-        await rig.control.write("registers.mac_low_0", own & 0xFFFFFFFF)
-        await rig.control.write("registers.mac_high_0", own >> 32)
+        base = rig.control.address("sources.words")
+        await rig.control.write_word(base, own >> 32)
+        await rig.control.write_word(base + 1, own & 0xFFFFFFFF)
         for number, peer in enumerate(rig.targets):
             await rig.record(number, peer, **record)
             await rig.control.write_word(rig.control.address("volumes.words") + number, 16 | number)
@@ -95,16 +96,10 @@ class Rig:
         """Write a target's record."""
         base = self.control.address("targets.words") + number * TargetRecord.STRIDE
         mac = int(target.mac.replace(":", ""), 16)
-        words = {
-            TargetRecord.MAC_LOW: mac & 0xFFFFFFFF,
-            TargetRecord.MAC_HIGH: mac >> 32,
-            TargetRecord.PLACE: target.shelf << 8 | target.slot,
-            TargetRecord.FLAGS: flags
-            | (sectors or target.sectors) << 8
-            | (buffers or target.buffers),
-        }
-        for word, value in words.items():
-            await self.control.write_word(base + word, value)
+        limits = (sectors or target.sectors, buffers or target.buffers, flags)
+        words = TargetRecord.words(mac, target.shelf, target.slot, *limits)
+        for at, word in enumerate(words, base):
+            await self.control.write_word(at, word)
 
     async def settled(self):
         """Wait until what was written holds."""
@@ -119,8 +114,9 @@ class Rig:
     async def ask(self, number, command, argument: bytes) -> bytes | None:
         """Let control ask a target; None if there is no answer."""
         control = self.control
-        await control.write("query.registers.argument_low", int.from_bytes(argument[:4], "little"))
-        await control.write("query.registers.argument_high", int.from_bytes(argument[4:], "little"))
+        base = control.address("query.argument.words")
+        await control.write_word(base, int.from_bytes(argument[:4], "big"))
+        await control.write_word(base + 1, int.from_bytes(argument[4:8].ljust(4, b"\0"), "big"))
         await control.write(
             "query.registers.ask", target=number, command=command, tag=next(self._tags)
         )

@@ -3,8 +3,10 @@
 from amaranth import C, Cat, Signal
 
 from .copies import may_linger
-from .desk import Desk, Task
+from .desk import Desk
 from .layouts import REQUEST_WORDS, RequestLink
+from .shelf import Shelf
+from .tasks import Task
 
 __all__ = ["Aborting"]
 
@@ -17,19 +19,20 @@ class Aborting:
 
     Parameters
     ----------
-    desk
-        What is in hand.
+    desk, shelf
+        What is in hand, and where the links of lists stand.
     """
 
-    def __init__(self, desk: Desk):
+    def __init__(self, desk: Desk, shelf: Shelf):
         self._desk = desk
+        self._shelf = shelf
 
     def states(self, abort, aborted, completing) -> None:
         """The states; ``aborted`` stays behind a completion that is on offer."""
-        desk, m = self._desk, self._desk.m
+        desk, m, shelf = self._desk, self._desk.m, self._shelf
         known, learnt = desk.known, desk.learnt
         before = Signal(8)
-        link = RequestLink(desk.request_read.data[: RequestLink.as_shape().size])
+        link = RequestLink(shelf.request_read.data[: RequestLink.as_shape().size])
 
         def relink(at, following):
             """Let the request ``at``, whose link was read, be followed by another."""
@@ -37,9 +40,9 @@ class Aborting:
             m.d.comb += [
                 changed.eq(link),
                 changed.next.eq(following),
-                desk.request_write.addr.eq(Cat(C(_LINK, 2), at)),
-                desk.request_write.data.eq(changed),
-                desk.request_write.en.eq(1),
+                shelf.request_write.addr.eq(Cat(C(_LINK, 2), at)),
+                shelf.request_write.data.eq(changed),
+                shelf.request_write.en.eq(1),
             ]
 
         with m.State("ABORT"):
@@ -53,7 +56,7 @@ class Aborting:
                         desk.unlink()
                         m.next = "ORPHANS"
         with m.State("WALK"):
-            m.d.comb += desk.request_read.addr.eq(Cat(C(_LINK, 2), before))
+            m.d.comb += shelf.request_read.addr.eq(Cat(C(_LINK, 2), before))
             m.next = "STEP"
         with m.State("STEP"):
             m.d.sync += before.eq(link.next)
@@ -84,9 +87,9 @@ class Aborting:
                 desk.find_slot(desk.slot + 1, Task.ABORT)
         with m.State("FORGET"):
             m.d.comb += [
-                desk.request_write.addr.eq(Cat(C(0, 2), desk.tag)),
-                desk.request_write.data.eq(0),
-                desk.request_write.en.eq(1),
+                shelf.request_write.addr.eq(Cat(C(0, 2), desk.tag)),
+                shelf.request_write.data.eq(0),
+                shelf.request_write.en.eq(1),
             ]
             m.next = "ACKNOWLEDGE"
         with m.State("ACKNOWLEDGE"):
@@ -100,7 +103,7 @@ class Aborting:
         # A request joins its target's list.
         with m.State("APPEND"):
             m.d.comb += [
-                desk.request_read.addr.eq(Cat(C(_LINK, 2), known.tail)),
+                shelf.request_read.addr.eq(Cat(C(_LINK, 2), known.tail)),
                 desk.learn.eq(1),
                 learnt.listed.eq(1),
                 learnt.tail.eq(desk.tag),

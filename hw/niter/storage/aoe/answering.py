@@ -5,8 +5,9 @@ from amaranth import Mux, Signal, signed
 from niter.interface import BlockOpcode, BlockStatus
 
 from .copies import age_of, answered, is_fresh, may_linger
-from .desk import Desk, Event, Task, changes
+from .desk import Desk
 from .layouts import SAMPLE_BITS, SlotState
+from .tasks import Event, Task, changes
 
 __all__ = ["Answering"]
 
@@ -52,11 +53,13 @@ class Answering:
             judge(push=0, complete=0)
 
         with m.State("AGE"):
-            wanted = Mux(failing, failure.payload.generation, answer.payload.generation)
             m.d.sync += [
-                age.eq(age_of(copies, wanted)),
+                age.eq(age_of(copies, answer.payload.generation)),
                 outcome.eq(Mux(failing, BlockStatus.DATA_TRANSFER.value, answer.payload.status)),
             ]
+            # A frame is given up here only while it is its slot's last.
+            with m.If(failing):
+                m.d.sync += age.eq(0)
             m.next = "JUDGE"
         with m.State("JUDGE"):
             fresh = (kind.state != SlotState.FREE) & is_fresh(kind, age)
@@ -126,7 +129,8 @@ class Answering:
                 learnt.sampled.eq(1),
                 learnt.mean.eq(known.mean + Mux(known.sampled, error, error << 3)),
             ]
-            m.d.sync += magnitude.eq(Mux(error[-1], -error, error))
+            # One less, where it is negative.
+            m.d.sync += magnitude.eq(error ^ error[-1].replicate(len(error)))
             with m.If(~known.sampled):
                 # Half the first sample, four times.
                 m.d.sync += magnitude.eq(error << 1)
@@ -145,14 +149,14 @@ class Answering:
             m.d.comb += final.eq(Mux(before == BlockStatus.OK, outcome, before))
             judge(
                 tag=span.tag,
-                first=span.first + span.done,
+                first=desk.next,
                 sectors=time.part,
                 push=good & (kind.opcode == BlockOpcode.READ),
                 complete=0,
                 status=final,
             )
             left = may_linger(kind, copies)
-            with m.If(good & (done != span.sectors)):
+            with m.If(good & (done != kind.sectors)):
                 # The rest of a frame that was too large; the timer's next look sends it.
                 m.d.sync += [
                     span.done.eq(done),

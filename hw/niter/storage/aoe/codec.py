@@ -16,7 +16,7 @@ new for each transmission, above the number of the slot that waits for its answe
 
 from amaranth.lib import data, enum
 
-from niter.interface import BlockOpcode, BlockStatus
+from niter.interface import BlockStatus
 
 __all__ = [
     "BAD_STATUS",
@@ -24,6 +24,7 @@ __all__ = [
     "ETHERTYPE",
     "GENERATION_BITS",
     "HEADER_BYTES",
+    "ORDERS",
     "QUERY",
     "RECEIVE_UNIT",
     "SLOT_BITS",
@@ -31,8 +32,6 @@ __all__ = [
     "AoeError",
     "AtaCommand",
     "AtaFlag",
-    "Failure",
-    "Order",
     "TargetRecord",
     "Verdict",
 ]
@@ -52,6 +51,9 @@ BAD_STATUS = 0xA9
 GENERATION_BITS = 24
 SLOT_BITS = 6
 QUERY = 1 << 7
+
+#: Orders that wait: enough for the host's memory to answer the pulls of some while one is sent.
+ORDERS = 16
 
 #: Beats in which room for answers is counted: one for a header, eight for a sector.
 RECEIVE_UNIT = 8
@@ -91,11 +93,11 @@ class TargetRecord:
 
     #: Words from one target's record to the next.
     STRIDE = 4
-    #: The address of the target's port: its last four bytes, then its first two in bits 15:0
-    #: and our port to it in bits 17:16.
-    MAC_LOW = 0
-    MAC_HIGH = 1
-    #: Shelf in bits 23:8, slot in bits 7:0.
+    #: The address of the target's port: its first four bytes, then its last two in bits 31:16
+    #: with our port to it in bits 1:0. The other bits are zero.
+    MAC_HIGH = 0
+    MAC_LOW = 1
+    #: Shelf in bits 31:16, slot in bits 15:8; the other bits are zero.
     PLACE = 2
     #: Frames that it may have to do at once in bits 6:0, sectors of a frame in bits 12:8, and
     #: the flags below.
@@ -104,37 +106,13 @@ class TargetRecord:
     #: Nothing is sent to it, for as long as control needs to fence a path off.
     PAUSED = 1 << 17
 
-
-class Order(data.Struct):
-    """A frame to be sent.
-
-    Members
-    -------
-    target : 4 bits
-        Whose record says where to.
-    slot, generation : 6 and 24 bits
-        Its tag.
-    opcode : BlockOpcode
-        READ, VERIFY: read; WRITE, WRITE_ZEROES: write what is pulled, or zeros; FLUSH.
-    sectors : 5 bits
-        Of its data.
-    lba : 48 bits
-        First sector at the target.
-    """
-
-    target: 4
-    slot: SLOT_BITS
-    generation: GENERATION_BITS
-    opcode: BlockOpcode
-    sectors: 5
-    lba: 48
-
-
-class Failure(data.Struct):
-    """A frame that was not sent, since its data could not be read."""
-
-    slot: SLOT_BITS
-    generation: GENERATION_BITS
+    @classmethod
+    def words(
+        cls, mac: int, shelf: int, slot: int, sectors: int, buffers: int, flags: int, port: int = 0
+    ) -> list[int]:
+        """A record, in the order in which its words are written."""
+        limits = flags | sectors << 8 | buffers
+        return [mac >> 16, (mac & 0xFFFF) << 16 | port, shelf << 16 | slot << 8, limits]
 
 
 class Answer(data.Struct):

@@ -34,7 +34,8 @@ def age_of(copies: Any, generation: Value) -> Value:
 
 def is_fresh(kind: Any, age: Value) -> Value:
     """The copy of that age is one of the slot's present frame."""
-    return age < kind.copies
+    copies = kind.copies
+    return ~age[len(copies) :].any() & (age[: len(copies)] < copies)
 
 
 def answered(m: Module, copies: Any, age: Value) -> Any:

@@ -15,10 +15,13 @@ from niter.interface import (
 
 from .aborting import Aborting
 from .answering import Answering
-from .codec import SLOT_BITS, Answer, Failure, Order, Verdict
-from .desk import Desk, Event, Task
-from .layouts import Limits, Settings
+from .codec import ORDERS, SLOT_BITS, Answer, Verdict
+from .desk import Desk
+from .heads import HeadWord
+from .layouts import EDITION_BITS, Limits, Settings
 from .sending import Sending
+from .shelf import Shelf
+from .tasks import Event, Task
 from .timing import Timing
 
 __all__ = ["TICK", "Counted", "Engine"]
@@ -60,12 +63,12 @@ class Engine(wiring.Component):
     -------
     request, completion, pull, abort, aborted
         Of the block port.
-    order : Out(stream.Signature(Order))
-        To the builder.
-    built : In(1)
-        It is done with an order.
-    failure : In(stream.Signature(Failure))
-        It could not send one.
+    order : Out(stream.Signature(HeadWord))
+        Words of orders.
+    issued, built : Out(5), In(5)
+        Orders that were given, and that the builder is done with; see ``Builder``.
+    failure : In(stream.Signature(6))
+        The slot whose order it could not send.
     answer, verdict
         From and to the receiver.
     fault : In(stream.Signature(8))
@@ -97,9 +100,10 @@ class Engine(wiring.Component):
                 "pull": Out(stream.Signature(BlockSpan)),
                 "abort": In(stream.Signature(8)),
                 "aborted": Out(stream.Signature(8)),
-                "order": Out(stream.Signature(Order)),
-                "built": In(1),
-                "failure": In(stream.Signature(Failure)),
+                "order": Out(stream.Signature(HeadWord)),
+                "issued": Out(5),
+                "built": In(5),
+                "failure": In(stream.Signature(SLOT_BITS)),
                 "answer": In(stream.Signature(Answer)),
                 "verdict": Out(stream.Signature(Verdict)),
                 "fault": In(stream.Signature(8)),
@@ -116,11 +120,12 @@ class Engine(wiring.Component):
         m = Module()
         settings = self.settings
         desk = Desk(m, self.slots)
-        sending = Sending(desk, settings.receive, settings.silence)
+        shelf = Shelf(desk)
+        sending = Sending(desk, settings)
         answering = Answering(desk)
         timing = Timing(desk, sending, answering, settings)
-        aborting = Aborting(desk)
-        desk.connect()
+        aborting = Aborting(desk, shelf)
+        shelf.connect()
 
         for port, write in (
             (desk.set_limits, self.set_limits),
@@ -131,16 +136,18 @@ class Engine(wiring.Component):
                 port.data.eq(write.data),
                 port.en.eq(write.en),
             ]
-        renewals = Signal(16)
-        m.d.sync += renewals.eq(renewals | (self.set_limits.en << self.set_limits.addr))
+        # What nobody has written yet is of edition 0, and known.
+        edition = Signal(EDITION_BITS, init=1)
+        m.d.comb += desk.set_limits.data.edition.eq(edition)
+        with m.If(self.set_limits.en):
+            m.d.sync += edition.eq(edition + 1)
 
         # Orders that are given and not built; a slot's last one is among them if it is younger.
-        built = Signal(5)
         queued = Signal(5)
         younger = Signal(5)
-        m.d.sync += built.eq(built + self.built)
         m.d.comb += [
-            queued.eq(sending.issued - built),
+            self.issued.eq(sending.issued),
+            queued.eq(sending.issued - self.built),
             younger.eq(sending.issued - desk.time.serial - 1),
             answering.pending.eq(younger < queued),
         ]
@@ -161,10 +168,8 @@ class Engine(wiring.Component):
 
         may_send = Signal()
         turn = Signal(4)
-        renew = renewals.bit_select(desk.target, 1)
-        free = (desk.returned != 0) | (desk.unused != self.slots)
         m.d.comb += [
-            may_send.eq(self.order.ready & self.pull.ready & ~self.abort.valid),
+            may_send.eq((queued != ORDERS) & self.pull.ready & ~self.abort.valid),
             self.completion.payload.eq(desk.completion),
             self.counted.valid.eq(desk.counts),
             self.counted.payload.event.eq(desk.event),
@@ -179,7 +184,7 @@ class Engine(wiring.Component):
         with m.FSM(init="CLEAR") as fsm:
             with m.State("CLEAR"):
                 m.d.sync += sweep.eq(sweep + 1)
-                desk.clear(sweep)
+                shelf.clear(sweep)
                 with m.If(sweep[-1]):
                     m.next = "IDLE"
             with m.State("IDLE"):
@@ -194,7 +199,7 @@ class Engine(wiring.Component):
                         m.d.sync += desk.changes.eq(desk.changes + 1)
                     desk.find_slot(scan, Task.TIMER)
                 with m.Elif(self.failure.valid):
-                    desk.find_slot(self.failure.payload.slot, Task.ANSWER)
+                    desk.find_slot(self.failure.payload, Task.ANSWER)
                 with m.Elif(self.fault.valid):
                     m.d.sync += desk.task.eq(Task.FAULT)
                     desk.find_request(self.fault.payload)
@@ -211,10 +216,10 @@ class Engine(wiring.Component):
                     m.next = "TURN"
             with m.State("TURN"):
                 m.next = "IDLE"
-                with m.If(renew):
+                with m.If(desk.known.edition != desk.limits.edition):
                     desk.renew()
-                    m.d.sync += [renew.eq(0), desk.changes.eq(desk.changes + 1)]
-                with m.Elif(may_send & free):
+                    m.d.sync += desk.changes.eq(desk.changes + 1)
+                with m.Elif(may_send & (desk.free != 0)):
                     m.next = "SEND"
             with m.State("FAULT"):
                 m.d.comb += self.fault.ready.eq(1)
@@ -249,7 +254,7 @@ class Engine(wiring.Component):
                 desk.store(request=1, new=1)
                 with m.If(~refused):
                     m.next = "APPEND"
-            desk.states(self.completion.ready)
+            shelf.states(self.completion.ready)
             sending.states(self.order, self.pull)
             answering.states(self.answer, self.failure, self.verdict)
             timing.states(may_send)

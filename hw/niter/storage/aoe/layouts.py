@@ -8,6 +8,7 @@ from .codec import GENERATION_BITS, SLOT_BITS
 
 __all__ = [
     "COPIES",
+    "EDITION_BITS",
     "REQUEST_WORDS",
     "SAMPLE_BITS",
     "SLOT_WORDS",
@@ -21,7 +22,6 @@ __all__ = [
     "Settings",
     "SlotCopies",
     "SlotKind",
-    "SlotPlace",
     "SlotSpan",
     "SlotStart",
     "SlotState",
@@ -37,6 +37,9 @@ TIME_BITS = 22
 
 #: Of a round-trip time that is learnt from.
 SAMPLE_BITS = 14
+
+#: Of a count of control's writes to the target table.
+EDITION_BITS = 5
 
 #: Copies of a frame of which each is known to be answered or not.
 COPIES = 8
@@ -54,7 +57,9 @@ class SlotState(enum.Enum, shape=2):
 
 class SlotKind(data.Struct):
     """``danger``: a copy of this write may yet be executed after its answer came, so nobody
-    else gets at its sectors. ``lost``: more copies are under way than ``outstanding`` tells."""
+    else gets at its sectors. ``lost``: more copies are under way than ``outstanding`` tells.
+    ``place``: lower bits of where its sectors begin at the target, as much as tells whether others
+    are the same; one time in thousands they are not, and wait for nothing."""
 
     state: SlotState
     danger: 1
@@ -62,6 +67,8 @@ class SlotKind(data.Struct):
     opcode: BlockOpcode
     target: 4
     copies: 4
+    sectors: 5
+    place: 16
 
 
 class SlotCopies(data.Struct):
@@ -72,12 +79,11 @@ class SlotCopies(data.Struct):
 
 
 class SlotSpan(data.Struct):
-    """Which sectors of which request: all of them, and how many of them are done. In a free slot
+    """Of which request, from which sector on, and how many of them are done. In a free slot
     ``tag`` is the next free one."""
 
     tag: 8
     first: 16
-    sectors: 5
     done: 5
 
 
@@ -89,21 +95,14 @@ class SlotTime(data.Struct):
     serial: 5
 
 
-class SlotPlace(data.Struct):
-    """Where the first sector stands at the target, without ``lba_high``."""
-
-    lba_low: WORD_BITS
-
-
 class SlotStart(data.Struct):
-    """Rest of the place, and when the first copy was sent."""
+    """When the first copy was sent."""
 
-    lba_high: 48 - WORD_BITS
     started: TIME_BITS
 
 
 #: Words of a slot, in the order in which they are read.
-SLOT_WORDS = (SlotKind, SlotCopies, SlotSpan, SlotTime, SlotPlace, SlotStart)
+SLOT_WORDS = (SlotKind, SlotCopies, SlotSpan, SlotTime, SlotStart)
 
 
 class RequestState(data.Struct):
@@ -165,6 +164,8 @@ class TargetState(data.Struct):
         A frame was given up, and none was answered since.
     proven, fallen : 1 bit
         A frame of more than two sectors was answered; or none was, and no more are tried.
+    edition : EDITION_BITS
+        Of the limits that were seen last.
     """
 
     listed: 1
@@ -181,15 +182,18 @@ class TargetState(data.Struct):
     silent: 1
     proven: 1
     fallen: 1
+    edition: EDITION_BITS
 
 
 class Limits(data.Struct):
-    """What control says of a target, from ``TargetRecord.FLAGS``."""
+    """What control says of a target, from ``TargetRecord.FLAGS``; ``edition`` counts what it says,
+    so that the engine finds what it has not seen."""
 
     buffers: SLOT_BITS + 1
     sectors: 5
     enabled: 1
     paused: 1
+    edition: EDITION_BITS
 
 
 class Settings(data.Struct):

@@ -1,6 +1,6 @@
 """Control's own words with a target: discovery, identity, reservation."""
 
-from amaranth import Const, Module, Signal
+from amaranth import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -16,21 +16,19 @@ _WORDS = 256
 
 
 class Question(data.Struct):
-    """A frame of control's: to whom, which AoE command, tag, and eight bytes of argument."""
+    """A frame of control's: to whom, and which AoE command. Its words stand in ``Heads``."""
 
     target: 4
-    command: 8
-    tag: 32
-    argument: 64
+    command: 4
 
 
 class Query(wiring.Component):
     """Sends a question to a target of the table, and keeps the first answer to it.
 
-    Software writes the argument, which is what follows the AoE header, and then ``ask``. Eight
-    bytes are all that Config (read), Reserve (with up to one address) and an ATA command
-    without data have. A record with broadcast address, shelf 65535 and slot 255 asks all targets:
-    discovery is to ask until nobody new answers.
+    Software writes the argument, which is what follows the AoE header, and then ``ask``; and not
+    again before ``sent`` says that it may. Eight bytes are all that Config (read), Reserve (with
+    up to one address) and an ATA command without data have. A record with broadcast address, shelf
+    65535 and slot 255 asks all targets: discovery is to ask until nobody new answers.
 
     The answer is a frame from its first byte on, four bytes a word, the first lowest. It stays
     until the next question. Nothing is sent again here.
@@ -49,8 +47,10 @@ class Query(wiring.Component):
         The next word is a frame's first.
     answered : In(1)
         What came since is the answer.
+    head_en, head_word, head_data : Out
+        A word of the question's for ``Heads``.
     csr : In(csr.Signature)
-        ``registers`` and ``answer``.
+        ``registers``, ``argument`` and ``answer``.
     """
 
     class Ask(csr.Register, access="w"):
@@ -59,16 +59,6 @@ class Query(wiring.Component):
         target: csr.Field(csr.action.W, 4, doc="Index into the target table.")
         command: csr.Field(csr.action.W, 4, doc="AoE command: 0 ATA, 1 Config, 3 Reserve.")
         tag: csr.Field(csr.action.W, 24, doc="Any number not used for a while.")
-
-    class ArgumentLow(csr.Register, access="rw"):
-        """The first four bytes of the argument, the first lowest."""
-
-        octets: csr.Field(csr.action.RW, 32, doc="Bytes 0 to 3.")
-
-    class ArgumentHigh(csr.Register, access="rw"):
-        """The other four."""
-
-        octets: csr.Field(csr.action.RW, 32, doc="Bytes 4 to 7.")
 
     class Status(csr.Register, access="r"):
         """How far the question has come."""
@@ -80,11 +70,9 @@ class Query(wiring.Component):
     def __init__(self):
         self._registers = {
             "ask": self.Ask(),
-            "argument_low": self.ArgumentLow(),
-            "argument_high": self.ArgumentHigh(),
             "status": self.Status(),
         }
-        builder = csr.Builder(addr_width=2)
+        builder = csr.Builder(addr_width=1)
         for name, register in self._registers.items():
             builder.add(name, register)
         self._bridge = csr.Bridge(builder.as_memory_map())
@@ -93,9 +81,20 @@ class Query(wiring.Component):
         self._window.memory_map.add_resource(
             csr.WordArray(_WORDS, "The answer's bytes.", access="r"), name="words", size=_WORDS
         )
-        self._decoder = csr.Decoder(addr_width=9)
-        self._decoder.add(self._bridge.bus, name="registers")
-        self._decoder.add(self._window, name="answer")
+        self._argument = csr.Signature(addr_width=1).create()
+        self._argument.memory_map = csr.MemoryMap(addr_width=1)
+        self._argument.memory_map.add_resource(
+            csr.WordArray(2, "The argument's bytes, the first of each word highest."),
+            name="words",
+            size=2,
+        )
+        self._decoder = csr.decoder_of(
+            {
+                "answer": self._window,
+                "registers": self._bridge.bus,
+                "argument": self._argument,
+            }
+        )
         super().__init__(
             {
                 "question": Out(stream.Signature(Question)),
@@ -105,6 +104,9 @@ class Query(wiring.Component):
                 "word_valid": In(1),
                 "restart": In(1),
                 "answered": In(1),
+                "head_en": Out(1),
+                "head_word": Out(2),
+                "head_data": Out(32),
                 "csr": In(csr.Signature(addr_width=9)),
             }
         )
@@ -120,7 +122,7 @@ class Query(wiring.Component):
         ask = self._registers["ask"].f
         status = self._registers["status"].f
         question = self.question.payload
-        asked = Signal()
+        asked, accepted = Signal(), Signal()
         at = Signal(range(_WORDS + 1))
         shown = Signal()
         m.d.sync += shown.eq(self._window.r_stb)
@@ -130,14 +132,16 @@ class Query(wiring.Component):
             write.addr.eq(at),
             write.data.eq(self.word),
             write.en.eq(self.word_valid & self.listening & ~at[-1]),
-            question.argument[:32].eq(self._registers["argument_low"].f.octets.data),
-            question.argument[32:].eq(self._registers["argument_high"].f.octets.data),
-            question.tag[:8].eq(Const(QUERY, 8)),
-            question.tag[8:].eq(self.tag),
+            self.head_en.eq(self._argument.w_stb | accepted),
+            # The tag's word, or one of the two behind it.
+            self.head_word.eq(Mux(accepted, 0, self._argument.addr + 1)),
+            self.head_data.eq(self._argument.w_data),
             status.sent.r_data.eq(asked & ~self.question.valid),
             status.answered.r_data.eq(asked & ~self.listening),
             status.words.r_data.eq(at),
         ]
+        with m.If(accepted):
+            m.d.comb += self.head_data[:8].eq(QUERY)
         m.d.sync += at.eq(at + write.en)
         with m.If(self.restart & self.listening):
             m.d.sync += at.eq(0)
@@ -146,7 +150,8 @@ class Query(wiring.Component):
         with m.If(self.question.ready):
             m.d.sync += self.question.valid.eq(0)
         # What is on offer is not changed.
-        with m.If(ask.target.w_stb & ~self.question.valid):
+        m.d.comb += accepted.eq(ask.target.w_stb & ~self.question.valid)
+        with m.If(accepted):
             m.d.sync += [
                 asked.eq(1),
                 at.eq(0),

@@ -1,7 +1,7 @@
 """Takes frames from the wire apart, and pushes what they carry."""
 
 from amaranth import Cat, Const, Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from niter.interface import (
@@ -12,42 +12,27 @@ from niter.interface import (
     FrameStream,
     PacketStream,
 )
-from niter.stream import Fifo
 
 from .codec import (
     BAD_STATUS,
     COMMAND_ATA,
     GENERATION_BITS,
-    HEADER_BYTES,
     QUERY,
-    RECEIVE_UNIT,
     SLOT_BITS,
     Answer,
     AoeError,
     Verdict,
 )
+from .intake import Intake
 
 __all__ = ["Receiver"]
-
-#: A number of sectors for frames that do not carry whole ones.
-_UNEVEN = 31
-
-
-class _Word(data.Struct):
-    """A beat in the receive buffer. Only a frame's last beat has ``empty`` lanes, and what it
-    says of sectors is put beside the others."""
-
-    data: 64
-    last: 1
-    error: 1
-    sectors: 5
 
 
 class Receiver(wiring.Component):
     """Holds frames until their turn, asks what is to become of each, and does it.
 
-    A frame begins to be taken when the buffer has room for it; steering discards it otherwise,
-    and the target's answer is asked for again. What is no response of version 1 with a whole
+    While there is no room for a frame, steering discards it, and the target's answer is asked for
+    again. What is no response of version 1 with a whole
     header is dropped here and counted; so are answers to control's question, which go there.
 
     A frame takes 8 cycles, those until its verdict, and one for each beat of its data.
@@ -108,8 +93,8 @@ class Receiver(wiring.Component):
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
-        m.submodules.buffer = buffer = Fifo(_Word, self.depth)
-        self._take(m, buffer)
+        m.submodules.intake = buffer = Intake(self.depth)
+        wiring.connect(m, wiring.flipped(self.i), buffer.i)
         word = buffer.o.payload
         lanes = [word.data.word_select(n, 8) for n in range(8)]
 
@@ -279,31 +264,3 @@ class Receiver(wiring.Component):
                 with m.If(done | (~self.completion.valid & ~self.fault.valid)):
                     m.next = "ADDRESSES"
         return m
-
-    def _take(self, m, buffer):
-        """The way into the buffer: whole frames, for which there is room."""
-        i = self.i.payload
-        inside = Signal()
-        room = Signal()
-        length = i.meta.length
-        beyond = Signal(14)
-        count = Signal(5)
-        free = Signal(range(self.depth + 1))
-        m.d.comb += beyond.eq(length - HEADER_BYTES)
-        with m.If((length < HEADER_BYTES + SECTOR_BYTES) | beyond[:9].any()):
-            m.d.comb += count.eq(Mux(length < HEADER_BYTES + SECTOR_BYTES, 0, _UNEVEN))
-        with m.Else():
-            m.d.comb += count.eq(Mux(beyond[9:] > 16, _UNEVEN, beyond[9:]))
-        # A frame that is longer than the buffer has to find it empty.
-        m.d.sync += free.eq(self.depth - buffer.level)
-        m.d.comb += [
-            room.eq((free >= length[3:] + RECEIVE_UNIT) | (free >= self.depth - RECEIVE_UNIT)),
-            buffer.i.payload.data.eq(i.packet.data),
-            buffer.i.payload.last.eq(i.packet.last),
-            buffer.i.payload.error.eq(i.packet.error),
-            buffer.i.payload.sectors.eq(count),
-            buffer.i.valid.eq(self.i.valid & (inside | room)),
-            self.i.ready.eq(buffer.i.ready & (inside | room)),
-        ]
-        with m.If(self.i.valid & self.i.ready):
-            m.d.sync += inside.eq(~i.packet.last)

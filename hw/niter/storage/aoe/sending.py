@@ -1,12 +1,15 @@
 """How requests become frames, one at a time, as far as the windows and other writes let them."""
 
-from amaranth import Mux, Signal, Value
+from amaranth import Array, C, Cat, Mux, Signal, Value
 
 from niter.interface import BlockOpcode, BlockStatus
 
+from .codec import AtaCommand, AtaFlag
 from .copies import begun, sent
-from .desk import Desk, Event, Task, answer_units, changes
-from .layouts import SlotState
+from .desk import Desk
+from .heads import HeadKind, swapped
+from .layouts import Settings, SlotState
+from .tasks import Event, Task, answer_units, changes
 
 __all__ = ["Sending"]
 
@@ -21,16 +24,16 @@ class Sending:
     ----------
     desk
         What is in hand.
-    receive
-        Units of answers that may be in flight.
-    silence
-        How long a request may wait.
+    settings
+        The network's, and what the tags are mixed with.
     """
 
-    def __init__(self, desk: Desk, receive: Value, silence: Value):
+    def __init__(self, desk: Desk, settings: Settings):
         self._desk = desk
-        self._receive = receive
-        self._silence = silence
+        self._receive = settings.receive
+        self._silence = settings.silence
+        self._seed = settings.seed
+        self._order = self._words()
         #: Sectors of the frame to be made.
         self.part = Signal(5)
         #: Orders given so far.
@@ -41,12 +44,37 @@ class Sending:
         limit = self._desk.limits.sectors
         return Mux(self._desk.known.fallen & (limit > 2), 2, limit)
 
+    def _words(self) -> list[Value]:
+        """What the builder needs of the slot in hand; see ``heads``."""
+        desk = self._desk
+        kind, opcode = desk.kind, desk.kind.opcode
+        tag = Cat(desk.slot, C(0, 8 - len(desk.slot)), desk.copies.generation ^ self._seed)
+        zeroes = opcode == BlockOpcode.WRITE_ZEROES
+        writes = changes(opcode)
+        command, flags = Signal(8), Signal(8)
+        desk.m.d.comb += [
+            command.eq(AtaCommand.READ_EXT),
+            flags.eq(AtaFlag.EXTENDED | Mux(writes, AtaFlag.WRITE, 0)),
+        ]
+        with desk.m.If(writes):
+            desk.m.d.comb += command.eq(AtaCommand.WRITE_EXT)
+        with desk.m.If(opcode == BlockOpcode.FLUSH):
+            desk.m.d.comb += [command.eq(AtaCommand.FLUSH), flags.eq(0)]
+        return [
+            Cat(swapped(tag), kind.target),
+            Cat(flags, C(0, 8), desk.time.part, C(0, 3), command, writes, zeroes),
+            desk.here[:32],
+            desk.here[32:],
+        ]
+
     def states(self, order, pull) -> None:
-        """The states; ``order`` and ``pull`` have room whenever they begin."""
+        """The states; there is room for an order and in ``pull`` whenever they begin."""
         desk, m = self._desk, self._desk.m
         known, limits = desk.known, desk.limits
         kind, span, time, copies = desk.kind, desk.span, desk.time, desk.copies
         part, here = self.part, desk.here
+        last = Signal()
+        words = self._order
         m.d.comb += desk.bound.eq(self._silence)
 
         with m.State("SEND"):
@@ -61,12 +89,14 @@ class Sending:
         with m.State("PART"):
             remaining = Signal(16)
             largest = self.largest()
+            more = remaining[5:].any() | (remaining[:5] > largest)
             m.d.comb += [
                 remaining.eq(desk.sectors - desk.state.cut),
                 desk.past.eq(desk.link.arrival),
             ]
             m.d.sync += [
-                part.eq(Mux(remaining > largest, largest, remaining)),
+                part.eq(Mux(more, largest, remaining)),
+                last.eq(~more),
                 here.eq(desk.reach),
             ]
             m.next = "CHECK"
@@ -93,13 +123,10 @@ class Sending:
                 desk.end_request(desk.state.status)
             desk.store(request=1)
         with m.State("OVERLAP"):
-            ahead = Signal(49)
-            m.d.comb += ahead.eq(here - desk.base)
-            behind = -ahead[:5]
-            near = Mux(
-                ahead[-1],
-                ahead[5:].all() & (ahead[:5] != 0) & (behind[:5] < part),
-                ~ahead[5:].any() & (ahead[:5] < span.sectors),
+            ahead, behind = Signal(len(kind.place)), Signal(len(kind.place))
+            m.d.comb += [ahead.eq(here - kind.place), behind.eq(kind.place - here)]
+            near = (~ahead[5:].any() & (ahead[:5] < kind.sectors)) | (
+                ~behind[5:].any() & (behind[:5] < part)
             )
             with m.If(near & (kind.target == desk.home)):
                 desk.count(Event.WAITED)
@@ -112,24 +139,20 @@ class Sending:
             with m.Else():
                 desk.find_slot(desk.slot + 1, Task.OVERLAP)
         with m.State("ALLOCATE"):
-            desk.find_slot(Mux(desk.returned != 0, desk.first_free, desk.unused), Task.SEND)
+            desk.find_slot(desk.first_free, Task.SEND)
         with m.State("LAUNCH"):
-            with m.If(desk.returned != 0):
-                m.d.sync += [
-                    desk.first_free.eq(span.tag),
-                    desk.returned.eq(desk.returned - 1),
-                ]
-            with m.Else():
-                m.d.sync += desk.unused.eq(desk.unused + 1)
             m.d.sync += [
+                desk.first_free.eq(span.tag),
+                desk.free.eq(desk.free - 1),
                 kind.state.eq(SlotState.ACTIVE),
                 kind.danger.eq(0),
                 kind.opcode.eq(desk.state.opcode),
                 kind.target.eq(desk.target),
                 *begun(kind, copies),
                 span.tag.eq(desk.tag),
+                kind.sectors.eq(part),
+                kind.place.eq(here),
                 span.first.eq(desk.state.cut),
-                span.sectors.eq(part),
                 span.done.eq(0),
                 desk.new_slot.eq(1),
                 time.part.eq(part),
@@ -140,29 +163,34 @@ class Sending:
                 desk.promised.eq(desk.promised + answer_units(desk.state.opcode, part)),
             ]
             m.d.comb += [desk.learn.eq(1), desk.learnt.inflight.eq(known.inflight + 1)]
-            with m.If((desk.state.cut + part)[:16] == desk.sectors):
+            with m.If(last):
                 desk.unlink()
             desk.count(Event.SENT)
             m.next = "TRANSMIT"
         with m.State("TRANSMIT"):
-            m.d.comb += [order.valid.eq(1), pull.valid.eq(kind.opcode == BlockOpcode.WRITE)]
+            m.d.comb += pull.valid.eq(kind.opcode == BlockOpcode.WRITE)
             m.d.sync += [
-                self.issued.eq(self.issued + 1),
+                desk.step.eq(0),
                 time.serial.eq(self.issued),
                 time.sent.eq(desk.now),
                 *sent(kind, copies),
             ]
             with m.If(changes(kind.opcode) & ((kind.copies != 0) | kind.lost)):
                 desk.endanger()
-            desk.store(slot=1, request=desk.keep_request)
+            m.next = "ORDER"
+        with m.State("ORDER"):
+            m.d.comb += order.valid.eq(1)
+            with m.If(order.ready):
+                m.d.sync += desk.step.eq(desk.step + 1)
+                with m.If(desk.step == len(words) - 1):
+                    m.d.sync += self.issued.eq(self.issued + 1)
+                    desk.store(slot=1, request=desk.keep_request)
         m.d.comb += [
-            order.payload.target.eq(kind.target),
-            order.payload.slot.eq(desk.slot),
-            order.payload.generation.eq(copies.generation + 1),
-            order.payload.opcode.eq(kind.opcode),
-            order.payload.sectors.eq(time.part),
-            order.payload.lba.eq(here),
+            order.payload.data.eq(Array(words)[desk.step[:2]]),
+            order.payload.at.kind.eq(HeadKind.ORDER),
+            order.payload.at.index.eq(self.issued),
+            order.payload.at.word.eq(desk.step),
             pull.payload.tag.eq(span.tag),
-            pull.payload.first.eq(span.first + span.done),
+            pull.payload.first.eq(desk.next),
             pull.payload.sectors.eq(time.part),
         ]

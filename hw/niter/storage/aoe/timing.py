@@ -5,14 +5,17 @@ from amaranth import Mux, Signal, Value
 from niter.interface import BlockStatus
 
 from .answering import Answering
-from .desk import Desk, Event, changes
+from .desk import Desk
 from .layouts import TIME_BITS, Settings, SlotState
 from .sending import Sending
+from .tasks import Event, Task, changes
 
 __all__ = ["Timing"]
 
 #: Most doublings of the time-out.
 _DOUBLINGS = 7
+#: Doublings of the floor for a target of which no round-trip time is known.
+_UNKNOWN = 3
 
 
 class Timing:
@@ -41,15 +44,14 @@ class Timing:
         known, learnt, settings = desk.known, desk.learnt, self._settings
         timeout = Signal(TIME_BITS)
         silent = Signal()
-        doublings = Signal(range(_DOUBLINGS + 1))
+        doublings = Signal(4)
 
         with m.State("TIMER"):
             mean = known.mean[3:]
+            times = Mux(kind.copies > _DOUBLINGS, _DOUBLINGS, kind.copies - (kind.copies != 0))
             m.d.sync += [
-                timeout.eq(Mux(known.sampled, mean + known.deviation, settings.floor << 3)),
-                doublings.eq(
-                    Mux(kind.copies > _DOUBLINGS, _DOUBLINGS, kind.copies - (kind.copies != 0))
-                ),
+                timeout.eq((mean + known.deviation) & known.sampled.replicate(TIME_BITS)),
+                doublings.eq(times + Mux(known.sampled, 0, _UNKNOWN)),
             ]
             m.next = "TIMEOUT"
         with m.State("TIMEOUT"):
@@ -67,7 +69,7 @@ class Timing:
             m.next = "DOUBLE"
         with m.State("DOUBLE"):
             m.d.sync += [timeout.eq(timeout << 1), doublings.eq(doublings - 1)]
-            with m.If(doublings == 0):
+            with m.If((doublings == 0) | timeout[-1]):
                 m.d.sync += timeout.eq(timeout)
                 m.next = "EXPIRE"
         with m.State("EXPIRE"):
@@ -95,7 +97,8 @@ class Timing:
                             ]
                         with m.If(~known.proven & (kind.copies >= 2) & (time.part > 2)):
                             m.d.comb += learnt.fallen.eq(1)
-                    m.next = "CUT"
+                    m.d.sync += desk.task.eq(Task.REPEAT)
+                    desk.find_request(span.tag)
         with m.State("CUT"):
             # What is left of the slot's sectors, as far as the target takes it now. A frame of
             # another size is another frame: answers to the old ones no longer count.
@@ -103,9 +106,9 @@ class Timing:
             rest = Signal(5)
             part = Signal(5)
             m.d.comb += [
-                rest.eq(span.sectors - span.done),
+                rest.eq(kind.sectors - span.done),
                 part.eq(Mux(rest > largest, largest, rest)),
-                desk.offset.eq(span.done),
+                desk.offset.eq(desk.next),
             ]
             m.d.sync += [
                 desk.here.eq(desk.reach),

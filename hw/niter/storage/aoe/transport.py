@@ -7,16 +7,16 @@ from amaranth.utils import ceil_log2
 
 from niter import csr
 from niter.interface import BlockCompletion, BlockPort, BlockSpan, FrameStream
-from niter.ram import Ram
-from niter.stream import Arbiter, Fifo
+from niter.stream import Arbiter, PipeRegister
 
-from .builder import ORDERS, Builder
+from .builder import Builder
 from .codec import GENERATION_BITS, RECEIVE_UNIT, SLOT_BITS, TargetRecord
-from .desk import Event
 from .engine import TICK, Engine
-from .layouts import TIME_BITS
+from .heads import PLACES, HeadAddress, HeadKind, Heads
+from .layouts import TIME_BITS, Settings
 from .query import Query
 from .receiver import Receiver
+from .tasks import Event
 
 __all__ = ["Aoe"]
 
@@ -72,28 +72,36 @@ class Aoe(wiring.Component):
     o_wire : Out(FrameStream)
         Frames to the wire. Meta: ``length``, ``port``.
     csr : In(csr.Signature)
-        ``registers``, ``volumes`` and ``targets``, ``query`` and ``counters``.
+        ``registers``, ``volumes``, ``targets`` and ``sources``, ``query`` and ``counters``.
     """
 
-    class Seed(csr.Register, access="rw"):
+    class Seed(csr.Register, access="w"):
         """Where generations of tags start: a random number, written before the first request."""
 
-        value: csr.Field(csr.action.RW, GENERATION_BITS, doc="Mixed into every generation.")
+        value: csr.Field(csr.action.W, GENERATION_BITS, doc="Mixed into every generation.")
 
-    class Floor(csr.Register, access="rw"):
-        """Shortest time after which a frame is sent again."""
+    class Floor(csr.Register, access="w"):
+        """Shortest time after which a frame is sent again; 50 after reset."""
 
-        ticks: csr.Field(csr.action.RW, 16, init=50, doc=_TICKS)
+        value: csr.Field(csr.action.W, 16, doc=_TICKS)
 
-    class Silence(csr.Register, access="rw"):
-        """How long a target may be silent before a request ends in PATH."""
+    class Silence(csr.Register, access="w"):
+        """How long a target may be silent before a request ends in PATH; 2,500,000 after reset."""
 
-        ticks: csr.Field(csr.action.RW, TIME_BITS, init=2_500_000, doc=_TICKS)
+        value: csr.Field(csr.action.W, TIME_BITS, doc=_TICKS)
 
-    class Lifetime(csr.Register, access="rw"):
-        """How long the network may keep a frame before it delivers it."""
+    class Lifetime(csr.Register, access="w"):
+        """How long the network may keep a frame before it delivers it; 250,000 after reset."""
 
-        ticks: csr.Field(csr.action.RW, TIME_BITS, init=250_000, doc=_TICKS)
+        value: csr.Field(csr.action.W, TIME_BITS, doc=_TICKS)
+
+    class Receive(csr.Register, access="w"):
+        """Room for answers in flight; the buffer's size after reset, which is safe. With more,
+        frames are lost while the host is slow, and asked for again."""
+
+        value: csr.Field(
+            csr.action.W, 10, doc="In units of 64 bytes; a frame takes one more than its data."
+        )
 
     class Malformed(csr.Register, access="r"):
         """Frames that were no answers, modulo 65536."""
@@ -105,37 +113,20 @@ class Aoe(wiring.Component):
             raise ValueError(f"There are 1 to 4 ports, not {ports!r}")
         self.slots = slots
         self.ports = ports
+        self.receive_beats = receive_beats
         self._engine = Engine(slots)
-        self._builder = Builder(ports)
+        self._builder = Builder()
         self._receiver = Receiver(receive_beats)
         self._query = Query()
+        self._heads = Heads()
         self._registers = {
             "seed": self.Seed(),
             "floor": self.Floor(),
             "silence": self.Silence(),
             "lifetime": self.Lifetime(),
-            "receive": csr.Register(
-                {
-                    "units": csr.Field(
-                        csr.action.RW,
-                        10,
-                        init=receive_beats // RECEIVE_UNIT,
-                        doc="In units of 64 bytes; a frame takes one more than its data.",
-                    )
-                },
-                access="rw",
-                doc="Room for answers in flight. The buffer's size is safe; with more, frames are "
-                "lost while the host is slow, and asked for again.",
-            ),
+            "receive": self.Receive(),
             "malformed": self.Malformed(),
         }
-        for n in range(ports):
-            for half, width in (("low", 32), ("high", 16)):
-                self._registers[f"mac_{half}_{n}"] = csr.Register(
-                    {"address": csr.Field(csr.action.RW, width, doc="First byte highest.")},
-                    access="rw",
-                    doc=f"The card's own address on wire port {n}, {half} half.",
-                )
         builder = csr.Builder(addr_width=ceil_log2(len(self._registers)))
         for name, register in self._registers.items():
             builder.add(name, register)
@@ -145,6 +136,12 @@ class Aoe(wiring.Component):
             for name, words, doc in (
                 ("volumes", 16, "Target of each volume in bits 3:0; bit 4: it has one."),
                 ("targets", 16 * TargetRecord.STRIDE, "A record of words for each target."),
+                (
+                    "sources",
+                    8,
+                    "The card's address on each wire port: its first two bytes in bits 15:0 of one "
+                    "word, the other four in the next.",
+                ),
             )
         }
         self._counters = csr.CounterBank(
@@ -152,12 +149,14 @@ class Aoe(wiring.Component):
             amount_width=1,
             doc="Frames of each target, by what became of them.",
         )
-        decoder = csr.Decoder(addr_width=10)
-        decoder.add(self._query.csr, name="query")
-        decoder.add(self._counters.bus, name="counters")
-        for name, bus in self._tables.items():
-            decoder.add(bus, name=name)
-        decoder.add(self._bridge.bus, name="registers")
+        decoder = csr.decoder_of(
+            {
+                "query": self._query.csr,
+                "counters": self._counters.bus,
+                "registers": self._bridge.bus,
+                **self._tables,
+            }
+        )
         self._decoder = decoder
         super().__init__(
             {
@@ -191,7 +190,7 @@ class Aoe(wiring.Component):
         front = self.i
         for name in ("request", "abort", "aborted"):
             connect(m, flipped(getattr(front, name)), getattr(engine, name))
-        m.submodules.pulls = pulls = Fifo(BlockSpan, ORDERS)
+        m.submodules.pulls = pulls = PipeRegister(BlockSpan)
         connect(m, engine.pull, pulls.i)
         connect(m, pulls.o, flipped(front.pull))
         connect(m, flipped(front.pull_data), builder.pull_data)
@@ -205,13 +204,17 @@ class Aoe(wiring.Component):
         # Frames.
         connect(m, flipped(self.i_wire), receiver.i)
         connect(m, builder.o, flipped(self.o_wire))
-        connect(m, engine.order, builder.i)
+        m.submodules.heads = heads = self._heads
+        connect(m, engine.order, heads.order)
         connect(m, builder.failure, engine.failure)
         connect(m, receiver.answer, engine.answer)
         connect(m, engine.verdict, receiver.verdict)
         connect(m, receiver.fault, engine.fault)
         connect(m, query.question, builder.question)
         m.d.comb += [
+            heads.at.eq(builder.at),
+            builder.word.eq(heads.word),
+            builder.issued.eq(engine.issued),
             engine.built.eq(builder.built),
             engine.receiving.eq(~receiver.idle),
             engine.completing.eq(ends.o.valid),
@@ -226,36 +229,35 @@ class Aoe(wiring.Component):
 
     def _control(self, m):
         """Registers and tables."""
-        engine, builder, receiver = self._engine, self._builder, self._receiver
+        engine, receiver = self._engine, self._receiver
         fields = {name: register.f for name, register in self._registers.items()}
+        first = {
+            "seed": 0,
+            "receive": self.receive_beats // RECEIVE_UNIT,
+            "floor": 50,
+            "silence": 2_500_000,
+            "lifetime": 250_000,
+        }
+        settings = Settings(Signal(Settings, init=first))
+        for name in first:
+            with m.If(fields[name].value.w_stb):
+                m.d.sync += settings[name].eq(fields[name].value.w_data)
         malformed = Signal(16)
         m.d.sync += malformed.eq(malformed + receiver.malformed)
         m.d.comb += [
-            engine.settings.seed.eq(fields["seed"].value.data),
-            engine.settings.floor.eq(fields["floor"].ticks.data),
-            engine.settings.silence.eq(fields["silence"].ticks.data),
-            engine.settings.lifetime.eq(fields["lifetime"].ticks.data),
-            engine.settings.receive.eq(fields["receive"].units.data),
-            builder.seed.eq(engine.settings.seed),
-            receiver.seed.eq(engine.settings.seed),
+            engine.settings.eq(settings),
+            receiver.seed.eq(settings.seed),
             fields["malformed"].frames.r_data.eq(malformed),
         ]
-        for n in range(self.ports):
-            m.d.comb += builder.source[n].eq(
-                Cat(fields[f"mac_low_{n}"].address.data, fields[f"mac_high_{n}"].address.data)
-            )
 
-        volumes, targets = self._tables["volumes"], self._tables["targets"]
-        m.submodules.records = records = Ram(shape=32, depth=16 * TargetRecord.STRIDE, init=[])
-        read, write = records.read_port(), records.write_port()
+        volumes, targets, sources = (self._tables[n] for n in ("volumes", "targets", "sources"))
+        query, heads = self._query, self._heads
         limits = engine.set_limits.data
         sectors = targets.w_data[8:13]
         m.d.comb += [
-            read.addr.eq(builder.record_addr),
-            builder.record_data.eq(read.data),
-            write.addr.eq(targets.addr),
-            write.data.eq(targets.w_data),
-            write.en.eq(targets.w_stb),
+            heads.control_en.eq(targets.w_stb | sources.w_stb | query.head_en),
+            heads.control_data.eq(query.head_data),
+            heads.control_at.eq(targets.addr),
             engine.set_volume.en.eq(volumes.w_stb),
             engine.set_volume.addr.eq(volumes.addr),
             engine.set_volume.data.eq(volumes.w_data),
@@ -266,6 +268,18 @@ class Aoe(wiring.Component):
             limits.enabled.eq(targets.w_data[16]),
             limits.paused.eq(targets.w_data[17]),
         ]
+        at = HeadAddress(heads.control_at)
+        with m.If(sources.w_stb):
+            m.d.comb += [
+                at.kind.eq(HeadKind.OWN),
+                Cat(at.word, at.index).eq(PLACES["sources"] << 2 | sources.addr),
+            ]
+        with m.If(query.head_en):
+            m.d.comb += [
+                at.kind.eq(HeadKind.OWN),
+                at.index.eq(PLACES["question"]),
+                at.word.eq(query.head_word),
+            ]
         # From one sector to sixteen.
         with m.If(sectors == 0):
             m.d.comb += limits.sectors.eq(1)

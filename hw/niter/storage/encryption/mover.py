@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from niter.interface import SECTOR_BYTES, BlockSpan, PacketStream
 from niter.security.xts import DataUnit, XtsWord
 
-from .volumes import Located
+from .admission import Located
 
 __all__ = ["Mover", "Passage"]
 

@@ -4,15 +4,15 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from niter import csr
 from niter.interface import BlockPort, BlockSpan, BlockStatus
 from niter.ram import Ram
 from niter.security.key_store import KeyWord
 from niter.security.xts import Xts
+from niter.storage.volumes import KeyWrite
 from niter.stream import Fifo, PipeRegister
 
+from .admission import Admission, Located
 from .mover import Mover
-from .volumes import Admission, Located
 
 __all__ = ["Encryption"]
 
@@ -27,8 +27,9 @@ _PUSHES = 7
 class Encryption(wiring.Component):
     """Encrypts what the transport pulls, and decrypts what it pushes (AES-256-XTS).
 
-    The tweak is the number of the 512-byte sector on the volume. Requests, aborts and pulls pass
-    through; volumes that are not encrypted cost a few cycles a packet.
+    The tweak is the number of the 512-byte sector, as requests have it here: behind ``Volumes``,
+    its number at the target. Requests, aborts and pulls pass through; volumes that are not
+    encrypted cost a few cycles a packet.
 
     What a missing key does: a request that moves data ends with ``INTERNAL`` and does not reach
     the transport. When a key vanishes while data moves, what is left of it becomes zeros in a
@@ -48,28 +49,23 @@ class Encryption(wiring.Component):
         ``export`` of the key store.
     usable : In(16)
         ``usable`` of the key store.
-    csr : In(csr.Signature)
-        The volume table.
+    key : In(KeyWrite)
+        What the volume table says of a volume's keys: ``key`` of ``Volumes``.
     """
 
     i: In(BlockPort)
     o: Out(BlockPort)
     keys: In(stream.Signature(KeyWord))
     usable: In(16)
-    csr: In(csr.Signature(addr_width=4))
-
-    def __init__(self):
-        self._admission = Admission()
-        super().__init__()
-        self.csr.memory_map = self._admission.csr.memory_map
+    key: In(KeyWrite)
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         i, o = self.i, self.o
-        m.submodules.admission = admission = self._admission
+        m.submodules.admission = admission = Admission()
         m.submodules.mover = mover = Mover()
         m.submodules.engine = engine = Xts()
-        wiring.connect(m, wiring.flipped(self.csr), admission.csr)
+        wiring.connect(m, wiring.flipped(self.key), admission.key)
         wiring.connect(m, wiring.flipped(self.keys), engine.keys)
         wiring.connect(m, mover.unit, engine.unit)
         wiring.connect(m, mover.word, engine.i)

@@ -1,34 +1,13 @@
-"""Which volumes are encrypted, and what of a request the data path has to know."""
+"""Which requests may pass, and what of one the data path has to know."""
 
 from amaranth import Module, Signal
-from amaranth.lib import data, enum, memory, stream, wiring
+from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from niter import csr
 from niter.interface import BlockOpcode, BlockRequest, BlockStatus
+from niter.storage.volumes import MAX_VOLUMES, KeyWrite, VolumeKey, VolumeMode
 
-__all__ = ["VOLUMES", "Admission", "Located", "VolumeKey", "VolumeMode"]
-
-#: As many as a block request can name.
-VOLUMES = 16
-
-
-class VolumeMode(enum.Enum, shape=2):
-    """What happens to a volume's data."""
-
-    #: Requests end with INTERNAL: the state of a volume that nobody has set up.
-    CLOSED = 0
-    #: Data passes as it is.
-    PLAIN = 1
-    #: Data is encrypted on its way out and decrypted on its way in.
-    ENCRYPTED = 2
-
-
-class VolumeKey(data.Struct):
-    """One word of the volume table."""
-
-    mode: VolumeMode
-    slot: 4
+__all__ = ["Admission", "Located"]
 
 
 class Located(data.Struct):
@@ -62,8 +41,8 @@ class Admission(wiring.Component):
         Not in this cycle.
     located : Out(Located)
         What to remember.
-    csr : In(csr.Signature)
-        The volume table, a word for each volume. It keeps its content through a reset.
+    key : In(KeyWrite)
+        What control says of a volume. It is kept through a reset.
     """
 
     i: In(stream.Signature(BlockRequest))
@@ -73,31 +52,18 @@ class Admission(wiring.Component):
     admit: Out(1)
     wait: In(1)
     located: Out(Located)
-    csr: In(csr.Signature(addr_width=4))
-
-    def __init__(self):
-        super().__init__()
-        self.csr.memory_map = csr.MemoryMap(addr_width=4)
-        self.csr.memory_map.add_resource(
-            csr.WordArray(
-                VOLUMES,
-                "For each volume its mode in bits 1:0 (0 closed, 1 plain, 2 encrypted), and the "
-                "slot of its keys in bits 5:2.",
-            ),
-            name="volumes",
-            size=VOLUMES,
-        )
+    key: In(KeyWrite)
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
-        m.submodules.table = table = memory.Memory(shape=VolumeKey, depth=VOLUMES, init=[])
+        m.submodules.table = table = memory.Memory(shape=VolumeKey, depth=MAX_VOLUMES, init=[])
         write = table.write_port()
         read = table.read_port(domain="comb")
         request = self.i.payload
         m.d.comb += [
-            write.addr.eq(self.csr.addr),
-            write.data.eq(self.csr.w_data),
-            write.en.eq(self.csr.w_stb),
+            write.addr.eq(self.key.volume),
+            write.data.eq(self.key.key),
+            write.en.eq(self.key.en),
             read.addr.eq(request.volume),
             self.o.payload.eq(request),
         ]

@@ -1,0 +1,162 @@
+"""How what is in hand comes out of the memories of slots and requests, and back."""
+
+from amaranth import C, Cat, Mux, Value
+
+from niter.ram import Ram
+
+from .desk import Desk
+from .layouts import (
+    REQUEST_WORDS,
+    SLOT_WORDS,
+    WORD_BITS,
+    RequestState,
+    SlotKind,
+    SlotState,
+)
+from .tasks import Task
+
+__all__ = ["Shelf"]
+
+_STATE = REQUEST_WORDS.index(RequestState)
+
+
+class Shelf:
+    """The memories of slots and requests, and the states that fetch and store, a word a cycle.
+
+    ``LOAD_SLOT`` and ``LOAD_REQUEST`` go on to the state that belongs to the desk's ``task``.
+    ``STORE`` writes back the slot if ``keep_slot`` and the request if ``keep_request``, new ones
+    whole, and then completes the request if ``completes``.
+
+    Parameters
+    ----------
+    desk
+        Where they lie in hand.
+    """
+
+    def __init__(self, desk: Desk):
+        self._desk = desk
+        m = desk.m
+        m.submodules.slot_words = slot_words = Ram(shape=WORD_BITS, depth=8 * desk.slots, init=[])
+        m.submodules.request_words = request_words = Ram(shape=WORD_BITS, depth=1024, init=[])
+        self.slot_read, self.slot_write = slot_words.read_port(), slot_words.write_port()
+        self.request_read = request_words.read_port()
+        self.request_write = request_words.write_port()
+
+    def connect(self) -> None:
+        """Point the memories at what is in hand; states that are made later may do otherwise."""
+        desk, m = self._desk, self._desk.m
+        step = desk.step
+        m.d.comb += [
+            self.slot_read.addr.eq(Cat(step, desk.slot)),
+            self.request_read.addr.eq(Cat(step[:2], desk.tag)),
+            self.slot_write.addr.eq(Cat(step, desk.slot)),
+            self.request_write.addr.eq(Cat(step[:2], desk.tag)),
+        ]
+        # The last word of a slot is written once: when it begins, now.
+        with m.Switch(step):
+            for n, word in enumerate((desk.kind, desk.copies, desk.span, desk.time, desk.now)):
+                with m.Case(n):
+                    m.d.comb += self.slot_write.data.eq(word)
+        rest = Cat(desk.base[WORD_BITS:], desk.sectors, desk.home)
+        with m.Switch(step):
+            for n, word in enumerate((desk.state, rest, desk.base[:WORD_BITS], desk.link)):
+                with m.Case(n):
+                    m.d.comb += self.request_write.data.eq(word)
+
+    def states(self, completed: Value) -> None:
+        """The states that fetch and store.
+
+        Parameters
+        ----------
+        completed
+            A completion on offer is taken.
+        """
+        desk, m = self._desk, self._desk.m
+        step = desk.step
+        with m.State("LOAD_SLOT"):
+            m.d.sync += step.eq(step + 1)
+            for n, word in enumerate((desk.kind, desk.copies, desk.span, desk.time), 1):
+                with m.If(step == n):
+                    m.d.sync += word.eq(self.slot_read.data)
+            with m.If(step == 5):
+                m.d.sync += desk.started.eq(self.slot_read.data)
+            kind = SlotKind(self.slot_read.data[: SlotKind.as_shape().size])
+            with m.If(step == len(SLOT_WORDS)):
+                m.d.sync += desk.target.eq(desk.kind.target)
+                with m.Switch(desk.task):
+                    with m.Case(Task.SEND):
+                        m.d.sync += desk.target.eq(desk.home)
+                        m.next = "LAUNCH"
+                    with m.Case(Task.ANSWER):
+                        m.next = "AGE"
+                    with m.Case(Task.TIMER):
+                        m.next = "TIMER"
+                    with m.Case(Task.ABORT):
+                        m.next = "ORPHAN"
+            # Most slots need no further look; for an overlap the first word says all.
+            with m.If(step == 1), m.Switch(desk.task):
+                with m.Case(Task.TIMER), m.If(kind.state == SlotState.FREE):
+                    m.next = "IDLE"
+                with m.Case(Task.OVERLAP):
+                    m.next = "OVERLAP"
+                    with m.If(~kind.danger):
+                        m.next = "OVERLAP_NEXT"
+                with m.Case(Task.ABORT), m.If(kind.state != SlotState.ACTIVE):
+                    m.next = "ORPHAN_NEXT"
+        with m.State("LOAD_REQUEST"):
+            m.d.sync += step.eq(step + 1)
+            with m.If(step == 1):
+                m.d.sync += desk.state.eq(self.request_read.data)
+            with m.If(step == 2):
+                words = (desk.base[WORD_BITS:], desk.sectors, desk.home)
+                m.d.sync += Cat(*words).eq(self.request_read.data)
+            with m.If(step == 3):
+                m.d.sync += desk.base[:WORD_BITS].eq(self.request_read.data)
+            with m.If(step == len(REQUEST_WORDS)):
+                m.d.sync += [desk.link.eq(self.request_read.data), desk.target.eq(desk.home)]
+                with m.Switch(desk.task):
+                    with m.Case(Task.SEND):
+                        m.next = "PART"
+                    with m.Case(Task.ANSWER, Task.TIMER):
+                        m.next = "SETTLE"
+                    with m.Case(Task.ABORT):
+                        m.next = "ABORT"
+                    with m.Case(Task.FAULT):
+                        m.next = "FAULT"
+                    with m.Case(Task.REPEAT):
+                        m.next = "CUT"
+        with m.State("STORE"):
+            m.d.comb += [
+                self.slot_write.en.eq(desk.keep_slot),
+                self.request_write.en.eq(
+                    desk.keep_request & ~step[2] & ((step == _STATE) | desk.new_request)
+                ),
+            ]
+            m.d.sync += step.eq(step + 1)
+            with m.If(step == Mux(desk.new_slot, len(SLOT_WORDS) - 1, 3)):
+                m.d.sync += desk.new_slot.eq(0)
+                m.next = "IDLE"
+                with m.If(desk.task == Task.ABORT):
+                    m.next = "ORPHAN_NEXT"
+                with m.If(desk.completes):
+                    m.next = "COMPLETE"
+        with m.State("COMPLETE"), m.If(completed):
+            m.d.sync += desk.completes.eq(0)
+            m.next = "IDLE"
+
+    def clear(self, sweep: Value) -> None:
+        """Make everything new, as far as ``sweep`` reaches: a counter of nine bits."""
+        desk, m = self._desk, self._desk.m
+        slot, which = sweep[: len(desk.slot)], sweep[len(desk.slot)]
+        m.d.comb += [
+            self.request_write.addr.eq(Cat(C(_STATE, 2), sweep[:8])),
+            self.request_write.data.eq(0),
+            self.request_write.en.eq(1),
+            # All slots are free, one behind the other.
+            self.slot_write.addr.eq(Cat(C(0, 1), which, C(0, 1), slot)),
+            self.slot_write.data.eq(Mux(which, slot + 1, 0)),
+            self.slot_write.en.eq(1),
+        ]
+        m.d.sync += desk.target.eq(sweep)
+        desk.renew()
+        m.d.comb += [desk.learnt.inflight.eq(0), desk.learnt.listed.eq(0)]

@@ -1,0 +1,34 @@
+"""What control says of volumes' rates, and whose turn it is."""
+
+from amaranth import Module, Signal
+
+__all__ = ["RateRecord", "next_turn"]
+
+
+class RateRecord:
+    """Where the words of a volume's rate stand in the rate table, in cycles of the core.
+
+    A volume may run ahead of its rates by ``BURST``, and then waits until it no longer does.
+    Zeros mean that it is not limited.
+    """
+
+    #: Words from one volume's record to the next.
+    STRIDE = 4
+    #: Cycles that a request takes of its volume's time: clock / IOPS.
+    REQUEST = 0
+    #: Cycles for each sector of a READ or WRITE, 16 bits: 512 * clock / bytes a second.
+    SECTOR = 1
+    #: How far ahead a volume may be before its next request has to wait.
+    BURST = 2
+
+
+def next_turn(m: Module, waiting: Signal, served: Signal) -> Signal:
+    """The first waiting volume behind ``served``, and from the start behind the last."""
+    behind = Signal.like(waiting)
+    following = Signal.like(served)
+    m.d.comb += behind.eq(waiting & ~((2 << served) - 1)[: len(waiting)])
+    for candidates in (waiting, behind):
+        for number in reversed(range(len(waiting))):
+            with m.If(candidates[number]):
+                m.d.comb += following.eq(number)
+    return following
