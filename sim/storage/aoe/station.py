@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from random import Random
 
+from amaranth.lib.wiring import Component
+
 from niter.interface import (
     SECTOR_BYTES,
     Beat,
@@ -82,15 +84,19 @@ def _finish(work):
     raise RuntimeError("It waits")
 
 
+def _initiator() -> Aoe:
+    return Aoe(ports=2)
+
+
 @cache
-def _built():
-    """The model's library, and its registers; the same for all stations."""
-    component = Aoe(ports=2)
+def _built(make: Callable[[], Component]):
+    """A model's library, and its registers; the same for all its stations."""
+    component = make()
     return build_model(component), component.csr.memory_map
 
 
 class Station:
-    """An initiator at work, with two ports.
+    """An initiator at work.
 
     Parameters
     ----------
@@ -100,10 +106,22 @@ class Station:
         Of the stalls, and of the order in which tags are used.
     stall
         Share of the cycles in which each stream rests.
+    make, path
+        Makes the component, which has the initiator's ports, and where in its registers the
+        initiator's are. By default it is the initiator itself, with two ports.
     """
 
-    def __init__(self, wire: Callable[[bytes], None], *, seed: int = 1, stall: float = 0.02):
-        library, memory_map = _built()
+    def __init__(
+        self,
+        wire: Callable[[bytes], None],
+        *,
+        seed: int = 1,
+        stall: float = 0.02,
+        make: Callable[[], Component] = _initiator,
+        path: str = "",
+    ):
+        library, memory_map = _built(make)
+        self._path = path
         self.model = model = Model(library, seed)
         self.control = _Control(model, memory_map)
         self._wire = wire
@@ -137,7 +155,8 @@ class Station:
         """Write a register."""
         _finish(self.control.write(path, value, **fields))
 
-    def _write_words(self, path: str, first: int, words: list[int]) -> None:
+    def write_words(self, path: str, first: int, words: list[int]) -> None:
+        """Write words of a table."""
         base = self.control.address(path) + first
         for at, word in enumerate(words, base):
             _finish(self.control.write_word(at, word))
@@ -146,12 +165,12 @@ class Station:
         """Write the network's times, in ticks of 256 cycles, and the card's address."""
         values = {"seed": seed, "floor": floor, "silence": silence, "lifetime": lifetime}
         for name, value in values.items():
-            self.write(f"registers.{name}", value)
+            self.write(f"{self._path}registers.{name}", value)
         self.set_source(0, int(OURS.replace(":", ""), 16))
 
     def set_source(self, port: int, mac: int) -> None:
         """Give the card its address on a port."""
-        self._write_words("sources.words", 2 * port, [mac >> 32, mac & 0xFFFFFFFF])
+        self.write_words(self._path + "sources.words", 2 * port, [mac >> 32, mac & 0xFFFFFFFF])
 
     def record(self, number: int, target, flags: int = TargetRecord.ENABLED, port: int = 0) -> None:
         """Write a target's record: of what has ``mac``, ``shelf``, ``slot``, ``sectors`` and
@@ -159,34 +178,34 @@ class Station:
         mac = int(target.mac.replace(":", ""), 16)
         limits = (target.sectors, target.buffers, flags, port)
         words = TargetRecord.words(mac, target.shelf, target.slot, *limits)
-        self._write_words("targets.words", number * TargetRecord.STRIDE, words)
+        self.write_words(self._path + "targets.words", number * TargetRecord.STRIDE, words)
         self.model.run(100)
 
     def attach(self, volume: int, number: int, target) -> None:
         """Put a volume at a target; see ``record``."""
         self.record(number, target)
-        self._write_words("volumes.words", volume, [16 | number])
+        self.write_words(self._path + "volumes.words", volume, [16 | number])
         self.model.run(100)
 
     def counters(self, number: int = 0) -> dict[str, int]:
         """What was counted for a target."""
         prefix = f"target_{number}_"
-        values = _finish(self.control.counters("counters.counters"))
+        values = _finish(self.control.counters(self._path + "counters.counters"))
         return {k.removeprefix(prefix): v for k, v in values.items() if k.startswith(prefix)}
 
     def ask(self, number: int, command: int, argument: bytes, *, tag: int = 0xBEEF) -> None:
         """Let control ask a target; ``answer`` has what it says, some time later."""
         words = [int.from_bytes(argument[at : at + 4].ljust(4, b"\0"), "big") for at in (0, 4)]
-        self._write_words("query.argument.words", 0, words)
-        self.write("query.registers.ask", target=number, command=command, tag=tag)
+        self.write_words(self._path + "query.argument.words", 0, words)
+        self.write(self._path + "query.registers.ask", target=number, command=command, tag=tag)
 
     def answer(self) -> bytes | None:
         """The answer to control's question."""
         read = self.control.read
-        if not _finish(read("query.registers.status", "answered")):
+        if not _finish(read(self._path + "query.registers.status", "answered")):
             return None
-        base = self.control.address("query.answer.words")
-        count = _finish(read("query.registers.status", "words"))
+        base = self.control.address(self._path + "query.answer.words")
+        count = _finish(read(self._path + "query.registers.status", "words"))
         words = [_finish(self.control.read_word(base + n)) for n in range(count)]
         return b"".join(word.to_bytes(4, "little") for word in words)
 

@@ -67,6 +67,7 @@ class Aborting:
                     m.d.comb += [desk.learn.eq(1), learnt.tail.eq(before)]
                 m.next = "ORPHANS"
         with m.State("ORPHANS"):
+            m.d.sync += desk.state.live.eq(0)
             desk.find_slot(0, Task.ABORT)
             with m.If(desk.state.active == 0):
                 m.next = "FORGET"
@@ -86,11 +87,8 @@ class Aborting:
             with m.Else():
                 desk.find_slot(desk.slot + 1, Task.ABORT)
         with m.State("FORGET"):
-            m.d.comb += [
-                shelf.request_write.addr.eq(Cat(C(0, 2), desk.tag)),
-                shelf.request_write.data.eq(0),
-                shelf.request_write.en.eq(1),
-            ]
+            # The first step: its state.
+            m.d.comb += shelf.request_write.en.eq(1)
             m.next = "ACKNOWLEDGE"
         with m.State("ACKNOWLEDGE"):
             m.d.comb += [

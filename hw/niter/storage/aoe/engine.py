@@ -227,8 +227,8 @@ class Engine(wiring.Component):
                     m.d.sync += desk.state.status.eq(BlockStatus.INTERNAL)
                 desk.store(request=desk.state.live)
             with m.State("ADMIT"):
-                # ATA cannot name the last of 2 to the 48 sectors.
-                m.d.comb += desk.offset.eq(desk.sectors)
+                # ATA cannot name the last of 2 to the 48 sectors. Until here all are cut.
+                m.d.sync += desk.state.cut.eq(0)
                 with m.If(desk.reach[-1]):
                     m.d.sync += beyond.eq(1)
                 m.next = "REFUSE"
@@ -264,11 +264,12 @@ class Engine(wiring.Component):
         # A request that comes in.
         request = self.request.payload
         flush = request.opcode == BlockOpcode.FLUSH
+        sectors = request.sectors & (~flush).replicate(16)
         with m.If(self.request.valid & self.request.ready):
             m.d.sync += [
                 desk.task.eq(Task.SEND),
                 desk.tag.eq(request.tag),
-                desk.state.cut.eq(0),
+                desk.state.cut.eq(sectors),
                 desk.state.active.eq(0),
                 desk.state.status.eq(BlockStatus.OK),
                 desk.state.opcode.eq(request.opcode),
@@ -276,7 +277,7 @@ class Engine(wiring.Component):
                 desk.state.queued.eq(0),
                 desk.state.live.eq(1),
                 desk.base.eq(request.lba),
-                desk.sectors.eq(request.sectors & (~flush).replicate(16)),
+                desk.sectors.eq(sectors),
                 desk.home.eq(desk.volume.data),
                 desk.target.eq(desk.volume.data),
                 desk.link.arrival.eq(desk.now),

@@ -145,12 +145,12 @@ class Shelf:
             m.next = "IDLE"
 
     def clear(self, sweep: Value) -> None:
-        """Make everything new, as far as ``sweep`` reaches: a counter of nine bits."""
+        """Make everything new, as far as ``sweep`` reaches: a counter of nine bits. What is in hand
+        is new itself, so that requests are what is written of it."""
         desk, m = self._desk, self._desk.m
         slot, which = sweep[: len(desk.slot)], sweep[len(desk.slot)]
         m.d.comb += [
             self.request_write.addr.eq(Cat(C(_STATE, 2), sweep[:8])),
-            self.request_write.data.eq(0),
             self.request_write.en.eq(1),
             # All slots are free, one behind the other.
             self.slot_write.addr.eq(Cat(C(0, 1), which, C(0, 1), slot)),
