@@ -1,23 +1,18 @@
-"""The AoE initiator against targets on scapy's codec, through a network that loses frames."""
-
-from random import Random
+"""The AoE initiator against targets on scapy's codec; bad networks and targets are ``relay``'s and
+``tests/storage``'s."""
 
 import cocotb
 from cocotb.triggers import ClockCycles
 
 from niter.interface import BlockOpcode, BlockStatus
-from niter.storage.aoe import Aoe, TargetRecord
-from sim.harness import Bench, parameter, record, rng
-from sim.models.aoe import SECTOR, AoeTarget, Impairment, config_query, identify, reserve
+from niter.storage.aoe import Aoe
+from sim.harness import Bench, record, rng
+from sim.models.aoe import SECTOR, AoeTarget, config_query, identify, reserve
 from sim.models.block import Command
 from sim.models.limits import ethernet_frames_per_second
-from sim.models.streams import stalls
 from sim.storage.aoe.rig import OURS, SIZE, Rig, target
 
 BENCH = Bench(dut=Aoe, tier="slow", timeout_s=900)
-
-#: Requests of the random test.
-REQUESTS = int(parameter("requests", "2000"))
 
 
 @cocotb.test()
@@ -44,91 +39,6 @@ async def one_of_each(dut):
     fua = Command(BlockOpcode.WRITE, lba=7, sectors=3, fua=True, memory=bytearray(data[:1536]))
     assert (await host.run(fua)).status == BlockStatus.OK
     assert rig.target.flushes == 2
-
-
-class Load:
-    """Random requests on a small disk, and a copy of what the disk has to be.
-
-    What is in flight does not overlap a write in flight: a host that does that gets either.
-    """
-
-    def __init__(self, rig: Rig, rand: Random, *, sectors: int = 64, longest: int = 12):
-        self._rig = rig
-        self._rand = rand
-        self._sectors, self._longest = sectors, longest
-        self.disk = bytearray(rig.target.disk)
-        self._busy: list[Command] = []
-        #: Ends of requests.
-        self.ended = 0
-
-    def _draw(self) -> Command | None:
-        rand = self._rand
-        sectors = rand.randint(1, self._longest)
-        lba = rand.randrange(self._sectors - sectors)
-        opcode = rand.choice(
-            [BlockOpcode.READ] * 4 + [BlockOpcode.WRITE] * 4 + [BlockOpcode.WRITE_ZEROES]
-        )
-        reads = opcode == BlockOpcode.READ
-        for other in self._busy:
-            apart = other.lba >= lba + sectors or lba >= other.lba + other.sectors
-            if not apart and not (reads and other.opcode == BlockOpcode.READ):
-                return None
-        command = Command(opcode, lba=lba, sectors=sectors, fua=rand.random() < 0.02)
-        at = slice(lba * SECTOR, (lba + sectors) * SECTOR)
-        if opcode == BlockOpcode.WRITE:
-            command.memory[:] = rand.randbytes(sectors * SECTOR)
-            self.disk[at] = command.memory
-        elif opcode == BlockOpcode.WRITE_ZEROES:
-            self.disk[at] = bytes(sectors * SECTOR)
-        command.expected = bytes(self.disk[at])
-        return command
-
-    async def run(self, requests: int, *, at_once: int) -> None:
-        """Issue so many requests, and check each."""
-        clock = self._rig.dut.clk
-        issued = 0
-        while issued < requests or self._busy:
-            for command in [busy for busy in self._busy if busy.done.is_set()]:
-                self._busy.remove(command)
-                self.ended += 1
-                assert command.status == BlockStatus.OK, (command.opcode, command.status)
-                if command.opcode == BlockOpcode.READ:
-                    assert command.memory == command.expected, (command.lba, command.sectors)
-            room = issued < requests and len(self._busy) < at_once
-            if room and (command := self._draw()) is not None:
-                self._busy.append(await self._rig.host.issue(command))
-                issued += 1
-                continue
-            await ClockCycles(clock, 20)
-        assert self.ended == requests
-        assert self._rig.target.disk[: len(self.disk)] == self.disk
-
-
-@cocotb.test()
-@cocotb.parametrize(probability=[0.005, 0.02, 0.2])
-async def nothing_is_lost_on_a_bad_network(dut, probability):
-    """Random overlapping requests, while frames are lost, delayed, reordered and doubled."""
-    rig = await Rig.start(
-        BENCH,
-        dut,
-        targets=[target(sectors=4)],
-        impairment=Impairment(
-            drop=probability, delay=probability, double=probability, usual=200, longest=3000
-        ),
-        pauses=lambda name: stalls(rng(name), 0.05),
-        lifetime=2 * 3300 // 256,
-        silence=10_000,
-    )
-    # Fewer where each takes longer.
-    count = int(REQUESTS * {0.005: 0.5, 0.02: 0.4, 0.2: 0.1}[probability])
-    before = await rig.counters()
-    begin = rig.now
-    await Load(rig, rng("load", str(probability))).run(count, at_once=40)
-    after = await rig.counters()
-    change = {name: after[name] - before[name] for name in after}
-    dut._log.info(f"{count} requests in {rig.now - begin} cycles: {change}")
-    assert rig.network.lost and change["repeated"] and not change["silent"]
-    assert change["answered"] <= change["sent"] + change["repeated"]
 
 
 @cocotb.test()
@@ -174,44 +84,6 @@ async def errors_have_names(dut):
     await rig.record(0, peer, flags=0)
     await rig.settled()
     assert await status() == BlockStatus.PATH
-
-
-@cocotb.test()
-async def answers_that_do_not_fit(dut):
-    """Short data, foreign tags, other protocols, and silence end in PATH; nothing hangs."""
-    rig = await Rig.start(BENCH, dut, silence=20)
-    host = rig.host
-
-    async def ends(command=None):
-        return (await host.run(command or Command(BlockOpcode.READ, lba=8, sectors=2))).status
-
-    tampers = {
-        "silence": lambda frame: None,
-        "one sector too few": lambda frame: frame[:-SECTOR],
-        "one sector too many": lambda frame: frame + bytes(SECTOR),
-        "half a sector": lambda frame: frame[: -SECTOR // 2],
-        "another generation": lambda frame: frame[:20] + bytes([frame[20] ^ 0x80]) + frame[21:],
-        "another slot": lambda frame: frame[:23] + bytes([frame[23] ^ 0x01]) + frame[24:],
-        "no slot at all": lambda frame: frame[:23] + bytes([frame[23] ^ 0x40]) + frame[24:],
-        "a request": lambda frame: frame[:14] + b"\x10" + frame[15:],
-        "version 2": lambda frame: frame[:14] + b"\x28" + frame[15:],
-        "another command": lambda frame: frame[:19] + b"\x02" + frame[20:],
-        "no header": lambda frame: frame[:20],
-    }
-    for name, tamper in tampers.items():
-        rig.tamper = tamper
-        assert await ends() == BlockStatus.PATH, name
-        rig.tamper = lambda frame: frame
-        assert await ends() == BlockStatus.OK, name
-    counters = await rig.counters()
-    assert counters["silent"] == len(tampers)
-    assert counters["unfit"] > 0 and counters["late"] > 0
-    assert await rig.control.read("registers.malformed") > 0
-    # A flood of answers that nobody asked for does not keep others out.
-    stray = bytes.fromhex(OURS.replace(":", "")) + bytes(6) + b"\x88\xa2\x18" + bytes(45)
-    for _ in range(200):
-        rig.source.put(stray)
-    assert await ends() == BlockStatus.OK
 
 
 @cocotb.test()
@@ -325,32 +197,6 @@ async def jumbo_frames_and_the_way_back(dut, passes, largest):
     sizes.clear()
     await rig.host.run(Command(BlockOpcode.READ, lba=20, sectors=41))
     assert max(sizes) == largest
-
-
-@cocotb.test()
-async def another_path(dut):
-    """Control pauses a target, fences the old way off, and lets the requests go another way."""
-    rig = await Rig.start(BENCH, dut, silence=1000)
-    host, peer = rig.host, rig.target
-    rig.tamper = lambda frame: None
-    data = rng("path").randbytes(8 * SECTOR)
-    write = await host.issue(Command(BlockOpcode.WRITE, lba=60, sectors=8, memory=bytearray(data)))
-    await ClockCycles(dut.clk, 3000)
-    await rig.record(0, peer, flags=TargetRecord.ENABLED | TargetRecord.PAUSED)
-    await rig.settled()
-    sent = rig.sink.count
-    await ClockCycles(dut.clk, 20_000)
-    assert rig.sink.count == sent and not write.done.is_set()
-    rig.tamper = lambda frame: frame
-    # The same disk by another address.
-    peer.mac = "02:00:00:00:00:08"
-    await rig.record(1, peer)
-    await rig.ask(1, 3, reserve(OURS, force=True))
-    assert peer.reserved == [OURS]
-    await rig.record(0, peer)
-    await write.done.wait()
-    assert write.status == BlockStatus.OK
-    assert peer.disk[60 * SECTOR : 68 * SECTOR] == data
 
 
 @cocotb.test()
