@@ -124,7 +124,10 @@ class Card(wiring.Component):
         builder.add("identity", self._identity)
         builder.add("release", self._release)
         self._bridge = csr.Bridge(builder.as_memory_map())
-        self._soc = config.soc and Soc(config.soc, engines=1, functions=config.functions)
+        encrypts = bool(config.storage and config.storage.encryption)
+        self._soc = config.soc and Soc(
+            config.soc, engines=1, functions=config.functions, storage_keys=encrypts
+        )
         self._decoder = csr.decoder_of(
             {
                 **self._halves(),
@@ -234,12 +237,9 @@ class Card(wiring.Component):
             self.uart_tx.eq(soc.uart_tx),
         ]
         connect(m, soc.flash, flipped(self.flash))
-        if self._storage and self._storage.config.encryption:
+        if soc.storage_keys:
             connect(m, soc.keys, self._storage.keys)
             m.d.comb += self._storage.usable.eq(soc.usable)
-        else:
-            # Nobody takes keys for storage.
-            m.d.comb += soc.keys.ready.eq(1)
 
     def _join_services(self, m):
         """What shares the wire. Returns both ends of the wire."""

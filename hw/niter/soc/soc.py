@@ -50,6 +50,8 @@ class Soc(wiring.Component):
         Ports of the mailbox.
     functions
         Functions of the card.
+    storage_keys
+        A cipher takes keys for storage.
 
     Members
     -------
@@ -68,13 +70,16 @@ class Soc(wiring.Component):
     frames : Out(FrameStream)
         Frames to the wire.
     keys : Out(stream.Signature(KeyWord)), usable : Out(16)
-        Keys for storage, see ``KeyStore``.
+        Keys for storage, if somebody takes them; see ``KeyStore``.
     flash : Out(SpiBus), uart_tx : Out(1)
         Pins.
     """
 
-    def __init__(self, config: SocConfig, *, engines: int, functions: int):
+    def __init__(
+        self, config: SocConfig, *, engines: int, functions: int, storage_keys: bool = False
+    ):
         self.config = config
+        self.storage_keys = storage_keys
         self._timer = Timer(config.clock_hz)
         self._watchdog = Watchdog()
         self._uart = Uart(config.clock_hz // config.baud)
@@ -102,6 +107,7 @@ class Soc(wiring.Component):
             ("uart", self._uart.bus),
         ):
             self._decoder.add(bus, name=name)
+        keys = {"keys": Out(stream.Signature(KeyWord)), "usable": Out(16)}
         super().__init__(
             {
                 "csr": Out(csr.Signature(addr_width=CSR_WIDTH)),
@@ -112,10 +118,9 @@ class Soc(wiring.Component):
                 "write": Out(HostWrite),
                 "tap": In(FrameTap),
                 "frames": Out(FrameStream),
-                "keys": Out(stream.Signature(KeyWord)),
-                "usable": Out(16),
                 "flash": Out(SpiBus),
                 "uart_tx": Out(1),
+                **(keys if storage_keys else {}),
             }
         )
         self.registers.memory_map = self._decoder.bus.memory_map
@@ -159,8 +164,11 @@ class Soc(wiring.Component):
         for (name, user), port in zip(users.items(), share.ports, strict=True):
             m.submodules[name] = user
             connect(m, user.hash, port)
-        connect(m, self._keys.export, flipped(self.keys))
-        m.d.comb += self.usable.eq(self._keys.usable)
+        if self.storage_keys:
+            connect(m, self._keys.export, flipped(self.keys))
+            m.d.comb += self.usable.eq(self._keys.usable)
+        else:
+            m.d.comb += self._keys.export.ready.eq(1)
         m.submodules.random = self._random
         m.submodules.timer = self._timer
         m.submodules.uart = uart = self._uart
