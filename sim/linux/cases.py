@@ -43,8 +43,8 @@ def needs_stack(setting: Setting) -> None:
 
 
 def ping(guest: Guest, address: str, count: int = 5, size: int = 56, extra: str = "") -> str:
-    """Ping; every request must be answered."""
-    command = f"ping -n -i 0.2 -W 5 -c {count} -s {size} {extra} {address}"
+    """Ping; every request must be answered, the last ones within a second."""
+    command = f"ping -n -i 1 -l {count} -W 5 -c {count} -s {size} {extra} {address}"
     output = guest.run(command, check=False).output
     if f" {count} received" not in output:
         raise AssertionError(f"{command}\n{output}")

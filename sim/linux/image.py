@@ -95,12 +95,13 @@ ip link set lo up
 # The shell would take its own for these.
 ip() { /usr/sbin/ip "$@"; }
 ping() { /usr/bin/ping "$@"; }
-stty -F /dev/ttyS1 raw -echo
+stty -F /dev/ttyS1 raw -echo icanon
 exec </dev/ttyS1 >/dev/ttyS1 2>&1
 echo "@done 0 0"
-while read -r number line; do
-    eval "$line"
-    echo "@done $number $?"
+# Not by ``read``: that forgets what it has of a line when a process ends in the background.
+while line=$(head -n 1) && [ -n "$line" ]; do
+    eval "${line#* }"
+    echo "@done ${line%% *} $?"
 done
 poweroff -f
 """

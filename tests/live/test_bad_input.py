@@ -6,6 +6,7 @@ import os
 import socket
 import struct
 import time
+from random import Random
 
 import pytest
 
@@ -167,6 +168,16 @@ def test_slow_client_is_waited_for(card):
             _, error, data = slow.answer()
             assert not error and data[16:18] == VIRTIO.to_bytes(2, "little")
             answered += 1
+
+
+def test_access_that_comes_as_the_clocks_stop(card):
+    """They stop a while after the last access: not with another one at hand."""
+    random = Random(1)
+    with Client(card.sockets[0]) as client:
+        client.socket.settimeout(10)
+        for _ in range(600):
+            time.sleep(random.uniform(0, 0.03))
+            assert client.read(CONFIG, 0, 2) == VIRTIO
 
 
 def test_reset_forgets_the_driver(card):

@@ -58,16 +58,20 @@ Process::Process(const Options& options)
 
 void Process::tick() {
     root_.tick(machine_.cycles);
-    bool rest = link_.idle() && root_.idle();
-    for (const auto& port : ports_) rest = rest && port->resting();
-    if (!rest) active_ = machine_.cycles;
+    if (!resting()) active_ = machine_.cycles;
+}
+
+bool Process::resting() const {
+    return link_.idle() && root_.idle() &&
+           std::all_of(ports_.begin(), ports_.end(), [](const auto& port) { return port->resting(); });
 }
 
 bool Process::idle() const {
     const uint64_t now = machine_.cycles;
-    return now - active_ > kLinger && now >= awake_until_ && std::all_of(ports_.begin(), ports_.end(), [now](const auto& port) {
-               return port->paused_until <= now;
-           });
+    // What came since the last cycle counts as well: nothing else may ever come.
+    return now - active_ > kLinger && now >= awake_until_ && resting() &&
+           std::all_of(ports_.begin(), ports_.end(),
+                       [now](const auto& port) { return port->paused_until <= now; });
 }
 
 void Process::run() {

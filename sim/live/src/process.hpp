@@ -25,6 +25,7 @@ public:
     static std::atomic<bool> stop;
 
 private:
+    bool resting() const;
     bool idle() const;
     void tick();
     void poll_all(int timeout_ms);
