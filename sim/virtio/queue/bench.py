@@ -126,6 +126,29 @@ async def all_queues(dut):
 
 
 @cocotb.test()
+async def late_doorbells(dut):
+    """A doorbell may tell an index that is older than what the engine has read meanwhile."""
+    await BENCH.start(dut)
+    rig = Rig(dut)
+    wire = rig.wire(0, NOTIFICATION_DATA)
+    region = rig.memory.allocate(8)
+    for late in range(20, 200, 6):
+        queue = await rig.queue(wire, 1, 64, vector=1)
+        for _ in range(10):
+            queue.add([region], [])
+        queue.publish()
+        for index in (1, 3):
+            await wire.write(0, 0, index << 16 | queue.index, 4)
+            await rig.cycles(late)
+        for _ in range(10):
+            await next_chain(rig)
+        await rig.cycles(500)
+        assert not rig.chains, f"{late} cycles between doorbells: more than was made available"
+        assert len(queue.take_used()) == 10
+        await queue.reset()
+
+
+@cocotb.test()
 async def reset_in_traffic(dut):
     """A queue that is reset leaves no access behind, gets all back, and works again."""
     await BENCH.start(dut)

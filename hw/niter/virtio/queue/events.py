@@ -128,8 +128,10 @@ def event_states(m: Module, fetcher: Any, hand: Hand) -> None:
     # The driver has moved the index, or says so.
     with m.State("INDEX"):
         by_read = event == Event.ANSWER
-        # A read that is under way may find less than the driver says.
-        moved = active & news & ~too_far & (by_read | ~standing.reading_index)
+        # A read that is under way may find less than the driver says; and what it says may be
+        # older than what a read has found, which counts while there is anything left of that.
+        told = ~standing.reading_index & may.caught_up
+        moved = active & news & ~too_far & (by_read | told)
         with m.If(by_read):
             m.d.sync += standing.reading_index.eq(0)
             m.next = "FINISH"
