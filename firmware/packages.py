@@ -83,6 +83,14 @@ BEARSSL = Package(
     "debian",
     "bearssl_0.6+dfsg.1.orig.tar.xz",
     "102a625bd8f6155260867a50c508df8d8c3f796985dd744df1a68e5cd1a79004",
+    (
+        (
+            "src/int/i31_montmul.c",
+            "void\nbr_i31_montymul(uint32_t *d, const uint32_t *x, const uint32_t *y,\n"
+            "\tconst uint32_t *m, uint32_t m0i)\n{",
+            "crypto/montgomery.h",
+        ),
+    ),
 )
 #: CBOR without a heap, both ways, refusing what is not canonical (Apache-2.0).
 ZCBOR = Package(
