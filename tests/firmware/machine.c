@@ -7,7 +7,7 @@
  *
  * ROM and FLASH are files, REGISTERS one that holds the control bus' words for a test to look at. Each
  * datagram to the UDP port whose number is printed is a frame from the wire; the card's go back. The
- * console is standard error. CUT is the number of the flash operation in the middle of which power
+ * console is standard error, which also tells how many cycles each answer took. CUT is the number of the flash operation in the middle of which power
  * fails, 0 none; RESETS how often the watchdog has reset the card. The process ends when it does so
  * again: status 3, 4 when an instruction is none, 5 when power fails. Time: an instruction is a cycle, a line that the caches lack twelve more,
  * an access of the control bus seven, a word of the flash 76.
@@ -150,16 +150,21 @@ static void extend(uint32_t index) {
 
 static uint8_t received[2048], sent[2048];
 static uint32_t received_length, received_at, sent_at;
+static uint64_t asked;
 
 static void take_frame(void) {
     socklen_t size = sizeof peer;
     if (received_length || !bus[CARD_SOC_PACKET_LISTEN / 4]) return;
     ssize_t length = recvfrom(udp, received, LONGEST, 0, (struct sockaddr *)&peer, &size);
-    if (length > 0) received_length = (uint32_t)length;
+    if (length > 0) {
+        received_length = (uint32_t)length;
+        asked = cycles;
+    }
     received_at = 0;
 }
 
 static void send_frame(uint32_t word) {
+    fprintf(stderr, "answered %llu\n", (unsigned long long)(cycles - asked));
     sendto(udp, sent, GET(CARD_SOC_PACKET_SEND_LENGTH, word), 0, (struct sockaddr *)&peer, sizeof peer);
     sent_at = 0;
 }

@@ -127,6 +127,10 @@ class Machine:
         """What the card has said, and when."""
         return (self._folder / "console").read_text().splitlines()
 
+    def cycles(self, what: str) -> list[int]:
+        """Cycles that stand behind a word on the console: "released", "answered"."""
+        return [int(line.split()[1]) for line in self.console() if line.startswith(f"{what} ")]
+
     def letters(self) -> str:
         """What the boot code has said, in all boots."""
         return "".join(line[0] for line in self.console() if line[1:2] == " ")

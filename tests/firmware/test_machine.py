@@ -91,6 +91,28 @@ def test_a_document_is_believed(card, tmp_path):
         assert theirs.valid == good, theirs.error
     # A slice of a millisecond, and the way to the next point.
     assert slices < 3 * 62_500
+    assert max(card.cycles("answered")) <= 80_000_000
+
+
+def test_functions_are_released_soon(card):
+    with connect(card):
+        (cycles,) = card.cycles("released")
+        assert cycles <= 10_000_000
+
+
+def test_one_session_updates_the_tables_a_hundred_times_a_second(card):
+    """With most of the mapping table taken: 380 stations of four networks, with an address each."""
+    with connect(card) as session:
+        ours = Card(session)
+        ours.status()
+        for n in range(380):
+            tunnel = Tunnel(IPv4Address(f"198.51.100.{2 + n % 12}"), "02:bb:00:00:00:02")
+            address = IPv4Address(f"10.0.{n // 250}.{n % 250}")
+            ours.add_route(
+                VNI + n // 100, f"02:00:00:00:{n >> 8:02x}:{n & 255:02x}", tunnel, (address,)
+            )
+        last = card.cycles("answered")[-50:]
+    assert sum(last) / len(last) <= 62_500_000 / 100
 
 
 def test_the_certificate_is_made_once(tmp_path):
