@@ -29,7 +29,15 @@ from .configurations import Configuration, find_configuration, room_of
 from .crossings import Netlist
 from .document import report_markdown
 from .floorplan import Floorplan
-from .synthesis import ToolError, critical_path, route, run_tool, synthesise
+from .synthesis import (
+    ToolError,
+    critical_path,
+    end_with_tools,
+    route,
+    run_tool,
+    slow_ends,
+    synthesise,
+)
 from .top import Top
 
 __all__ = ["Attempt", "Build", "main"]
@@ -37,6 +45,10 @@ __all__ = ["Attempt", "Build", "main"]
 _BUILD = Path(__file__).parents[1] / "build"
 #: What synthesis maps for, in MHz: more than is wanted, because placing costs.
 _MAPPED_MHZ = 100
+#: Slow ends of paths that are named.
+_ENDS = 20
+#: How the flash is read, by its data lines.
+_SPI_MODES = {1: "fast-read", 2: "dual-spi", 4: "qspi"}
 #: Lines of nextpnr's that say how far it is.
 _STEPS = ("Info: Packing", "Info: Placed", "Info: Running", "Info: Rout", "Info: Program finished")
 
@@ -190,6 +202,7 @@ class Build:
             "top.lpf",
             seed,
             *("--write", f"{name}.placed", "--textcfg", f"{name}.config"),
+            "--detailed-timing-report",
             router=router,
             device=(
                 self._platform._nextpnr_device_options[device],
@@ -234,13 +247,13 @@ class Build:
         """Pack the bitstream, count, draw and write the reports."""
         clocks = self.clocks(netlist, best)
         self.say(f"packing {best.name}")
-        run_tool(
-            self.folder,
-            "ecppack",
-            str(Path(sys.executable).with_name("yowasp-ecppack")),
-            *("--compress", "--freq", f"{self.board.flash_mhz:.1f}", "--spimode", "fast-read"),
-            *("--input", f"{best.name}.config", "--bit", "niter.bit", "--svf", "niter.svf"),
+        self._pack(
+            best,
+            *("--bit", "niter.bit", "--spimode", _SPI_MODES[self.board.flash_lines]),
+            *("--freq", f"{self.board.flash_mhz:.1f}"),
         )
+        # What comes by JTAG must not turn to the flash on its way: the device would refuse it.
+        self._pack(best, "--svf", "niter.svf")
         plan = Floorplan(self.folder / f"{best.name}.placed", room_of)
         title = f"{self.board.name}-{self.name}, seed {best.seed}, {best.router}"
         (self.folder / "floorplan.svg").write_text(plan.svg(title))
@@ -259,7 +272,14 @@ class Build:
         }
         (self.folder / "report.json").write_text(json.dumps(figures, indent=1) + "\n")
         size = (self.folder / "niter.bit").stat().st_size
-        text = report_markdown(figures, self.board, best.router, size, best.report["utilization"])
+        text = report_markdown(
+            figures,
+            self.board,
+            best.router,
+            size,
+            best.report["utilization"],
+            self._ends(netlist, best, "clk_sync"),
+        )
         (self.folder / "report.md").write_text(text)
         for clock, each in clocks.items():
             verdict = "met" if each["fmax_mhz"] >= each["constraint_mhz"] else "MISSED"
@@ -269,14 +289,26 @@ class Build:
         self.say(f"{self.folder}: {size} bytes, {plan.total['comb']} COMB")
         return _met(clocks)
 
+    def _pack(self, attempt: Attempt, *options: str) -> None:
+        packer = str(Path(sys.executable).with_name("yowasp-ecppack"))
+        given = ("--compress", "--input", f"{attempt.name}.config")
+        run_tool(self.folder, "ecppack", packer, *given, *options)
+
     @staticmethod
-    def _path(netlist: Netlist, attempt: Attempt, clock: str):
+    def _nets(netlist: Netlist, clock: str) -> list[str]:
+        """What nextpnr may call a clock."""
+        names = netlist.aliases(clock)
+        return [*names, *(f"$glbnet${name}" for name in names)]
+
+    def _path(self, netlist: Netlist, attempt: Attempt, clock: str):
         """The slowest path inside of a clock's domain."""
-        for name in netlist.aliases(clock):
-            for net in (name, f"$glbnet${name}"):
-                if path := critical_path(attempt.report, net):
-                    return path
-        return ()
+        paths = (critical_path(attempt.report, net) for net in self._nets(netlist, clock))
+        return next(filter(None, paths), ())
+
+    def _ends(self, netlist: Netlist, attempt: Attempt, clock: str) -> list[tuple[str, float]]:
+        """Where the slowest paths inside of a clock's domain end."""
+        ends = (slow_ends(attempt.report, net, _ENDS) for net in self._nets(netlist, clock))
+        return next(filter(None, ends), [])
 
 
 def _met(clocks: Mapping[str, Mapping[str, float]]) -> bool:
@@ -296,6 +328,7 @@ def _text(content: str | bytes) -> str:
 @click.option("--seed", default=1, show_default=True, help="The first.")
 def main(board_name: str, config_name: str, seeds: int, seed: int) -> None:
     """Build a bitstream."""
+    end_with_tools()
     # A room is also made for its declarations only, as the network device is for PCIe.
     warnings.simplefilter("ignore", UnusedElaboratable)
     try:

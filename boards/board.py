@@ -87,7 +87,7 @@ class Board:
     receive_delay_ns, transmit_delay_ns
         What RGMII's received data, and its transmitted clock, are delayed by on the device.
     flash_mhz, flash_lines
-        Clock and data lines with which the device loads itself from its flash.
+        Clock and data lines (1, 2 or 4) with which the device loads itself from its flash.
     loader
         What tells openFPGALoader how to reach it.
     """
@@ -107,8 +107,8 @@ class Board:
 BOARDS = {
     each.name: each
     for each in (
-        Board("versa", 1, VersaPlatform, 100, 2.0, 0.0, 62, 1, ("--cable", "ft2232")),
-        Board("versa85", 2, Versa85Platform, 100, 2.0, 0.0, 62, 1, ("--cable", "ft2232")),
+        Board("versa", 1, VersaPlatform, 100, 2.0, 0.0, 62, 2, ("--cable", "ft2232")),
+        Board("versa85", 2, Versa85Platform, 100, 2.0, 0.0, 62, 4, ("--cable", "ft2232")),
     )
 }
 

@@ -48,7 +48,7 @@ _CLOCKED = {
     ],
 }
 #: Logic and wire: outputs depend on all inputs, at once.
-_LOGIC = {"LUT4", "CCU2C", "PFUMX", "L6MUX21", "DELAYG", "MULT18X18D", "ALU54B"}
+_LOGIC = {"LUT4", "CCU2C", "PFUMX", "L6MUX21", "DELAYG", "DCCA", "MULT18X18D", "ALU54B"}
 #: Neither tell nor are told anything by a clock.
 _CLOCKLESS = {"TRELLIS_IO", "EHXPLLL", "EXTREFB", "USRMCLK", "JTAGG", "DCUA", "IDDRX1F", "ODDRX1F"}
 

@@ -1,6 +1,6 @@
 """What is written about a bitstream, for people."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from .board import Board
 
@@ -10,6 +10,8 @@ __all__ = ["PCIE_MS", "ready_ms", "report_markdown"]
 PCIE_MS = 100
 #: Power-on reset of the device and its first look at the flash, at most (FPGA-DS-02012).
 _POWER_UP_MS = 30
+#: The clock for the flash is the device's own oscillator, which may be this much too slow.
+_SLOW = 0.15
 #: Lock of the PLL, at most, and the cycles for which resets are held after it.
 _LOCK_MS, _RESET_MS = 15, 0.02
 _COUNTED = ("comb", "lut4", "ff", "ebr", "dsp")
@@ -20,14 +22,22 @@ def ready_ms(board: Board, size: int) -> dict[str, float]:
     """What passes from power to a card that answers, step by step, in milliseconds."""
     return {
         "power-on reset": _POWER_UP_MS,
-        "bitstream from flash": size * 8 / board.flash_lines / board.flash_mhz / 1e3,
+        "bitstream from flash": size
+        * 8
+        / board.flash_lines
+        / (board.flash_mhz * 1e3 * (1 - _SLOW)),
         "PLL lock": _LOCK_MS,
         "resets": _RESET_MS,
     }
 
 
 def report_markdown(
-    figures: Mapping, board: Board, router: str, size: int, utilization: Mapping
+    figures: Mapping,
+    board: Board,
+    router: str,
+    size: int,
+    utilization: Mapping,
+    ends: Sequence[tuple[str, float]],
 ) -> str:
     """The report of one build.
 
@@ -41,6 +51,8 @@ def report_markdown(
         Bytes of the bitstream.
     utilization
         Of nextpnr's report: cells used and available.
+    ends
+        Where the core's slowest paths end, with their nanoseconds.
     """
     total = figures["total"]
     available = utilization["TRELLIS_COMB"]["available"]
@@ -82,6 +94,8 @@ def report_markdown(
             else:
                 signals.append((hop["signal"], hop["delay_ns"]))
         lines += [f"- {ns:.2f} ns `{signal}`" for signal, ns in signals[:_HOPS]]
+    lines += ["", "Where the slowest paths of the core end, in ns without setup:", ""]
+    lines += [f"- {ns:.2f} `{signal}`" for signal, ns in ends]
     return "\n".join([*lines, ""])
 
 

@@ -27,7 +27,9 @@ def main(board_name: str, config_name: str, permanent: bool) -> None:
         configuration = find_configuration(config_name)
     except LookupError as error:
         raise click.ClickException(str(error)) from None
-    bitstream = _BUILD / f"{board.name}-{configuration.name}" / "niter.bit"
+    # The one names the flash that it is read from, which only stands in the way on JTAG.
+    name = "niter.bit" if permanent else "niter.svf"
+    bitstream = _BUILD / f"{board.name}-{configuration.name}" / name
     if not bitstream.exists():
         again = f"make bitstream BOARD={board.name} CONFIG={configuration.name}"
         raise click.ClickException(f"There is no {bitstream}; this builds it:\n    {again}")

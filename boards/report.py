@@ -24,9 +24,9 @@ from amaranth.hdl import UnusedElaboratable
 from rich.console import Console
 from rich.table import Table
 
-from .rooms import ROOMS, Room, find
+from .rooms import CARDS, ROOMS, Room, find
 from .shell import Shell
-from .synthesis import Area, Hop, ToolError, Usage, place, synthesise, usage
+from .synthesis import Area, Hop, ToolError, Usage, end_with_tools, place, synthesise, usage
 
 _ROOT = Path(__file__).parents[1]
 _BUILD = _ROOT / "build" / "report"
@@ -42,6 +42,7 @@ _console = Console(width=None if sys.stdout.isatty() else 132)
 @click.option("--tree/--no-tree", default=True, help="Also attribute cells to submodules.")
 def main(name: str | None, seed: int, tree: bool) -> None:
     """Count the area of every room, or place and time one."""
+    end_with_tools()
     # A room is also made for its declarations only, as the network device is for PCIe.
     warnings.simplefilter("ignore", UnusedElaboratable)
     try:
@@ -53,7 +54,6 @@ def main(name: str | None, seed: int, tree: bool) -> None:
 
 def _all() -> bool:
     shown = _area_table("Rooms after synthesis for ECP5; COMB is an estimate")
-    total, comb_limit, ebr_limit = Area(), 0, 0
     shells = {name: _shell(room) for name, room in ROOMS.items()}
 
     def synthesised(name: str) -> Area:
@@ -65,13 +65,14 @@ def _all() -> bool:
     for name, area in areas.items():
         room = ROOMS[name]
         _add(shown, name, area, area.comb, room.comb, room.ebr)
-        if room.summed:
-            total += area
-            comb_limit += room.comb or 0
-            ebr_limit += room.ebr or 0
         _write(name, {"area": asdict(area), "comb_estimate": area.comb})
     shown.add_section()
-    _add(shown, "sum", total, total.comb, comb_limit, ebr_limit)
+    for card, names in CARDS.items():
+        total = sum((areas[name] for name in names), Area())
+        limits = [
+            sum(getattr(ROOMS[name], kind) or 0 for name in names) for kind in ("comb", "ebr")
+        ]
+        _add(shown, card, total, total.comb, *limits)
     _console.print(shown)
     return True
 

@@ -12,6 +12,8 @@ from niter import interface
 from niter.card.config import CardConfig
 from niter.net import Overlay, OverlayConfig
 from niter.net.mac import Mac, Receiver, Transmitter
+from niter.nvme.config import NvmeConfig
+from niter.nvme.controller import NvmeControllers
 from niter.pcie.tl.layer import TransactionLayer
 from niter.security.entropy import RandomSource
 from niter.security.flash_guard import FlashGuard
@@ -20,10 +22,12 @@ from niter.security.key_store import KeyStore
 from niter.security.measurements import Measurements
 from niter.security.noise import RingNoise
 from niter.soc import Soc, SocConfig
+from niter.storage import Pacing, Volumes
+from niter.storage.aoe import Aoe
 from niter.storage.encryption import Encryption
 from niter.virtio.net.device import VirtioNet
 
-__all__ = ["ROOMS", "Room", "SideBySide", "find"]
+__all__ = ["CARDS", "ROOMS", "Room", "SideBySide", "find"]
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,6 @@ class Room:
         Clock that it must reach by itself.
     clocks
         Domains other than ``sync``, and their clocks in MHz.
-    summed
-        Is part of the network card, and not another form of a room that is.
     oscillators
         Has rings of gates on purpose.
     """
@@ -51,7 +53,6 @@ class Room:
     ebr: int | None = None
     mhz: float = 100
     clocks: tuple[tuple[str, float], ...] = ()
-    summed: bool = True
     oscillators: bool = False
 
 
@@ -97,8 +98,12 @@ def _overlay(**features: bool) -> Overlay:
     return Overlay(OverlayConfig(functions=_CARD.functions, ports=_CARD.ports, **features))
 
 
-def _mac() -> Mac:
-    return Mac(frame_bytes=_CARD.frame_bytes)
+def _mac(frame_bytes: int = _CARD.frame_bytes) -> Mac:
+    return Mac(frame_bytes=frame_bytes)
+
+
+def _storage() -> SideBySide:
+    return SideBySide(volumes=Volumes(), pacing=Pacing(), transport=Aoe())
 
 
 def _soc() -> Soc:
@@ -117,27 +122,42 @@ def _trust() -> SideBySide:
     )
 
 
-#: The network card's rooms, for one port, in the default configuration of the card.
+#: As the cards have them, or in another form; the MAC is for one port.
 ROOMS = {
     "pcie.tl": Room(_transaction_layer, comb=5000, ebr=10),
     "virtio": Room(_virtio_net, comb=5000, ebr=14),
     "overlay": Room(lambda: _overlay(ipv6=False, geneve=False), comb=3000, ebr=10),
-    "overlay.full": Room(lambda: _overlay(ipv6=True, geneve=True), comb=4000, ebr=12, summed=False),
+    "overlay.full": Room(lambda: _overlay(ipv6=True, geneve=True), comb=4000, ebr=12),
     "mac": Room(_mac, comb=1000, ebr=8, clocks=(("gmii_tx", 125), ("gmii_rx", 125))),
     "soc": Room(_soc, comb=6000, ebr=54, mhz=80, oscillators=True),
+    "mac.jumbo": Room(
+        lambda: _mac(9600), comb=1000, ebr=20, clocks=(("gmii_tx", 125), ("gmii_rx", 125))
+    ),
     # The MAC proper, as others count it: no buffers, no statistics. Its clock is GMII's.
     "mac.bare": Room(
         lambda: SideBySide(transmitter=Transmitter(), receiver=Receiver()),
         comb=700,
         ebr=0,
         mhz=125,
-        summed=False,
     ),
     # The SoC's room has them, too: here alone, so that each is seen.
-    "hash": Room(lambda: HashShare(3), comb=2000, ebr=2, summed=False),
-    "trust": Room(_trust, comb=1500, ebr=3, summed=False, oscillators=True),
+    "hash": Room(lambda: HashShare(3), comb=2000, ebr=2),
+    "trust": Room(_trust, comb=1500, ebr=3, oscillators=True),
+    "nvme": Room(lambda: NvmeControllers(NvmeConfig()), comb=7000, ebr=14),
+    "storage": Room(_storage, comb=3500, ebr=12),
     # Of the full card. Tables and round keys in block RAM are what keeps it from 6000.
-    "encryption": Room(Encryption, comb=4500, ebr=30, summed=False),
+    "encryption": Room(Encryption, comb=4500, ebr=30),
+}
+
+_COMMON = ("pcie.tl", "soc")
+#: The ledger's cards: the rooms of each.
+CARDS = {
+    "network card, 45F": (*_COMMON, "virtio", "overlay", "mac"),
+    "storage card, 45F": (*_COMMON, "nvme", "storage", "mac"),
+    "full card, 85F": (
+        *(*_COMMON, "virtio", "overlay.full", "nvme", "storage", "encryption"),
+        *("mac.jumbo", "mac.jumbo"),
+    ),
 }
 
 

@@ -1,8 +1,10 @@
 """Yosys and nextpnr for ECP5, as functions."""
 
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -10,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from niter.verilog import sources
+
+from .resets import promote_resets
 
 __all__ = [
     "DEVICE",
@@ -19,11 +23,14 @@ __all__ = [
     "ToolError",
     "Usage",
     "critical_path",
+    "end_with_tools",
     "place",
     "reached",
+    "readable",
     "route",
     "run_tool",
     "run_yosys",
+    "slow_ends",
     "synthesis_script",
     "synthesise",
     "usage",
@@ -37,6 +44,10 @@ _YOSYS = Path(__file__).with_name("yosys.py")
 #: Of a clock's period, what the technology mapper may spend: its delays have little wire in them,
 #: but it does not know either that the placer will shorten the worst.
 _LOGIC_SHARE = 0.8
+
+
+#: Tools that run; they would go on without us.
+_running: set[subprocess.Popen] = set()
 
 
 class ToolError(Exception):
@@ -143,7 +154,7 @@ class Placement:
 
 
 def synthesise(rtlil: str, folder: Path, top: str, mhz: float = 100) -> Area:
-    """Synthesise for ECP5; leaves ``netlist.json`` in ``folder``.
+    """Synthesise for ECP5; leaves ``netlist.json`` in ``folder``, wide resets on the clock network.
 
     Parameters
     ----------
@@ -153,6 +164,10 @@ def synthesise(rtlil: str, folder: Path, top: str, mhz: float = 100) -> Area:
     """
     command = f"{synthesis_script(top, mhz)} -json netlist.json"
     cells = _statistics(rtlil, folder, "flat", command)
+    file = folder / "netlist.json"
+    netlist = json.loads(file.read_text())
+    if promote_resets(netlist["modules"][top]):
+        file.write_text(json.dumps(netlist))
     return Area.of(cells["design"]["num_cells_by_type"])
 
 
@@ -303,14 +318,30 @@ def critical_path(report: Mapping, clock: str = "") -> tuple[Hop, ...]:
         Hop(
             step["type"],
             step["delay"],
-            _readable(step.get("net") or step["from"]["cell"]),
+            readable(step.get("net") or step["from"]["cell"]),
             next((each for each in step.get("sources", ()) if ".py:" in each), ""),
         )
         for step in longest["path"]
     )
 
 
-def _readable(name: str) -> str:
+def slow_ends(report: Mapping, clock: str, count: int) -> list[tuple[str, float]]:
+    """Where the slowest paths inside of a clock's domain end, and after how many ns without setup.
+
+    Of all bits of a signal the slowest. nextpnr's report must be a detailed one.
+    """
+    ends: dict[str, float] = {}
+    for net in report["detailed_net_timings"]:
+        if net["event"].split(" ", 1)[-1] != clock:
+            continue
+        for end in net["endpoints"]:
+            if end["event"].split(" ", 1)[-1] == clock:
+                signal = readable(end["cell"])
+                ends[signal] = max(ends.get(signal, 0), max(end["delay"]))
+    return sorted(ends.items(), key=lambda each: -each[1])[:count]
+
+
+def readable(name: str) -> str:
     """A cell's or net's name without what the tools have added to the signal's."""
     name = re.sub(r"_(?:LUT4|CCU2C|TRELLIS_FF|PFUMX|L6MUX21|TRELLIS_DPR16X4|DP16KD)_.*", "", name)
     name = re.sub(r"\$.*|\[\d+\]$", "", name)
@@ -343,6 +374,17 @@ def run_yosys(rtlil: str, folder: Path, name: str, script: str) -> None:
     run_tool(folder, name, sys.executable, str(_YOSYS), "-q", "-p", script)
 
 
+def end_with_tools() -> None:
+    """From now on, SIGTERM ends the tools that are running as it ends this process."""
+
+    def end(number, frame):
+        for process in tuple(_running):
+            process.kill()
+        os._exit(128 + number)
+
+    signal.signal(signal.SIGTERM, end)
+
+
 def run_tool(
     folder: Path, name: str, *command: str, progress: Callable[[str], None] | None = None
 ) -> str:
@@ -355,7 +397,10 @@ def run_tool(
     """
     log = folder / f"{name}.log"
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    with log.open("w") as file, subprocess.Popen(command, cwd=folder, **pipes) as process:
+    # By lines, so that it can be watched.
+    file = log.open("w", buffering=1)
+    with file, subprocess.Popen(command, cwd=folder, **pipes) as process:
+        _running.add(process)
         try:
             for line in process.stdout:
                 file.write(line)
@@ -364,6 +409,8 @@ def run_tool(
         except BaseException:
             process.kill()
             raise
+        finally:
+            _running.discard(process)
     text = log.read_text()
     if process.returncode:
         status = process.returncode

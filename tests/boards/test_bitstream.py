@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 
 import pytest
 from click.testing import CliRunner
@@ -31,6 +32,8 @@ def test_leaves_what_it_should(built):
     build, told, _, _ = built
     assert (build.folder / "niter.bit").stat().st_size > 100_000
     assert "SDR" in (build.folder / "niter.svf").read_text()[:5000]
+    # The reset has gone onto the clock network, and the tools have found a way for it.
+    assert "net reset_buffer_0 using global" in (build.folder / "router2-1.log").read_text()
     figures = json.loads((build.folder / "report.json").read_text())
     assert set(figures) == {"device", "config", "seed", "total", "rooms", "clocks", "paths"}
     assert figures["device"] == "LFE5UM5G-45F-8" and figures["config"] == "loop"
@@ -45,6 +48,10 @@ def test_leaves_what_it_should(built):
     assert all(each["hops"] for each in figures["paths"])
     report = (build.folder / "report.md").read_text()
     assert "| clk_sync | 80 |" in report and "bitstream from flash" in report
+    slowest = re.search(r"paths of the core end.*\n\n- ([\d.]+) `\w", report)
+    core = next(each for each in figures["paths"] if each["clock"] == "clk_sync")["hops"]
+    # The first is the end of the path that is shown hop by hop.
+    assert float(slowest[1]) == pytest.approx(sum(hop["delay_ns"] for hop in core), abs=0.5)
     assert (build.folder / "floorplan.svg").read_text().count("<path") == len(figures["rooms"])
     assert any("router2-1: Rout" in line for line in told)
 
@@ -107,7 +114,7 @@ def test_flash_names_what_is_missing(monkeypatch, tmp_path):
     assert result.exit_code == 1 and "make bitstream BOARD=versa CONFIG=network" in result.output
     folder = tmp_path / "versa-network"
     folder.mkdir()
-    (folder / "niter.bit").touch()
+    (folder / "niter.svf").touch()
     monkeypatch.setenv("PATH", "")
     result = CliRunner().invoke(flash.main, [])
     assert result.exit_code == 1 and "apt-get install" in result.output

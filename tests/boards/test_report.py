@@ -1,6 +1,12 @@
 """The area report counts what is there, and fails where a constraint is not met."""
 
 import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 from amaranth.back import rtlil
@@ -78,9 +84,40 @@ def test_all_rooms(monkeypatch, tmp_path):
     for name in list(rooms.ROOMS):
         monkeypatch.delitem(rooms.ROOMS, name)
     monkeypatch.setitem(rooms.ROOMS, "toy", Room(Toy, 100, 1))
+    for name in list(rooms.CARDS):
+        monkeypatch.delitem(rooms.CARDS, name)
+    monkeypatch.setitem(rooms.CARDS, "pair", ("toy", "toy"))
     result = CliRunner().invoke(report.main, [])
     assert result.exit_code == 0, result.output
-    assert (tmp_path / "toy" / "report.json").exists()
+    figures = json.loads((tmp_path / "toy" / "report.json").read_text())
+    room, card = (
+        re.search(rf"{name} .*", result.output)[0].split("│")[-4:-1] for name in ("toy", "pair")
+    )
+    # EBR's limit, COMB, and its limit.
+    assert [int(each.strip()) for each in room] == [1, figures["comb_estimate"], 100]
+    assert [int(each.strip()) for each in card] == [2, 2 * figures["comb_estimate"], 200]
+
+
+def test_cards_are_made_of_rooms():
+    assert {name for names in rooms.CARDS.values() for name in names} <= set(rooms.ROOMS)
+
+
+def test_terminated_with_its_tools(tmp_path):
+    """What nobody waits for any more does not go on for hours."""
+    program = (
+        "from pathlib import Path; from boards.synthesis import end_with_tools, run_tool;"
+        "end_with_tools();"
+        f"run_tool(Path({str(tmp_path)!r}), 'tool', 'sh', '-c', 'echo $$; exec sleep 100')"
+    )
+    with subprocess.Popen([sys.executable, "-c", program]) as process:
+        log = tmp_path / "tool.log"
+        while not (log.exists() and log.read_text().endswith("\n")):
+            time.sleep(0.05)
+        process.terminate()
+        assert process.wait() == 128 + signal.SIGTERM
+    tool = Path("/proc", log.read_text().strip())
+    # Dead, or gone when its new parent has taken note.
+    assert not tool.exists() or "\nState:\tZ" in (tool / "status").read_text()
 
 
 def test_unknown_room():
