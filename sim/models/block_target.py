@@ -98,6 +98,11 @@ class BlockTarget:
         for process in (self._take, self._take_aborts, self._take_data):
             cocotb.start_soon(process())
 
+    @property
+    def underway(self) -> int:
+        """Requests that have neither ended nor been aborted."""
+        return len(self._open)
+
     def sector(self, volume: int, number: int) -> bytes:
         """What a sector holds; zeros if nothing was written."""
         return self.volumes.get(volume, {}).get(number, bytes(SECTOR_BYTES))

@@ -10,7 +10,7 @@ from amaranth.asserts import AnyConst, AnySeq
 from amaranth.hdl import Assert, Assume, Elaboratable
 
 from niter.interface import BEAT_BYTES
-from niter.virtio.net.gather import Gather
+from niter.virtio.gather import Gather
 from niter.virtio.net.layouts import HEADER_BYTES
 from niter.virtio.net.scatter import LEAD, Scatter
 from tests.formal.harness import drive, follow_packets, follow_stream, prove

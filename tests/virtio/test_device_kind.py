@@ -54,9 +54,9 @@ def test_the_msix_table_stands_in_its_bar():
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"queues": 0}, "A device has 1 to 13 queues, not 0"),
-        ({"queues": 14}, "A device has 1 to 13 queues, not 14"),
-        ({"config": (0,) * 9}, "There are up to 8 words of configuration, not 9"),
+        ({"queues": 0}, "A device has 1 to 12 queues, not 0"),
+        ({"queues": 13}, "A device has 1 to 12 queues, not 13"),
+        ({"config": (0,) * 17}, "There are up to 16 words of configuration, not 17"),
         ({"queue_size": 24}, "A queue's size is a power of two from 2 to 1024, not 24"),
         ({"queue_size": 2048}, "A queue's size is a power of two from 2 to 1024, not 2048"),
         ({"features": frozenset({0})}, "A modern device offers VERSION_1"),

@@ -15,7 +15,6 @@ def test_rows_follow_from_functions():
     [
         ({"functions": 0}, "There are 1 to 8 functions, not 0"),
         ({"functions": 9}, "There are 1 to 8 functions, not 9"),
-        ({"pulled": ()}, r"Pulled queues have indices from 0 to 15, not \(\)"),
         ({"pulled": (16,)}, r"Pulled queues have indices from 0 to 15, not \(16,\)"),
     ],
 )

@@ -7,7 +7,7 @@ kept as 64-bit masks, made by ``mask``.
 from collections.abc import Iterable
 from enum import IntEnum
 
-__all__ = ["NetFeature", "RingFeature", "mask"]
+__all__ = ["BlkFeature", "NetFeature", "RingFeature", "mask"]
 
 
 class RingFeature(IntEnum):
@@ -33,6 +33,20 @@ class NetFeature(IntEnum):
     CTRL_VQ = 17
     MQ = 22
     SPEED_DUPLEX = 63
+
+
+class BlkFeature(IntEnum):
+    """Bits of the block device (virtio 1.2, 5.2.3)."""
+
+    SIZE_MAX = 1
+    SEG_MAX = 2
+    RO = 5
+    BLK_SIZE = 6
+    FLUSH = 9
+    TOPOLOGY = 10
+    MQ = 12
+    DISCARD = 13
+    WRITE_ZEROES = 14
 
 
 def mask(features: Iterable[int]) -> int:

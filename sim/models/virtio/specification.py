@@ -2,7 +2,19 @@
 
 from enum import IntEnum, IntFlag
 
-__all__ = ["Cap", "Control", "DescriptorFlag", "Feature", "HeaderFlag", "Net", "Register", "Status"]
+__all__ = [
+    "Blk",
+    "BlkStatus",
+    "BlkType",
+    "Cap",
+    "Control",
+    "DescriptorFlag",
+    "Feature",
+    "HeaderFlag",
+    "Net",
+    "Register",
+    "Status",
+]
 
 NO_VECTOR = 0xFFFF
 
@@ -109,3 +121,42 @@ class Control(IntEnum):
     MQ_VQ_PAIRS_SET = 0
     OK = 0
     ERR = 1
+
+
+class Blk(IntEnum):
+    """Feature bits of the block device (5.2.3)."""
+
+    SIZE_MAX = 1
+    SEG_MAX = 2
+    GEOMETRY = 4
+    RO = 5
+    BLK_SIZE = 6
+    FLUSH = 9
+    TOPOLOGY = 10
+    CONFIG_WCE = 11
+    MQ = 12
+    DISCARD = 13
+    WRITE_ZEROES = 14
+    LIFETIME = 15
+    SECURE_ERASE = 16
+
+
+class BlkType(IntEnum):
+    """Types of requests to the block device (5.2.6)."""
+
+    IN = 0
+    OUT = 1
+    FLUSH = 4
+    GET_ID = 8
+    GET_LIFETIME = 10
+    DISCARD = 11
+    WRITE_ZEROES = 13
+    SECURE_ERASE = 14
+
+
+class BlkStatus(IntEnum):
+    """How a request to the block device has ended (5.2.6)."""
+
+    OK = 0
+    IOERR = 1
+    UNSUPP = 2

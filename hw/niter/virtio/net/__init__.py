@@ -2,7 +2,6 @@
 
 from .counters import FrameCounters
 from .device import VirtioNet
-from .gather import Gather, Piece
 from .layouts import (
     HEADER_BYTES,
     MAX_FRAME_BYTES,
@@ -24,9 +23,7 @@ __all__ = [
     "Cut",
     "Event",
     "FrameCounters",
-    "Gather",
     "Negotiated",
-    "Piece",
     "Receive",
     "Record",
     "Scatter",

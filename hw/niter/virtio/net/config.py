@@ -1,12 +1,13 @@
 """virtio-net as the transport sees it: what it offers, and its configuration structure."""
 
-from amaranth import Module, Signal
+from amaranth import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from niter import csr
 from niter.virtio.features import NetFeature, RingFeature
 from niter.virtio.pci import DeviceConfig, DeviceKind
+from niter.virtio.words import WordWriter
 
 __all__ = ["NetConfig", "net_device"]
 
@@ -36,14 +37,6 @@ def net_device(pairs: int, queue_size: int = 256) -> DeviceKind:
     )
 
 
-class _Select(csr.Register, access="rw"):
-    """Which word of which function's structure ``value`` writes."""
-
-    word: csr.Field(csr.action.RW, 3, doc="Byte offset in the structure, divided by four.")
-    reserved: csr.Field(csr.action.Reserved, 5)
-    function: csr.Field(csr.action.RW, 3, doc="Number of the function.")
-
-
 class _Value(csr.Register, access="w"):
     """Writes the word; the driver gets a configuration interrupt.
 
@@ -71,29 +64,22 @@ class NetConfig(wiring.Component):
     """
 
     def __init__(self):
-        builder = csr.Builder(addr_width=1)
-        self._select = builder.add("select", _Select())
-        self._value = builder.add("value", _Value())
-        self._bridge = csr.Bridge(builder.as_memory_map())
+        self._words = WordWriter(_Value(), word_bits=3)
         super().__init__({"config": Out(DeviceConfig), "csr": In(csr.Signature(addr_width=1))})
-        self.csr.memory_map = self._bridge.bus.memory_map
+        self.csr.memory_map = self._words.csr.memory_map
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
-        m.submodules.bridge = self._bridge
-        connect(m, flipped(self.csr), self._bridge.bus)
-        config, select, value = self.config, self._select.f, self._value.f.value
-        waiting = Signal()
-        m.d.sync += waiting.eq(value.w_stb | (waiting & ~config.ready))
-        with m.If(value.w_stb):
-            m.d.sync += [
-                config.word.eq(select.word.data),
-                config.function.eq(select.function.data),
-                config.data.eq(value.w_data),
-            ]
+        m.submodules.words = words = self._words
+        connect(m, flipped(self.csr), words.csr)
+        config = self.config
         m.d.comb += [
-            config.valid.eq(waiting),
-            config.mask[0].eq(config.word != _PAIRS_WORD),
+            config.valid.eq(words.valid),
+            config.function.eq(words.function),
+            config.word.eq(words.word),
+            config.data.eq(words.data),
+            config.mask[0].eq(words.word != _PAIRS_WORD),
             config.mask[1].eq(1),
+            words.ready.eq(config.ready),
         ]
         return m

@@ -6,10 +6,10 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from niter.interface import MAX_FUNCTIONS, FrameStream, HostRead
 from niter.stream import Fifo
+from niter.virtio.gather import Gather, Piece
 from niter.virtio.queue.layouts import Segment, Used
 
 from .fetch import BUFFER_BEATS, LEAD, Chain, Fetch, Tag
-from .gather import Gather, Piece
 from .layouts import Negotiated, Record
 from .send import Send
 

@@ -134,7 +134,7 @@ class CommonRegisters(wiring.Component):
                     ]
 
             with m.State("DEVICE"):
-                use(Mux(self.access.word[3], VOID_SLOT, CONFIG_SLOT), self.access.word[:3])
+                use(CONFIG_SLOT - self.access.word[3], self.access.word[:3])
                 m.next = "SHOW DEVICE"
             with m.State("SHOW DEVICE"):
                 m.d.comb += [self.access.answer.eq(state.r_data), self.access.done.eq(1)]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from niter.interface import Bar, Capability, Function, Msix, WindowCapability
 from niter.virtio.features import RingFeature
 
-from .layouts import CONFIG_SLOT, SLOT_WORDS
+from .layouts import CONFIG_SLOT, CONFIG_WORDS
 from .registers import (
     BAR_BYTES,
     COMMON,
@@ -22,7 +22,7 @@ from .registers import (
 __all__ = ["MAX_QUEUES", "DeviceKind"]
 
 #: Queues that a device may have: their slots' words stand beside those of the device itself.
-MAX_QUEUES = CONFIG_SLOT
+MAX_QUEUES = CONFIG_SLOT - 1
 
 _VENDOR = 0x1AF4
 _DEVICE_BASE = 0x1040
@@ -52,7 +52,7 @@ class DeviceKind:
         Pairs (feature, what it needs): a driver that accepts the first without the second
         does not get FEATURES_OK. Both stand in the same half of the 64 bits.
     config
-        Device-specific configuration before anybody changes it: up to 8 words of 32 bits.
+        Device-specific configuration before anybody changes it: up to 16 words of 32 bits.
 
     Raises
     ------
@@ -78,9 +78,9 @@ class DeviceKind:
             raise ValueError(f"A queue's size is a power of two from 2 to 1024, not {size!r}")
         if RingFeature.VERSION_1 not in self.features:
             raise ValueError("A modern device offers VERSION_1")
-        if len(self.config) > SLOT_WORDS:
+        if len(self.config) > CONFIG_WORDS:
             raise ValueError(
-                f"There are up to {SLOT_WORDS} words of configuration, not {len(self.config)!r}"
+                f"There are up to {CONFIG_WORDS} words of configuration, not {len(self.config)!r}"
             )
         for feature, needed in self.requires:
             if feature // 32 != needed // 32:

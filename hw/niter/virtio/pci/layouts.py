@@ -1,7 +1,7 @@
 """What the parts of the transport say to each other, and to the device behind it.
 
 The registers of all functions stand in one state memory of 32-bit words: 16 slots of
-eight words for each function. A slot holds the words of one queue; three slots are special.
+eight words for each function. A slot holds the words of one queue; four slots are special.
 """
 
 from enum import IntEnum
@@ -15,6 +15,7 @@ from .registers import Common
 
 __all__ = [
     "CONFIG_SLOT",
+    "CONFIG_WORDS",
     "DEVICE_SLOT",
     "SLOTS",
     "SLOT_WORDS",
@@ -33,23 +34,27 @@ __all__ = [
 #:
 #: ``valid`` holds until ``ready``, which comes in a few cycles; then those halves of word ``word``
 #: of ``function``'s structure are ``data``'s that ``mask`` tells, config_generation will move,
-#: and a configuration interrupt goes out. What a driver writes there goes nowhere.
+#: and a configuration interrupt goes out. What a driver writes there goes nowhere. With
+#: ``offer`` the word is that of features 0 to 31 which the function offers, and nobody is told:
+#: it is for a function that is not yet released.
 DeviceConfig = wiring.Signature(
     {
         "valid": Out(1),
         "ready": In(1),
         "function": Out(3),
-        "word": Out(3),
+        "word": Out(4),
+        "offer": Out(1),
         "mask": Out(2),
         "data": Out(32),
     }
 )
 
-#: Slots of a function: those of its queues by index, and these three.
+#: Slots of a function: those of its queues by index, and these four.
 SLOTS = 16
 SLOT_WORDS = 8
-#: Device-specific configuration.
+#: Device-specific configuration: words 8 to 15 stand in the slot below.
 CONFIG_SLOT = 13
+CONFIG_WORDS = 2 * SLOT_WORDS
 #: Words that always read as zero: what a queue shows that does not exist.
 VOID_SLOT = 14
 #: The words of the function itself.

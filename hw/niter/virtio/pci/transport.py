@@ -114,21 +114,23 @@ class Transport(wiring.Component):
             use(lifecycle.state)
 
         # A change of configuration waits for a cycle in which no access writes, nor reads such.
-        busy = common.state.mask.any() | (common.state.address.slot == CONFIG_SLOT)
         change = Signal(StateAddress)
+        busy = common.state.mask.any() | (common.state.address.slot == change.slot)
         changed = Signal(MAX_FUNCTIONS)
         m.d.comb += [
             self.config.ready.eq(~(common.state.request & busy)),
             change.word.eq(self.config.word),
-            change.slot.eq(CONFIG_SLOT),
+            change.slot.eq(CONFIG_SLOT - self.config.word[3]),
             change.function.eq(self.config.function),
         ]
+        with m.If(self.config.offer):
+            m.d.comb += [change.word.eq(DeviceWord.OFFERED_LOW), change.slot.eq(DEVICE_SLOT)]
         with m.If(self.config.valid & self.config.ready):
             m.d.comb += [
                 write.addr.eq(change),
                 write.data.eq(self.config.data),
                 write.en.eq(Cat(half.replicate(2) for half in self.config.mask)),
-                changed.bit_select(self.config.function, 1).eq(1),
+                changed.bit_select(self.config.function, 1).eq(~self.config.offer),
             ]
 
         function = access.common.function
@@ -171,6 +173,7 @@ class Transport(wiring.Component):
             slot = (function * SLOTS + DEVICE_SLOT) * SLOT_WORDS
             words[slot + DeviceWord.OFFERED_LOW] = offered & 0xFFFF_FFFF
             words[slot + DeviceWord.OFFERED_HIGH] = offered >> 32
-            slot = (function * SLOTS + CONFIG_SLOT) * SLOT_WORDS
-            words[slot : slot + len(self.kind.config)] = self.kind.config
+            for number, word in enumerate(self.kind.config):
+                slot = CONFIG_SLOT - number // SLOT_WORDS
+                words[(function * SLOTS + slot) * SLOT_WORDS + number % SLOT_WORDS] = word
         return words

@@ -11,9 +11,6 @@ from .port import AddressWrite
 
 __all__ = ["Commander"]
 
-#: Parts that are told: fetcher, puller, used writer.
-PARTS = 3
-
 
 class Commander(wiring.Component):
     """Tells the parts, one after the other, what becomes of a queue.
@@ -36,7 +33,7 @@ class Commander(wiring.Component):
     book : Out(AddressWrite), book_valid : Out(1), book_busy : In(1)
         Addresses for ``RingPort``, when the walker has none.
     parts : Out(Supervision), an array
-        Fetcher, puller and used writer.
+        Fetcher, used writer, and the puller where there is one.
     enabled : In(1), given : In(10), returned : In(10)
         What fetcher and used writer said, one cycle after they were told.
     quiet : In(1)
@@ -52,6 +49,7 @@ class Commander(wiring.Component):
 
     def __init__(self, geometry: Geometry):
         self.geometry = geometry
+        parts = 3 if geometry.pulled else 2
         super().__init__(
             {
                 "commands": In(stream.Signature(QueueCommand)),
@@ -60,7 +58,7 @@ class Commander(wiring.Component):
                 "book": Out(AddressWrite),
                 "book_valid": Out(1),
                 "book_busy": In(1),
-                "parts": Out(Supervision).array(PARTS),
+                "parts": Out(Supervision).array(parts),
                 "enabled": In(1),
                 "given": In(10),
                 "returned": In(10),
@@ -88,7 +86,7 @@ class Commander(wiring.Component):
         count, known = running.write_port(), running.read_port(domain="comb")
         function = row[4:7]
 
-        told = Signal(PARTS)
+        told = Signal(len(self.parts))
         size_log2 = Signal(4)
         for n in range(11):
             with m.If(command.size[n]):

@@ -38,7 +38,8 @@ class QueueEngine(wiring.Component):
     functions
         Functions served, 1 to 8, each with up to 16 queues.
     pulled
-        Indices of the queues, of each function, that may be pulled.
+        Indices of the queues, of each function, that may be pulled. None: there is no part for
+        it, and ``take`` is never accepted.
 
     Members
     -------
@@ -88,14 +89,12 @@ class QueueEngine(wiring.Component):
         m.submodules.scanner = scanner = Scanner(g)
         m.submodules.walker = walker = Walker()
         m.submodules.pusher = pusher = Pusher()
-        m.submodules.puller = puller = Puller(g)
         m.submodules.used = used = UsedWriter(g)
 
         connect(m, flipped(self.commands), commander.commands)
         connect(m, commander.done, flipped(self.commands_done))
         connect(m, commander.faults, flipped(self.faults))
         connect(m, pusher.segments, flipped(self.segments))
-        connect(m, puller.offers, flipped(self.offers))
 
         # Host memory.
         connect(m, used.access, port.i[0])
@@ -121,8 +120,6 @@ class QueueEngine(wiring.Component):
         # From head to chain.
         connect(m, fetcher.begin, scanner.begin)
         connect(m, scanner.push, pusher.job)
-        connect(m, scanner.pull, puller.job)
-        connect(m, puller.commit, fetcher.commit)
         m.d.comb += [
             fetcher.slot.eq(scanner.slot),
             scanner.look.eq(walker.look),
@@ -134,15 +131,24 @@ class QueueEngine(wiring.Component):
             scanner.answered_valid.eq(walker.answered_valid),
             walker.overflow.eq(scanner.overflow),
             walker.overflow_taken.eq(scanner.overflow_taken),
-            walker.address.eq(puller.address),
-            puller.busy.eq(pusher.fetching),
+            walker.address.eq(pusher.address),
             pusher.segment.eq(walker.segment),
-            puller.segment.eq(walker.segment),
         ]
-        with m.If(pusher.fetching):
-            m.d.comb += walker.address.eq(pusher.address)
+        parts = [fetcher, used]
+        releases = [pusher.release, scanner.release]
+        inlets = [(self.notifications, fetcher.notification), (self.used, used.i)]
+        if g.pulled:
+            m.submodules.puller = puller = Puller(g)
+            connect(m, scanner.pull, puller.job)
+            connect(m, puller.commit, fetcher.commit)
+            connect(m, puller.offers, flipped(self.offers))
+            m.d.comb += [puller.busy.eq(pusher.fetching), puller.segment.eq(walker.segment)]
+            with m.If(~pusher.fetching):
+                m.d.comb += walker.address.eq(puller.address)
+            parts.append(puller)
+            releases.insert(0, puller.release)
+            inlets.append((self.take, puller.take))
 
-        releases = (puller.release, pusher.release, scanner.release)
         taken = None
         for release in releases:
             free = release.valid if taken is None else release.valid & ~taken
@@ -160,11 +166,7 @@ class QueueEngine(wiring.Component):
 
         # Nothing is taken in before the tables are clear.
         ready = ~commander.clearing
-        for outer, inner in (
-            (self.notifications, fetcher.notification),
-            (self.take, puller.take),
-            (self.used, used.i),
-        ):
+        for outer, inner in inlets:
             m.d.comb += [
                 inner.p.eq(outer.p),
                 inner.valid.eq(outer.valid & ready),
@@ -172,7 +174,7 @@ class QueueEngine(wiring.Component):
             ]
 
         # Beginning, end and fault.
-        for supervision, part in zip(commander.parts, (fetcher, puller, used), strict=True):
+        for supervision, part in zip(commander.parts, parts, strict=True):
             connect(m, supervision, part.supervision)
         m.d.comb += [
             commander.enabled.eq(fetcher.enabled),

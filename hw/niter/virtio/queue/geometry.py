@@ -33,7 +33,8 @@ class Geometry:
     functions
         Functions served, 1 to 8.
     pulled
-        Indices of the queues, of each function, that may be pulled.
+        Indices of the queues, of each function, that may be pulled; none where a device pulls
+        nothing, and the engine then has no part for it.
     """
 
     functions: int = 4
@@ -42,7 +43,7 @@ class Geometry:
     def __post_init__(self):
         if not 1 <= self.functions <= MAX_FUNCTIONS:
             raise ValueError(f"There are 1 to {MAX_FUNCTIONS} functions, not {self.functions!r}")
-        if not self.pulled or not all(0 <= index < 16 for index in self.pulled):
+        if not all(0 <= index < 16 for index in self.pulled):
             raise ValueError(f"Pulled queues have indices from 0 to 15, not {self.pulled!r}")
 
     @property

@@ -83,7 +83,7 @@ class Scanner(wiring.Component):
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
-        m.submodules.slots = slots = Slots()
+        m.submodules.slots = slots = Slots(self.geometry)
         connect(m, flipped(self.begin), slots.begin)
         overflow_taken = self.overflow_taken
 

@@ -4,14 +4,14 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import data, enum, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .geometry import SLOTS
+from .geometry import SLOTS, Geometry
 from .messages import Begin
 
 __all__ = ["Outcome", "Progress", "Slots"]
 
 #: Slots 0 to 3 are for pulled queues, 2 to 7 for pushed ones,
 #: so that neither kind can take all: a device may stop taking pushed chains, and pulled
-#: queues refill all at once.
+#: queues refill all at once. Where no queue is pulled, the others use all.
 PULLED_SLOTS = 4
 SHARED_SLOTS = 2
 
@@ -65,6 +65,11 @@ class Slots(wiring.Component):
     was looked at it is *fresh*; it is *behind* while the chain before it, of the same queue, is
     still in its slot.
 
+    Parameters
+    ----------
+    geometry
+        Size of the engine.
+
     Members
     -------
     begin : In(stream.Signature(Begin))
@@ -102,6 +107,10 @@ class Slots(wiring.Component):
     freed: In(3)
     freed_valid: In(1)
 
+    def __init__(self, geometry: Geometry):
+        self.geometry = geometry
+        super().__init__()
+
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         m.submodules.begun = begun = memory.Memory(shape=Begin, depth=SLOTS, init=[])
@@ -113,10 +122,8 @@ class Slots(wiring.Component):
             Signal(SLOTS, name=name) for name in ("busy", "due", "fresh", "behind")
         )
         after = [Signal(3, name=f"after_{n}") for n in range(SLOTS)]
-        for pulled, slots in (
-            (1, range(PULLED_SLOTS - 1, -1, -1)),
-            (0, range(PULLED_SLOTS - SHARED_SLOTS, SLOTS)),
-        ):
+        pushed = range(PULLED_SLOTS - SHARED_SLOTS if self.geometry.pulled else 0, SLOTS)
+        for pulled, slots in ((1, range(PULLED_SLOTS - 1, -1, -1)), (0, pushed)):
             for n in slots:
                 with m.If((self.begin.p.pulled == pulled) & ~busy[n]):
                     m.d.comb += [self.slot.eq(n), self.begin.ready.eq(1)]

@@ -1,4 +1,4 @@
-"""Joining on transmit: pieces that begin where the ones before ended become one packet."""
+"""Joining: pieces that begin where the ones before ended become one packet."""
 
 from amaranth import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring

@@ -1,0 +1,1 @@
+"""The virtio block device under drivers written from the specification."""
