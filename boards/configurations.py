@@ -68,6 +68,7 @@ ROOM_PATHS = {
     "card.net": "virtio",
     "card.overlay": "overlay",
     "card.storage.nvme": "nvme",
+    "card.storage.blk": "blk",
     "card.storage": "storage",
     "card.local": "mac",
     "card.mac_": "mac",

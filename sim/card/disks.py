@@ -7,6 +7,7 @@ from cocotb.triggers import ClockCycles, Timer
 from firmware.host.nvme import Namespace
 from niter.card import Card, CardConfig, StorageConfig
 from niter.nvme.config import NvmeConfig
+from niter.virtio.blk import BlkSizes
 from sim.card.testbench import Wire
 from sim.harness import Bench, Capture, rng
 from sim.models.aoe import SECTOR, AoeTarget
@@ -16,10 +17,11 @@ from sim.models.memory import HostMemory
 from sim.models.nvme.driver import NvmeDriver
 from sim.models.nvme.processor import Processor
 from sim.models.root import Root
-from sim.models.storage import Place, open_storage
+from sim.models.storage import Disk, Place, attach_disk, open_storage
+from sim.models.virtio.blk import BlkDriver
 from sim.models.virtio.rootbus import RootBus, attach_memory
 
-__all__ = ["Testbench", "storage_card"]
+__all__ = ["Testbench", "disk_card", "storage_card"]
 
 _GMII_NS = 8
 
@@ -30,11 +32,17 @@ def storage_card() -> Card:
     return Card(CardConfig(overlay=None, storage=StorageConfig(nvme=nvme), frame_bytes=4200))
 
 
+def disk_card() -> Card:
+    """The same with two virtio disks in place of the controllers."""
+    blk = BlkSizes(functions=2, queues=2)
+    return Card(CardConfig(overlay=None, storage=StorageConfig(blk=blk), frame_bytes=4200))
+
+
 class Testbench:
     """The card, its processor's firmware, and two targets on the wire, up and running.
 
     Each controller has one namespace, NSID 1, whose volume of the controller's number lies in the
-    middle of the target of that number.
+    middle of the target of that number; so has each virtio function its disk.
 
     Parameters
     ----------
@@ -50,7 +58,7 @@ class Testbench:
     Members
     -------
     drivers
-        One for each controller, not started.
+        One for each function, not started.
     targets : list of AoeTarget
     places : list of Place
     """
@@ -77,11 +85,9 @@ class Testbench:
         self.memory = HostMemory(rng=rng("memory"), strict=strict)
         self.root = Root(dut, max_payload=max_payload, generation=generation, latency_ns=latency_ns)
         attach_memory(self.root.rc, self.memory)
-        self.processor = Processor(
-            self.control,
-            self.card.csr.memory_map,
-            self.config.storage.nvme,
-            clock_ns=bench.clock_ns,
+        nvme = self.config.storage.nvme
+        self.processor = nvme and Processor(
+            self.control, self.card.csr.memory_map, nvme, clock_ns=bench.clock_ns
         )
         self.service_us, self.strict = service_us, strict
         self.targets = [
@@ -99,7 +105,7 @@ class Testbench:
             Place.at(number, target, first=self.FIRST, length=self.LENGTH)
             for number, target in enumerate(self.targets)
         ]
-        self.drivers: list[NvmeDriver] = []
+        self.drivers: list[NvmeDriver] | list[BlkDriver] = []
 
     @classmethod
     async def start(cls, bench: Bench, dut, **options) -> "Testbench":
@@ -115,17 +121,25 @@ class Testbench:
         # Memories are cleared first.
         await ClockCycles(dut.clk, 600)
         cocotb.start_soon(self._serve_targets())
-        await self.processor.start()
+        if self.processor:
+            await self.processor.start()
         for number in range(self.config.functions):
-            await self.processor.attach(
-                number, 1, Namespace(number, self.LENGTH, rng("id", number).randbytes(16))
-            )
+            identity = rng("id", number).randbytes(16)
+            if self.processor:
+                await self.processor.attach(number, 1, Namespace(number, self.LENGTH, identity))
+            else:
+                disk = Disk(number, self.LENGTH, identity)
+                await attach_disk(self.control, number, disk, path="storage.blk.")
         await open_storage(self.control, self.config, mac=self.MAC, places=self.places)
         devices = await self.root.enumerate()
         interrupts = Interrupts()
         for number, device in enumerate(devices[: self.config.functions]):
             bus = await RootBus.open(device, self.memory, interrupts)
-            self.drivers.append(NvmeDriver(bus, rng=rng("driver", number), strict=self.strict))
+            random = rng("driver", number)
+            if self.processor:
+                self.drivers.append(NvmeDriver(bus, rng=random, strict=self.strict))
+            else:
+                self.drivers.append(BlkDriver(bus, rng=random))
         return self
 
     def disk(self, number: int, lba: int, sectors: int) -> bytes:
@@ -152,7 +166,8 @@ class Testbench:
 
     def finish(self) -> None:
         """Nothing was touched that should not have been."""
-        self.processor.stop()
+        if self.processor:
+            self.processor.stop()
         self.memory.check()
         for number in range(len(self.targets)):
             self.unharmed(number)

@@ -1,7 +1,7 @@
 """How a storage card is opened: volumes and their targets, the wire, release.
 
 What ``sim.models.opening`` is to a network card. Namespaces are the admin firmware's, which
-attaches them itself.
+attaches them itself; disks of virtio functions are given to them here.
 """
 
 from collections.abc import Sequence
@@ -11,9 +11,10 @@ from typing import Protocol
 from niter.card import CardConfig
 from niter.storage import VolumeMode, VolumeRecord
 from niter.storage.aoe import TargetRecord
+from niter.virtio.blk import BlkWord
 from sim.models.control import Registers
 
-__all__ = ["Place", "open_storage"]
+__all__ = ["Disk", "Place", "attach_disk", "open_storage", "write_disk_word"]
 
 #: In the table of volumes of the transport: the volume has a target.
 _HAS_TARGET = 1 << 4
@@ -80,6 +81,61 @@ class Place:
             length=length,
             read_only=read_only,
         )
+
+
+@dataclass(frozen=True)
+class Disk:
+    """What control says of a virtio function's disk.
+
+    Parameters
+    ----------
+    volume
+        Its number.
+    sectors
+        Its capacity.
+    identity
+        Up to 20 bytes.
+    read_only
+        VIRTIO_BLK_F_RO is offered.
+    blk_size, physical_block_exp
+        Bytes of a logical block, and how many of them, as a power of two, make a physical one.
+    """
+
+    volume: int
+    sectors: int
+    identity: bytes = b""
+    read_only: bool = False
+    blk_size: int = 512
+    physical_block_exp: int = 0
+
+    def words(self) -> dict[int, int]:
+        """The words that control writes."""
+        identity = self.identity.ljust(20, b"\0")
+        return {
+            BlkWord.CAPACITY: self.sectors & 0xFFFF_FFFF,
+            BlkWord.CAPACITY_HIGH: self.sectors >> 32,
+            BlkWord.BLK_SIZE: self.blk_size,
+            BlkWord.TOPOLOGY: self.physical_block_exp | 1 << 16,
+            BlkWord.ATTACHMENT: self.volume | self.read_only * BlkWord.READ_ONLY,
+            **{
+                BlkWord.IDENTITY + n: int.from_bytes(identity[4 * n : 4 * n + 4], "little")
+                for n in range(5)
+            },
+        }
+
+
+async def write_disk_word(
+    control: Registers, function: int, word: int, value: int, *, path: str = ""
+) -> None:
+    """Write one word of a function's disk; ``path`` leads to the registers of ``VirtioBlk``."""
+    await control.write(f"{path}select", word=word, function=function)
+    await control.write(f"{path}value", value)
+
+
+async def attach_disk(control: Registers, function: int, disk: Disk, *, path: str = "") -> None:
+    """Write all words of a function's disk, before it is released."""
+    for word, value in disk.words().items():
+        await write_disk_word(control, function, word, value, path=path)
 
 
 def _number(mac: str) -> int:

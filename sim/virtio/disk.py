@@ -6,44 +6,18 @@ from math import inf
 
 from cocotb.triggers import ClockCycles
 
-from niter.virtio.blk import BlkWord, VirtioBlk
+from niter.virtio.blk import VirtioBlk
 from sim.harness import Bench, rng
 from sim.models.block_target import BlockTarget
 from sim.models.control import ControlBus
 from sim.models.hostport import HostPorts
 from sim.models.memory import HostMemory
+from sim.models.storage import Disk, attach_disk, write_disk_word
 from sim.models.streams import stalls
 from sim.models.virtio.blk import SECTOR_BYTES, BlkDriver
 from sim.models.virtio.bus import DirectBus, FunctionMaster
 
-__all__ = ["Disk", "DiskHost", "History"]
-
-
-@dataclass(frozen=True)
-class Disk:
-    """What control says of a function's disk."""
-
-    volume: int
-    sectors: int
-    identity: bytes = b""
-    read_only: bool = False
-    blk_size: int = 512
-    physical_block_exp: int = 0
-
-    def words(self) -> dict[int, int]:
-        """The words that control writes."""
-        identity = self.identity.ljust(20, b"\0")
-        return {
-            BlkWord.CAPACITY: self.sectors & 0xFFFF_FFFF,
-            BlkWord.CAPACITY_HIGH: self.sectors >> 32,
-            BlkWord.BLK_SIZE: self.blk_size,
-            BlkWord.TOPOLOGY: self.physical_block_exp | 1 << 16,
-            BlkWord.ATTACHMENT: self.volume | self.read_only * BlkWord.READ_ONLY,
-            **{
-                BlkWord.IDENTITY + n: int.from_bytes(identity[4 * n : 4 * n + 4], "little")
-                for n in range(5)
-            },
-        }
+__all__ = ["DiskHost", "History"]
 
 
 class DiskHost:
@@ -130,14 +104,12 @@ class DiskHost:
         return self
 
     async def attach(self, function: int, disk: Disk) -> None:
-        """Write all words of a function's disk."""
-        for word, value in disk.words().items():
-            await self.write_word(function, word, value)
+        """Give a function its disk."""
+        await attach_disk(self._control, function, disk)
 
     async def write_word(self, function: int, word: int, value: int) -> None:
         """Write one word of a function's."""
-        await self._control.write("select", word | function << 8)
-        await self._control.write("value", value)
+        await write_disk_word(self._control, function, word, value)
 
 
 @dataclass

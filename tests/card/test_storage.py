@@ -5,6 +5,7 @@ from niter.card.storage import Storage
 from niter.net import OverlayConfig
 from niter.nvme.config import NvmeConfig
 from niter.soc import SocConfig
+from niter.virtio.blk import BlkSizes
 
 
 def names(card):
@@ -39,6 +40,19 @@ def test_a_storage_card_with_a_processor_encrypts():
     storage = Storage(config, ports=1, tick=6250)
     storage.elaborate(None)
     assert {"keys", "usable"} <= set(storage.signature.members)
+
+
+def test_a_card_of_virtio_disks_has_no_mailbox():
+    storage = StorageConfig(blk=BlkSizes(functions=3))
+    card = Card(CardConfig(overlay=None, storage=storage, frame_bytes=4200))
+    assert card.config.functions == 3
+    assert {"storage.blk.select", "storage.blk.value", "storage.aoe.targets.words"} <= names(card)
+    assert not any(name.startswith(("soc.", "storage.nvme")) for name in names(card))
+
+
+def test_functions_of_a_storage_card_are_of_one_kind():
+    with pytest.raises(ValueError, match="Functions of a storage card are of one kind"):
+        StorageConfig(nvme=NvmeConfig(), blk=BlkSizes())
 
 
 def test_a_network_card_has_no_storage():

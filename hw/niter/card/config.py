@@ -6,6 +6,7 @@ from niter.interface import MAX_PACKET_BYTES
 from niter.net import SERVICES, OverlayConfig
 from niter.nvme.config import NvmeConfig
 from niter.soc import SocConfig
+from niter.virtio.blk import BlkSizes
 
 __all__ = ["CardConfig", "StorageConfig"]
 
@@ -14,10 +15,14 @@ __all__ = ["CardConfig", "StorageConfig"]
 class StorageConfig:
     """Sizes of a card's storage half.
 
+    Its functions are NVMe controllers or virtio block devices.
+
     Parameters
     ----------
     nvme
-        Of the controllers, which are the card's functions.
+        Of the controllers; without a word about either, these are the functions.
+    blk
+        Of the block devices.
     volumes
         That the card can have attached, 1 to 16.
     receive_beats
@@ -26,13 +31,30 @@ class StorageConfig:
         Of the core: what the controllers count time by.
     encryption
         Volumes may be encrypted, with keys of the card's processor.
+
+    Raises
+    ------
+    ValueError
+        There are functions of both kinds.
     """
 
-    nvme: NvmeConfig = field(default_factory=NvmeConfig)
+    nvme: NvmeConfig | None = None
+    blk: BlkSizes | None = None
     volumes: int = 16
     receive_beats: int = 2048
     clock_hz: int = SocConfig.clock_hz
     encryption: bool = False
+
+    def __post_init__(self):
+        if self.nvme and self.blk:
+            raise ValueError("Functions of a storage card are of one kind")
+        if not self.blk and not self.nvme:
+            object.__setattr__(self, "nvme", NvmeConfig())
+
+    @property
+    def functions(self) -> int:
+        """Functions on the PCIe side."""
+        return (self.nvme or self.blk).functions
 
 
 @dataclass(frozen=True)
@@ -46,7 +68,7 @@ class CardConfig:
         ``overlay.ports`` (1 or 2) the size of the card on both sides of it. None: the card has
         no network functions.
     storage
-        The storage half, of a card without an overlay: its functions are NVMe controllers.
+        The storage half, of a card without an overlay.
     pairs
         Queue pairs of each function, 1 to 4.
     queue_size
@@ -100,7 +122,7 @@ class CardConfig:
     @property
     def functions(self) -> int:
         """Functions on the PCIe side."""
-        return self.overlay.functions if self.overlay else self.storage.nvme.functions
+        return self.overlay.functions if self.overlay else self.storage.functions
 
     @property
     def ports(self) -> int:

@@ -1,4 +1,4 @@
-"""The storage half of a card: from NVMe commands to frames."""
+"""The storage half of a card: from commands of hosts to frames."""
 
 from amaranth import Module
 from amaranth.lib import stream, wiring
@@ -11,6 +11,7 @@ from niter.security.key_store import KeyWord
 from niter.storage import Pacing, Volumes
 from niter.storage.aoe import Aoe
 from niter.storage.encryption import Encryption
+from niter.virtio.blk import VirtioBlk
 
 from .config import StorageConfig
 
@@ -18,11 +19,11 @@ __all__ = ["Storage"]
 
 
 class Storage(wiring.Component):
-    """NVMe controllers whose namespaces lie at AoE targets.
+    """NVMe controllers whose namespaces, or virtio disks whose sectors, lie at AoE targets.
 
     ::
 
-        function ── NvmeControllers ── Volumes ── Pacing ── Encryption ── Aoe ── wire
+        function ── NvmeControllers, VirtioBlk ── Volumes ── Pacing ── Encryption ── Aoe ── wire
 
     Parameters
     ----------
@@ -40,18 +41,25 @@ class Storage(wiring.Component):
     read : array of Out(HostRead), write : array of Out(HostWrite)
         Host memory.
     mailbox : Out(MailboxPort)
-        Admin commands.
+        Admin commands; of NVMe controllers only.
     i_wire : In(FrameStream), o_wire : Out(FrameStream)
         Frames of AoE.
     keys : In(stream.Signature(KeyWord)), usable : In(16)
         From the key store, of a card that encrypts.
     csr : In(csr.Signature)
-        ``nvme``, ``volumes``, ``pacing`` and ``aoe``.
+        ``nvme`` or ``blk``, ``volumes``, ``pacing`` and ``aoe``.
     """
 
     def __init__(self, config: StorageConfig, *, ports: int, tick: int):
         self.config = config
-        self._nvme = NvmeControllers(config.nvme, tick=tick)
+        if config.nvme:
+            self._kind, self._front = "nvme", NvmeControllers(config.nvme, tick=tick)
+        else:
+            sizes = config.blk
+            self._kind = "blk"
+            self._front = VirtioBlk(
+                sizes.functions, sizes.queues, sizes.queue_size, tags=sizes.tags
+            )
         self._volumes = Volumes(config.volumes)
         self._pacing = Pacing(config.volumes)
         self._transport = Aoe(receive_beats=config.receive_beats, ports=ports)
@@ -59,7 +67,7 @@ class Storage(wiring.Component):
         keys = {"keys": In(stream.Signature(KeyWord)), "usable": In(16)}
         self._decoder = csr.decoder_of(
             {
-                "nvme": self._nvme.csr,
+                self._kind: self._front.csr,
                 "volumes": self._volumes.csr,
                 "pacing": self._pacing.csr,
                 "aoe": self._transport.csr,
@@ -68,9 +76,9 @@ class Storage(wiring.Component):
         super().__init__(
             {
                 "function": In(FunctionPort),
-                "read": Out(HostRead).array(len(self._nvme.read)),
-                "write": Out(HostWrite).array(len(self._nvme.write)),
-                "mailbox": Out(MailboxPort),
+                "read": Out(HostRead).array(len(self._front.read)),
+                "write": Out(HostWrite).array(len(self._front.write)),
+                **({"mailbox": Out(MailboxPort)} if config.nvme else {}),
                 "i_wire": In(FrameStream),
                 "o_wire": Out(FrameStream),
                 **(keys if config.encryption else {}),
@@ -81,22 +89,23 @@ class Storage(wiring.Component):
 
     def declaration(self) -> Function:
         """What the PCIe room has to know of each function."""
-        return self._nvme.declaration()
+        return self._front.declaration() if self.config.nvme else self._front.kind.function()
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         m.submodules.decoder = self._decoder
-        m.submodules.nvme = nvme = self._nvme
+        m.submodules[self._kind] = front = self._front
         m.submodules.volumes = volumes = self._volumes
         m.submodules.pacing = pacing = self._pacing
         m.submodules.aoe = aoe = self._transport
         connect(m, flipped(self.csr), self._decoder.bus)
-        connect(m, flipped(self.function), nvme.function)
-        connect(m, nvme.mailbox, flipped(self.mailbox))
-        for mine, outside in ((nvme.read, self.read), (nvme.write, self.write)):
+        connect(m, flipped(self.function), front.function)
+        if self.config.nvme:
+            connect(m, front.mailbox, flipped(self.mailbox))
+        for mine, outside in ((front.read, self.read), (front.write, self.write)):
             for initiator, port in zip(mine, outside, strict=True):
                 connect(m, initiator, flipped(port))
-        connect(m, nvme.block, volumes.i)
+        connect(m, front.block, volumes.i)
         connect(m, volumes.o, pacing.i)
         if self._encryption:
             m.submodules.encryption = encryption = self._encryption

@@ -24,7 +24,8 @@ __all__ = ["LOCAL_MEMBERS", "Card"]
 #: What a frame that stays on the card keeps of its meta; see ``niter.net.Overlay``.
 LOCAL_MEMBERS = ("length", "function", "vni", "local", "answer")
 
-#: The transaction layer has four write ports: the mailbox shares that of the control queues.
+#: The transaction layer has four write ports, as many as a virtio device: the mailbox shares that
+#: of the control queues, or of the statuses of disks.
 _SHARED_WRITE = 2
 
 
@@ -57,7 +58,7 @@ class Card(wiring.Component):
         The ports.
     csr : In(csr.Signature)
         Control bus: ``card``, ``pcie``, ``mac_<n>``, and of a network card ``net`` and ``overlay``,
-        of a storage card ``storage``; ``soc`` where there is one, else on a storage card the
+        of a storage card ``storage``; ``soc`` where there is one, else with NVMe controllers the
         mailbox alone, ``soc.mailbox``.
         With a processor it is for benches that look on: a board ties it to zero.
     <service>_rx : Out(FrameStream), <service>_tx : In(FrameStream)
@@ -97,14 +98,17 @@ class Card(wiring.Component):
             self._storage = Storage(config.storage, ports=config.ports, tick=tick)
             declaration = self._storage.declaration()
             services = (*config.services, "storage")
-        if self._storage and not config.soc:
+        nvme = bool(self._storage and config.storage.nvme)
+        if nvme and not config.soc:
             self._mailbox = Mailbox(1, config.functions)
         self._host = self._net or self._storage
+        #: The processor's mailbox has no write port of its own.
+        self._shares_write = bool(config.soc) and not nvme
         self._pcie = TransactionLayer(
             functions=[declaration] * config.functions,
             engines=[0] * config.functions,
             read_ports=len(self._host.read) + bool(config.soc or self._mailbox),
-            write_ports=len(self._host.write) + bool(self._storage),
+            write_ports=len(self._host.write) + nvme,
             timeout=config.completion_timeout,
         )
         self._macs = [
@@ -184,7 +188,7 @@ class Card(wiring.Component):
         connect(m, pcie.engine[0], self._host.function)
         for engine, host in ((self._host.read, pcie.read), (self._host.write, pcie.write)):
             for number, initiator in enumerate(engine):
-                if self._net and self._soc and host is pcie.write and number == _SHARED_WRITE:
+                if self._shares_write and host is pcie.write and number == _SHARED_WRITE:
                     continue
                 connect(m, initiator, host[number])
         if self._net:
@@ -214,15 +218,15 @@ class Card(wiring.Component):
         connect(m, masters.csr, self._decoder.bus)
         m.d.comb += soc.hold.eq(masters.hold)
         connect(m, soc.read, pcie.read[-1])
-        if self._storage:
+        if not self._shares_write:
             connect(m, soc.write, pcie.write[-1])
             connect(m, self._storage.mailbox, soc.engine[0])
         else:
             m.submodules.share = share = WriteShare()
-            connect(m, self._net.write[_SHARED_WRITE], share.i[0])
+            connect(m, self._host.write[_SHARED_WRITE], share.i[0])
             connect(m, soc.write, share.i[1])
             connect(m, share.o, pcie.write[_SHARED_WRITE])
-            # The network's engine has nothing to ask yet.
+            # Engines of virtio devices have nothing to ask yet.
             m.d.comb += soc.engine[0].reply.ready.eq(1)
         m.submodules.outgoing = outgoing = Arbiter(FrameBeat, 2)
         connect(m, tunnelled, outgoing.i[0])

@@ -12,11 +12,15 @@ from niter.interface import BlockOpcode, BlockStatus
 from niter.virtio.blk import MAX_RANGE_SECTORS, MAX_SEGMENTS, BlkWord, VirtioBlk
 from sim.harness import Bench, rng
 from sim.models.memory import Region
+from sim.models.storage import Disk
 from sim.models.virtio.blk import SECTOR_BYTES, BlkDriver, header, ranges
 from sim.models.virtio.specification import Blk, BlkStatus, BlkType, Feature, Status
-from sim.virtio.disk import Disk, DiskHost, History
+from sim.virtio.breaker import FAULTS, HOLE, HOLE_BYTES, Breaker, needs_reset
+from sim.virtio.disk import DiskHost, History
 
-FUNCTIONS, QUEUES, TAGS = 2, 2, 32
+FUNCTIONS, QUEUES, TAGS = 2, 2, 64
+#: What one function may have of them while the other one has none.
+ALONE = TAGS - 4 * FUNCTIONS
 
 BENCH = Bench(
     dut=lambda: VirtioBlk(functions=FUNCTIONS, queues=QUEUES, queue_size=256, tags=TAGS),
@@ -29,7 +33,6 @@ DISKS = [
     Disk(volume=3, sectors=100_000, identity=b"vol-0123456789abcdef"),
     Disk(volume=9, sectors=5 << 32, identity=b"second", blk_size=4096, physical_block_exp=3),
 ]
-HOLE, HOLE_BYTES = 0xDEAD_0000, 0x10_0000
 
 
 async def soon(what, us: float = 2000):
@@ -248,12 +251,7 @@ async def no_place_for_a_status(dut):
     pending = await broken.submit(header(BlkType.OUT) + bytes(512), 0)
     await soon(pending.wait())
     assert pending.written == 0
-    for _ in range(100):
-        if Status.NEEDS_RESET in await broken.transport.status():
-            break
-        await Timer(1, "us")
-    else:
-        raise AssertionError("the device does not say that it needs a reset")
+    assert await needs_reset(broken)
     assert broken.bus.interrupts(0) == before + 1
     await soon(neighbour.write(1, bytes(range(256)) * 2))
     assert Status.NEEDS_RESET not in await neighbour.transport.status()
@@ -378,7 +376,7 @@ async def overlapping_traffic(dut):
     tasks = [cocotb.start_soon(worker(number)) for number in range(64)]
     for task in tasks:
         await task
-    assert most == TAGS, f"at most {most} requests were under way"
+    assert most >= TAGS // 2, f"at most {most} requests were under way"
     host.memory.check()
 
 
@@ -431,15 +429,122 @@ async def resets_in_traffic(dut):
     await soon(driver.stop())
     going = False
     assert await soon(other, us=5000) > 5
-    await driver.start(size=64)
+    await driver.start(size=128)
     content = random.randbytes(40 * 512)
     await soon(driver.write(3, content))
     assert await soon(driver.read(3, 40)) == content
-    # Every tag is free again.
-    host.target.held = {3}
-    for _ in range(TAGS):
-        await driver.submit(header(BlkType.FLUSH), 1)
-    await Timer(100, "us")
-    assert host.target.underway == TAGS
+    host.memory.check()
+    await hung_function(host)
+
+
+async def hung_function(host: DiskHost):
+    """The first disk's target hangs: its function has all but what is kept for the other one."""
+    driver, neighbour = host.drivers
+    host.target.held = {DISKS[0].volume}
+    hanging = [
+        await driver.submit(header(BlkType.FLUSH), 1, queue=number % QUEUES)
+        for number in range(100)
+    ]
+    await Timer(200, "us")
+    assert host.target.underway == ALONE
+    for number in range(20):
+        content = bytes([number]) * 1024
+        await soon(neighbour.write(number, content))
+        assert await soon(neighbour.read(number, 2)) == content
+    assert host.target.underway == ALONE
     host.target.held = set()
+    for pending in hanging:
+        assert (await soon(pending.wait())).status == BlkStatus.OK
+
+
+@cocotb.test()
+async def one_function_hangs(dut):
+    """A target that does not answer keeps no other function's requests back."""
+    host = await begin(dut)
+    for driver in host.drivers:
+        await driver.start()
+    await hung_function(host)
+
+
+@cocotb.test(timeout_time=60, timeout_unit="ms")
+async def a_driver_that_breaks_every_rule(dut):
+    """Broken rings, and requests of random bytes, lengths and memory; the neighbour loses nothing.
+
+    All memory that is named is the breaker's own or refused, so that any other access fails.
+    """
+    host = await begin(dut)
+    host.memory.refuse(HOLE, 1 << 33)
+    random = rng("breaker")
+    driver, neighbour = host.drivers
+    await neighbour.start(size=64)
+    going, number = True, 0
+
+    async def neighbours():
+        nonlocal number
+        while going:
+            content = rng("neighbour", number).randbytes(1024)
+            await neighbour.write(number % 50, content, queue=number % QUEUES)
+            assert await neighbour.read(number % 50, 2) == content
+            number += 1
+
+    async def goes_on():
+        before = number
+        for _ in range(400):
+            if number > before + 1:
+                return
+            await Timer(1, "us")
+        raise AssertionError("the neighbour is held up")
+
+    other = cocotb.start_soon(neighbours())
+    for fault in random.sample(FAULTS, len(FAULTS)):
+        await driver.start(size=64)
+        pending = [
+            await driver.submit(header(BlkType.IN, random.randrange(99)), 1025)
+            for _ in range(random.randrange(4))
+        ]
+        queue = driver.queues[0]
+        breaker = Breaker(host.memory, queue, random)
+        queue.offer_raw(getattr(breaker, fault)())
+        await queue.kick()
+        assert await needs_reset(driver), fault
+        await goes_on()
+        dropped = await (driver.stop() if random.random() < 0.5 else driver.function_reset())
+        assert len(dropped) <= len(pending)
+        host.memory.free(breaker.region)
+
+    def anywhere(size: int) -> Region:
+        """Memory that is the driver's, or refused."""
+        if size > 4096 or random.random() < 0.1:
+            region = Region(HOLE, 1, "hole")
+            # So large that it should not be made.
+            region.size = size
+            return region
+        region = host.memory.allocate(size, align=1, name="nonsense")
+        start = header(random.choice(list(BlkType)), random.randrange(90))
+        region.write(0, random.choice((start, random.randbytes(16)))[:size])
+        return region
+
+    await driver.start(size=128)
+    for _ in range(60):
+        sizes = (1, 15, 16, 17, 20, 32, 512, 513, 1024, 4096, 100_000, 1 << 25, (1 << 32) - 1)
+        readable, writable = (
+            [anywhere(random.choice(sizes)) for _ in range(random.choice((0, 1, 1, 2, 3, 19)))]
+            for _ in range(2)
+        )
+        if not readable and not writable:
+            continue
+        pending = await driver.submit_regions(readable, writable)
+        if not writable:
+            await soon(pending.done.wait())
+            assert pending.written == 0
+            assert await needs_reset(driver)
+            await driver.stop()
+            await driver.start(size=128)
+            continue
+        await soon(pending.done.wait())
+        await goes_on()
+    assert Status.NEEDS_RESET not in await driver.transport.status()
+    going = False
+    await other
+    await soon(driver.write(1, bytes(512)))
     host.memory.check()

@@ -5,16 +5,15 @@ all the while and must lose nothing. Each piece of nonsense ends as the rules ha
 frame is dropped, or function 0 needs a reset; after the reset it works again.
 """
 
-from random import Random
-
 import cocotb
-from cocotb.triggers import ClockCycles, Timer, with_timeout
+from cocotb.triggers import ClockCycles, with_timeout
 
 from niter.virtio.net import VirtioNet
 from sim.harness import Bench, rng
 from sim.models.virtio.net import Header
 from sim.models.virtio.queue import SplitQueue
-from sim.models.virtio.specification import DescriptorFlag, Status
+from sim.models.virtio.specification import Status
+from sim.virtio.breaker import FAULTS, HOLE, HOLE_BYTES, Breaker, needs_reset
 from sim.virtio.host import Host, cuts, random_frame
 
 BENCH = Bench(
@@ -23,96 +22,12 @@ BENCH = Bench(
     fuzz=True,
 )
 
-#: Where host memory refuses every access.
-_HOLE, _HOLE_BYTES = 0xDEAD_0000_0000, 1 << 20
-
-_NEXT, _WRITE = DescriptorFlag.NEXT, DescriptorFlag.WRITE
-_INDIRECT = DescriptorFlag.INDIRECT
-
-
-class Breaker:
-    """Puts chains into a queue that break the rules.
-
-    All memory that it names is its own or refused, so that an access to anything else is
-    a stray one and fails the test.
-    """
-
-    def __init__(self, host: Host, queue: SplitQueue, random: Random):
-        self.queue = queue
-        self.random = random
-        self.memory = host.memory
-        self.region = host.memory.allocate(
-            4096, align=4096, name="nonsense", readable=True, writable=True
-        )
-
-    def descriptor(self, place: int, length: int, flags: int, following: int, address=None):
-        """Write a descriptor of the ring, by default into the breaker's own memory."""
-        address = self.region.address if address is None else address
-        SplitQueue.put_descriptor(self.queue.descriptors, place, address, length, flags, following)
-
-    def places(self, count: int) -> list[int]:
-        """Descriptors that are free."""
-        return self.random.sample(self.queue._free, count)
-
-    def loop(self):
-        """A chain that comes back to its beginning."""
-        a, b = self.places(2)
-        self.descriptor(a, 64, _NEXT, b)
-        self.descriptor(b, 64, _NEXT, a)
-        return a
-
-    def beyond(self):
-        """A next index past the table."""
-        (a,) = self.places(1)
-        self.descriptor(a, 64, _NEXT, self.queue.size + self.random.randrange(1000))
-        return a
-
-    def empty(self):
-        """A descriptor of no bytes."""
-        (a,) = self.places(1)
-        self.descriptor(a, 0, 0, 0)
-        return a
-
-    def backwards(self):
-        """A writable segment in front of a readable one."""
-        a, b = self.places(2)
-        self.descriptor(a, 64, _WRITE | _NEXT, b)
-        self.descriptor(b, 64, 0, 0)
-        return a
-
-    def nested(self):
-        """An indirect table inside an indirect table."""
-        (a,) = self.places(1)
-        SplitQueue.put_descriptor(self.region, 0, self.region.address, 16, _INDIRECT, 0)
-        self.descriptor(a, 16, _INDIRECT, 0)
-        return a
-
-    def ragged(self):
-        """An indirect table whose length is no multiple of 16."""
-        (a,) = self.places(1)
-        self.descriptor(a, 16 + self.random.randint(1, 15), _INDIRECT, 0)
-        return a
-
-    def unreadable(self):
-        """An indirect table that cannot be read."""
-        (a,) = self.places(1)
-        self.descriptor(a, 64, _INDIRECT, 0, _HOLE)
-        return a
-
-    def head(self):
-        """A head past the table."""
-        return self.queue.size + self.random.randrange(1000)
-
-
-#: What ends in NEEDS_RESET, whichever queue it is in.
-_FAULTS = ("loop", "beyond", "empty", "backwards", "nested", "ragged", "unreadable", "head")
-
 
 async def begin(dut) -> Host:
     """Reset the device under test; host memory has a hole."""
     await BENCH.start(dut)
     host = Host(BENCH, dut)
-    host.memory.refuse(_HOLE, _HOLE_BYTES)
+    host.memory.refuse(HOLE, HOLE_BYTES)
     await ClockCycles(dut.clk, 300)
     await host.counted()
     return host
@@ -167,15 +82,6 @@ async def works(host: Host, driver):
     await with_timeout(driver.flush(), 200, "us")
 
 
-async def needs_reset(driver) -> bool:
-    """Whether the device says so, within some time."""
-    for _ in range(40):
-        if Status.NEEDS_RESET in await driver.transport.status():
-            return True
-        await Timer(2, "us")
-    return False
-
-
 @cocotb.test()
 async def test_broken_rings(dut):
     """Every fault, on a transmit and on a receive queue."""
@@ -184,11 +90,11 @@ async def test_broken_rings(dut):
     neighbour = Neighbour(host)
     await neighbour.start()
     driver = host.drivers[0]
-    for name in random.sample(_FAULTS, len(_FAULTS)):
+    for name in random.sample(FAULTS, len(FAULTS)):
         receiving = random.random() < 0.5
         await host.start(driver, size=64, buffers=0 if receiving else 32)
         queue = driver.receive[0] if receiving else driver.transmit[0]
-        breaker = Breaker(host, queue, random)
+        breaker = Breaker(host.memory, queue, random)
         if not receiving:
             for _ in range(random.randrange(3)):
                 driver.put(random_frame(random))
@@ -247,7 +153,7 @@ async def test_random_headers_and_memory(dut):
         head = driver.put(frame, header=header, cut=cuts(random, max(1, len(frame))))
         if random.random() < 0.3:
             length = random.randint(1, 3000)
-            SplitQueue.put_descriptor(queue.descriptors, head, _HOLE, length, 0, 0)
+            SplitQueue.put_descriptor(queue.descriptors, head, HOLE, length, 0, 0)
         await queue.kick()
     await with_timeout(driver.flush(), 2000, "us")
     await neighbour.goes_on()

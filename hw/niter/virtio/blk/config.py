@@ -1,5 +1,7 @@
 """virtio-blk as the transport sees it, and what control says of each function's disk."""
 
+from dataclasses import dataclass
+
 from amaranth import Array, Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
@@ -13,13 +15,23 @@ from niter.virtio.words import WordWriter
 
 from .layouts import MAX_RANGE_SECTORS, MAX_SEGMENTS
 
-__all__ = ["BlkConfig", "BlkWord", "blk_device"]
+__all__ = ["BlkConfig", "BlkSizes", "BlkWord", "blk_device"]
 
 #: Bytes of the largest segment that a driver may use: as many segments as it may use then stay
 #: below 32 MiB.
 _MAX_SEGMENT_BYTES = 1 << 20
 
 _FEATURES = frozenset(BlkFeature) | frozenset(RingFeature)
+
+
+@dataclass(frozen=True)
+class BlkSizes:
+    """Sizes of the block functions of a card; see ``VirtioBlk``, which refuses what cannot be."""
+
+    functions: int = 2
+    queues: int = 4
+    queue_size: int = 256
+    tags: int = 64
 
 
 def blk_device(queues: int, queue_size: int = 256) -> DeviceKind:

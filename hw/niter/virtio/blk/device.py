@@ -21,6 +21,7 @@ from .layouts import HEADER_BYTES, TAG_BITS, Ticket
 from .places import Places
 from .pull import Pull
 from .push import Push
+from .shares import Shares
 
 __all__ = ["VirtioBlk"]
 
@@ -46,7 +47,8 @@ class VirtioBlk(wiring.Component):
     queue_size
         Largest queue that a driver may choose, a power of two up to 1024.
     tags
-        Requests under way, of all functions together: a power of two up to 64.
+        Requests under way, of all functions together: a power of two up to 64, and more than
+        four for each function, which nobody else can take from it; see ``Shares``.
 
     Members
     -------
@@ -74,7 +76,7 @@ class VirtioBlk(wiring.Component):
     """
 
     def __init__(
-        self, functions: int = 4, queues: int = 4, queue_size: int = 256, *, tags: int = 32
+        self, functions: int = 4, queues: int = 4, queue_size: int = 256, *, tags: int = 64
     ):
         if tags < 2 or tags & (tags - 1) or tags > 1 << TAG_BITS:
             raise ValueError(f"Tags must be a power of two, 2 to {1 << TAG_BITS}, not {tags!r}")
@@ -82,6 +84,7 @@ class VirtioBlk(wiring.Component):
         self.tags = tags
         self.kind = blk_device(queues, queue_size)
         self._config = BlkConfig()
+        self._shares = Shares(functions, tags)
         super().__init__(
             {
                 "function": In(FunctionPort),
@@ -125,6 +128,7 @@ class VirtioBlk(wiring.Component):
         # From chain to request and back. There is room for the header of every tag.
         m.submodules.gather = gather = Gather()
         m.submodules.headers = headers = Fifo(Beat, 2 * HEADER_BYTES // 8 * self.tags)
+        m.submodules.shares = shares = self._shares
         connect(m, engine.segments, intake.i)
         connect(m, control.tags, intake.tags)
         connect(m, gather.o, headers.i)
@@ -137,6 +141,13 @@ class VirtioBlk(wiring.Component):
             gather.i.p.final.eq(Ticket(answer.p.context).final),
             gather.i.valid.eq(answer.valid),
             answer.ready.eq(gather.i.ready),
+            shares.begun.eq(engine.begun),
+            shares.begun_of.eq(engine.begun_of),
+            shares.dropped.eq(engine.dropped),
+            shares.dropped_of.eq(engine.dropped_of),
+            shares.ended.eq(engine.used.valid & engine.used.ready),
+            shares.ended_of.eq(engine.used.p.queue.function),
+            engine.held.eq(shares.held),
             places.store.eq(intake.store),
             places.store_valid.eq(intake.store_valid),
             control.arrival.eq(intake.arrival),

@@ -4,7 +4,7 @@ from amaranth import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from niter.interface import HostRead, HostWrite
+from niter.interface import MAX_FUNCTIONS, HostRead, HostWrite
 
 from .answers import Answers
 from .commander import Commander
@@ -58,6 +58,13 @@ class QueueEngine(wiring.Component):
         the engine is storing a chain (six cycles a segment); the next ones four cycles
         apart.
     used : In(stream.Signature(Used))
+    held : In(8)
+        Functions of which no further chain is begun. Whoever counts what is begun, dropped and
+        used can keep a function from having more chains than it can take, and so from holding
+        back the others.
+    begun, dropped : Out(1), begun_of, dropped_of : Out(3)
+        A chain of a function was begun, ``held`` counts from the next cycle on; one that was
+        begun will not come, since its queue is being disabled or stands still.
     read : Out(HostRead), write : Out(HostWrite)
         Rings only.
     """
@@ -74,6 +81,11 @@ class QueueEngine(wiring.Component):
                 "take": In(stream.Signature(Take)),
                 "offers": Out(stream.Signature(Offer)),
                 "used": In(stream.Signature(Used)),
+                "held": In(MAX_FUNCTIONS),
+                "begun": Out(1),
+                "begun_of": Out(3),
+                "dropped": Out(1),
+                "dropped_of": Out(3),
                 "read": Out(HostRead),
                 "write": Out(HostWrite),
             }
@@ -162,6 +174,11 @@ class QueueEngine(wiring.Component):
         m.d.comb += [
             scanner.freed.eq(fetcher.release.p.slot),
             scanner.freed_valid.eq(fetcher.release.valid & fetcher.release.ready),
+            fetcher.held.eq(self.held),
+            self.begun.eq(fetcher.begin.valid & fetcher.begin.ready),
+            self.begun_of.eq(fetcher.begin.p.row >> 4),
+            self.dropped.eq(scanner.freed_valid & ~fetcher.release.p.delivered),
+            self.dropped_of.eq(fetcher.release.p.row >> 4),
         ]
 
         # Nothing is taken in before the tables are clear.

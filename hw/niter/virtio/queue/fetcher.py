@@ -4,6 +4,7 @@ from amaranth import C, Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from niter.interface import MAX_FUNCTIONS
 from niter.stream import Ram
 
 from .agenda import Agenda, Event
@@ -70,6 +71,8 @@ class Fetcher(wiring.Component):
     access : Out(stream.Signature(Access))
     head_at : Out(11), head : In(16)
         Look-up in the head buffer, one cycle later.
+    held : In(8)
+        Functions of which no chain is to be begun; their turns pass.
     """
 
     def __init__(self, geometry: Geometry):
@@ -88,6 +91,7 @@ class Fetcher(wiring.Component):
                 "access": Out(stream.Signature(Access)),
                 "head_at": Out(11),
                 "head": In(16),
+                "held": In(MAX_FUNCTIONS),
             }
         )
 
@@ -196,7 +200,8 @@ class Fetcher(wiring.Component):
             event_states(m, self, hand)
 
             # A turn: begin chains, read entries, and see whether there is more.
-            begins = may.may_begin & self.begin.ready & (turn != 0)
+            free = ~self.held.bit_select(row[4:7], 1)
+            begins = may.may_begin & self.begin.ready & (turn != 0) & free
             with m.State("TURN"):
                 m.d.comb += [storing_course.eq(1), store.en.eq(1)]
                 m.d.sync += [
@@ -265,7 +270,7 @@ class Fetcher(wiring.Component):
                     store.data.eq(stored),
                 ]
                 with m.If(wanted & ~standing.listed):
-                    resumes = (event == Event.TURN) & may.may_begin & (turn != 0)
+                    resumes = (event == Event.TURN) & may.may_begin & (turn != 0) & free
                     m.d.comb += [
                         agenda.hold.eq(resumes & ~agenda.held),
                         agenda.list.eq(~agenda.hold),
