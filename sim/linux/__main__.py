@@ -29,11 +29,13 @@ from .cases import CASES, Case, Skip
 from .disk_setting import CASES as DISK_CASES
 from .disk_setting import DiskSetting
 from .guest import Guest, GuestError, Machine
-from .image import NETWORK, SMALL, STORAGE, Contents, kernel, make_image
+from .image import DISKS, NETWORK, SMALL, STORAGE, Contents, kernel, make_image
 from .packages import PackageError, fetch
 from .qemu import find_qemu
 from .setting import NETWORKS, PEERS, Setting, live_config, start_peer
 from .target import start_target
+from .virtio_disk import CASES as VIRTIO_CASES
+from .virtio_disk import DEVICE as VIRTIO_DEVICE
 
 _BUILD = Path("build/linux")
 _MODELS = Path("build/live/models")
@@ -62,7 +64,7 @@ class Run:
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[network | storage | CASE]...")
+@click.argument("names", nargs=-1, metavar="[network | storage | disks | CASE]...")
 @click.option("--seed", envvar="NITER_SEED", default=1, show_default=True, help="Of the host.")
 def main(names: tuple[str, ...], seed: int) -> None:
     """Run the named cases (and the first one of their card), all of a card, or all."""
@@ -87,16 +89,19 @@ def main(names: tuple[str, ...], seed: int) -> None:
     sys.exit(any(verdict.failure for done in runs for verdict in done.verdicts))
 
 
-def _prepare(folder: Path, name: str, contents: Contents, card: CardConfig):
-    """What boots, what its packages are, and the card's program."""
+def _prepare(folder: Path, name: str, contents: Contents, card: CardConfig, *, image: str = ""):
+    """What boots, what its packages are, and the card's program.
+
+    Packages are kept by ``name``, and the file system made of them by ``image`` if that is another.
+    """
     begin = time.monotonic()
     with _console.status("Fetching QEMU and Linux; building the card"):
         qemu = find_qemu(folder)
         programs = fetch(folder, name, contents.packages)
-        image = make_image(programs, contents, folder / f"{name}.initrd")
+        booted = make_image(programs, contents, folder / f"{image or name}.initrd")
         program = build_card(card, _MODELS)
     _console.print(f"Prepared in {time.monotonic() - begin:.0f} s")
-    return Machine(qemu, kernel(programs), image), programs, program
+    return Machine(qemu, kernel(programs), booted), programs, program
 
 
 def _run_network(folder: Path, seed: int, chosen: list[Case]) -> Run:
@@ -150,6 +155,29 @@ def _run_storage(folder: Path, seed: int, chosen: list[Case]) -> Run:
         return Run("storage", target.what, verdicts, setting.notes)
 
 
+def _run_disks(folder: Path, seed: int, chosen: list[Case]) -> Run:
+    base = load(_LIVE / "disks.toml")
+    machine, _, program = _prepare(folder, "disk", DISKS, base.card, image="disks")
+    own = folder / "disks"
+    own.mkdir(exist_ok=True)
+    disk = own / "disk"
+    end = max(each.first + each.length for each in base.disks)
+    disk.write_bytes(random.Random(seed).randbytes(end * SECTOR))
+    with ExitStack() as stack:
+        target = start_target(disk, own, folder)
+        stack.callback(target.stop)
+        host = Host(seed=seed, stall=0.02, latency=20, spread=60, split=0.5)
+        config = dataclasses.replace(base, host=host, wires=(target.wire,))
+        card = stack.enter_context(RunningCard(program, config, own, prefix=target.prefix))
+        target.start()
+        guest = Guest(machine, "guest", own, function=card.sockets[0], arguments=("-smp", "2"))
+        stack.enter_context(guest)
+        guest.wait()
+        setting = DiskSetting(card, guest, target, None, stack, own, device=VIRTIO_DEVICE)
+        verdicts = [_try(case, setting) for case in chosen]
+        return Run("disks", target.what, verdicts, setting.notes)
+
+
 def _fill(path: Path, disks: Sequence[Disk], seed: int, bootable: bytes) -> None:
     """Make the target's file: chance, and what the second of its disks boots."""
     end = max(disk.first + disk.length for disk in disks)
@@ -166,6 +194,7 @@ def _fill(path: Path, disks: Sequence[Disk], seed: int, bootable: bytes) -> None
 _CARDS = {
     "network": (CASES, "link_up", _run_network),
     "storage": (DISK_CASES, "probe", _run_storage),
+    "disks": (VIRTIO_CASES, "virtio_probe", _run_disks),
 }
 
 

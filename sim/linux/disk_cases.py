@@ -56,7 +56,8 @@ def read(setting: DiskSetting) -> None:
     """What the target had is what the guest reads, at both ends of the disk."""
     sectors, end = 1024, setting.config.disks[0].length
     for lba in (0, end - sectors):
-        assert guest_digest(setting.guest, lba, sectors) == digest(setting.disk(lba, sectors)), lba
+        seen = guest_digest(setting.guest, lba, sectors, setting.device)
+        assert seen == digest(setting.disk(lba, sectors)), lba
     clean_disk_log(setting.guest)
 
 
@@ -68,9 +69,10 @@ def write(setting: DiskSetting) -> None:
     guest.run("dd if=/dev/urandom of=/tmp/data bs=64k count=32 2>/dev/null")
     wanted = guest.run("sha256sum </tmp/data").output.split()[0]
     begin = time.monotonic()
-    guest.run(f"dd if=/tmp/data of={DEVICE} oflag=direct bs=64k seek=64 conv=fsync 2>/dev/null")
+    flags = "oflag=direct bs=64k seek=64 conv=fsync"
+    guest.run(f"dd if=/tmp/data of={setting.device} {flags} 2>/dev/null")
     between = time.monotonic()
-    assert guest_digest(guest, lba, sectors) == wanted
+    assert guest_digest(guest, lba, sectors, setting.device) == wanted
     end = time.monotonic()
     after = setting.disk(0, len(before) // SECTOR)
     first, last = lba * SECTOR, (lba + sectors) * SECTOR
@@ -91,11 +93,12 @@ def odd_sizes(setting: DiskSetting) -> None:
         wanted = guest.run("sha256sum </tmp/odd").output.split()[0]
         flags = f"bs={size} oflag=direct,seek_bytes seek={place}"
         before = setting.disk(lba - 1, 1), setting.disk(lba + sectors, 1)
-        guest.run(f"dd if=/tmp/odd of={DEVICE} {flags} 2>/dev/null")
+        guest.run(f"dd if=/tmp/odd of={setting.device} {flags} 2>/dev/null")
         assert digest(setting.disk(lba, sectors)) == wanted, (lba, sectors)
         assert (setting.disk(lba - 1, 1), setting.disk(lba + sectors, 1)) == before
         flags = f"bs={size} iflag=direct,skip_bytes skip={place} count=1"
-        seen = guest.run(f"dd if={DEVICE} {flags} 2>/dev/null | sha256sum").output.split()[0]
+        read = f"dd if={setting.device} {flags} 2>/dev/null"
+        seen = guest.run(f"{read} | sha256sum").output.split()[0]
         assert seen == wanted, (lba, sectors)
     clean_disk_log(guest)
 
@@ -137,13 +140,13 @@ def nvme_cli(setting: DiskSetting) -> None:
 def filesystem(setting: DiskSetting) -> None:
     """An ext4 is made, filled, unmounted, found whole by e2fsck, and has what was copied."""
     guest = setting.guest
-    guest.run(f"/usr/sbin/mke2fs -q -F -t ext4 -J size=1 -N 256 {DEVICE}", timeout=300)
-    guest.run(f"mkdir -p /mnt; mount -t ext4 {DEVICE} /mnt")
+    guest.run(f"/usr/sbin/mke2fs -q -F -t ext4 -J size=1 -N 256 {setting.device}", timeout=300)
+    guest.run(f"mkdir -p /mnt; mount -t ext4 {setting.device} /mnt")
     guest.run("dd if=/dev/urandom of=/tmp/data bs=64k count=16 2>/dev/null")
     guest.run("cp /tmp/data /mnt && cp -r /usr/sbin /mnt")
     guest.run("umount /mnt", timeout=300)
-    guest.run(f"/usr/sbin/e2fsck -f -n {DEVICE}", timeout=300)
-    guest.run(f"echo 3 > /proc/sys/vm/drop_caches; mount -t ext4 -o ro {DEVICE} /mnt")
+    guest.run(f"/usr/sbin/e2fsck -f -n {setting.device}", timeout=300)
+    guest.run(f"echo 3 > /proc/sys/vm/drop_caches; mount -t ext4 -o ro {setting.device} /mnt")
     try:
         guest.run("cmp /tmp/data /mnt/data", timeout=300)
         guest.run("for f in /usr/sbin/*; do cmp $f /mnt/sbin/${f##*/} || break; done", timeout=300)
@@ -158,7 +161,7 @@ def fio(setting: DiskSetting) -> None:
     guest, seen = setting.guest, []
     for block, size in (("512", "64k"), ("4k", "512k"), ("64k", "1m"), ("1m", "4m")):
         job = (
-            f"--name=verify --filename={DEVICE} --direct=1 --ioengine=libaio --iodepth=32 "
+            f"--name=verify --filename={setting.device} --direct=1 --ioengine=libaio --iodepth=32 "
             f"--rw=randrw --bs={block} --size={size} --offset_increment=4m --numjobs=4 "
             "--verify=crc32c --verify_fatal=1 --group_reporting --output-format=json"
         )

@@ -46,11 +46,13 @@ class DiskSetting:
     card, guest, target
         Running; the guest has function 0.
     bios
-        A machine that boots from what it has in its slot.
+        A machine that boots from what it has in its slot, for cases that need one.
     stack
         Ends what cases start.
     folder
         For what cases leave.
+    device
+        Of the disk, in the guest.
     notes
         Figures for the summary, by case.
     """
@@ -58,9 +60,10 @@ class DiskSetting:
     card: RunningCard
     guest: Guest
     target: Blade | Model
-    bios: Machine
+    bios: Machine | None
     stack: ExitStack
     folder: Path
+    device: str = DEVICE
     notes: dict[str, str] = field(default_factory=dict)
     _second: Guest | None = None
 
@@ -85,7 +88,7 @@ class DiskSetting:
 
 def clean_disk_log(guest: Guest) -> None:
     """Nobody warns: neither device nor driver nor file system."""
-    clean_log(guest, rf"nvme|{PCI}|I/O error|EXT4")
+    clean_log(guest, rf"nvme|virtio|{PCI}|I/O error|EXT4")
 
 
 def wait_for_device(guest: Guest) -> None:
@@ -100,10 +103,10 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def guest_digest(guest: Guest, lba: int, sectors: int) -> str:
+def guest_digest(guest: Guest, lba: int, sectors: int, device: str = DEVICE) -> str:
     """Of sectors that the guest reads past its cache, in requests of 64 KiB at most."""
     unit = 64 << 10
     assert not lba * SECTOR % unit and not sectors * SECTOR % unit
     where = f"bs=64k skip={lba * SECTOR // unit} count={sectors * SECTOR // unit}"
-    read = f"dd if={DEVICE} iflag=direct {where} 2>/dev/null"
+    read = f"dd if={device} iflag=direct {where} 2>/dev/null"
     return guest.run(f"{read} | sha256sum").output.split()[0]

@@ -78,6 +78,18 @@ STORAGE = Contents(
     modules=("nvme", "crc32c_generic", "ext4"),
     others=("etc/mke2fs.conf", "usr/share/misc/pci.ids"),
 )
+DISKS = Contents(
+    packages=STORAGE.packages,
+    programs=(
+        "usr/bin/busybox",
+        "usr/bin/fio",
+        "usr/bin/lspci",
+        "usr/sbin/e2fsck",
+        "usr/sbin/mke2fs",
+    ),
+    modules=("virtio_pci", "virtio_blk", "crc32c_generic", "ext4"),
+    others=STORAGE.others,
+)
 #: As little as can be read from a disk that is booted from.
 SMALL = Contents(packages=STORAGE.packages, programs=("usr/bin/busybox",), modules=("nvme",))
 _LIBRARIES = "usr/lib/x86_64-linux-gnu"

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from niter.card import Card, CardConfig
 from sim.live.config import LiveConfig
-from sim.live.storage import Processor, places
+from sim.live.storage import Processor, places, virtio_disks
 from sim.models.control import Registers
 from sim.models.opening import open_card
-from sim.models.storage import open_storage
+from sim.models.storage import attach_disk, open_storage
 
 __all__ = ["CardError", "ControlSocket", "RunningCard"]
 
@@ -93,7 +93,7 @@ class ControlSocket(Registers):
 class RunningCard:
     """A process with a card that is open and waits for hosts.
 
-    A storage card has its processor beside it; see ``sim.live.storage``.
+    A storage card with NVMe controllers has its processor beside it; see ``sim.live.storage``.
 
     Parameters
     ----------
@@ -168,12 +168,17 @@ class RunningCard:
 
     def _open_storage(self, control: Path) -> None:
         config = self.config
-        self._processor = Processor(
-            self._connect(control),
-            Card(config.card).csr.memory_map,
-            config.card.storage.nvme,
-            config.disks,
-        )
+        if config.card.storage.blk:
+            for function, disk in virtio_disks(config.disks):
+                attach = attach_disk(self.control, function, disk, path="storage.blk.")
+                asyncio.run(attach)
+        else:
+            self._processor = Processor(
+                self._connect(control),
+                Card(config.card).csr.memory_map,
+                config.card.storage.nvme,
+                config.disks,
+            )
         asyncio.run(
             open_storage(
                 self.control, config.card, mac=config.endpoint.mac, places=places(config.disks)

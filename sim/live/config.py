@@ -7,6 +7,7 @@ from pathlib import Path
 from niter.card import CardConfig, StorageConfig
 from niter.net import OverlayConfig
 from niter.nvme.config import NvmeConfig
+from niter.virtio.blk import BlkSizes
 from sim.live.storage import Disk
 from sim.models.opening import Endpoint, Peer, Tenant
 
@@ -120,6 +121,14 @@ def _check_storage(path: Path, config: LiveConfig) -> None:
     storage = config.card.storage
     if len(config.disks) > storage.volumes:
         raise ConfigError(f"{path}: the card has {storage.volumes} volumes")
+    if storage.blk:
+        functions = [disk.function for disk in config.disks]
+        if len(set(functions)) < len(functions):
+            raise ConfigError(f"{path}: two disks are of the same function")
+        for function in functions:
+            if not 0 <= function < storage.functions:
+                raise ConfigError(f"{path}: the card has no function {function}")
+        return
     taken = [(disk.function, disk.nsid) for disk in config.disks]
     if len(set(taken)) < len(taken):
         raise ConfigError(f"{path}: two disks are the same namespace")
@@ -136,7 +145,11 @@ def _card(table: dict, storage: dict | None) -> CardConfig:
     if overlay:
         raise ConfigError(f"[card]: not of a storage card: {', '.join(sorted(overlay))}")
     own, nvme = _split(StorageConfig, storage)
-    half = _make(StorageConfig, own | {"nvme": _make(NvmeConfig, nvme, "storage")}, "storage")
+    if "blk" in own:
+        front = {"blk": _make(BlkSizes, own["blk"], "storage.blk")} | nvme
+    else:
+        front = {"nvme": _make(NvmeConfig, nvme, "storage")}
+    half = _make(StorageConfig, own | front, "storage")
     return _make(CardConfig, rest | {"overlay": None, "storage": half}, "card")
 
 

@@ -16,9 +16,10 @@ from firmware.host.nvme.process import Access
 from niter.card import StorageConfig
 from niter.csr import MemoryMap
 from niter.nvme.config import NvmeConfig
+from sim.models.storage import Disk as VirtioDisk
 from sim.models.storage import Place
 
-__all__ = ["Disk", "Processor", "places"]
+__all__ = ["Disk", "Processor", "identifier", "places", "virtio_disks"]
 
 #: What the firmware's timer is said to count with. It follows the wall clock, as the host does that
 #: sends keep-alives, and not the simulated one.
@@ -29,7 +30,7 @@ _PAUSE_S = 0.002
 
 @dataclass(frozen=True)
 class Disk:
-    """A namespace, and the sectors of an AoE target that it is.
+    """A namespace or a virtio disk, and the sectors of an AoE target that it is.
 
     Parameters
     ----------
@@ -44,7 +45,7 @@ class Disk:
     read_only
         It may not be written.
     function, nsid
-        Whose namespace it is, and by what number.
+        Whose it is, and by what number if it is a namespace.
     """
 
     mac: str
@@ -63,6 +64,23 @@ def places(disks: Sequence[Disk]) -> list[Place]:
     """Where the card's volumes lie: one for each disk, each with a target of its own."""
     return [
         Place.at(number, disk, first=disk.first, length=disk.length, read_only=disk.read_only)
+        for number, disk in enumerate(disks)
+    ]
+
+
+def identifier(disk: Disk) -> bytes:
+    """What tells a disk from others, 16 bytes."""
+    place = f"{disk.mac} {disk.shelf}.{disk.slot} {disk.first}"
+    return hashlib.sha256(place.encode()).digest()[:16]
+
+
+def virtio_disks(disks: Sequence[Disk]) -> list[tuple[int, VirtioDisk]]:
+    """Functions and their disks: one for each volume; see ``places``."""
+    return [
+        (
+            disk.function,
+            VirtioDisk(number, disk.length, identifier(disk).hex()[:20].encode(), disk.read_only),
+        )
         for number, disk in enumerate(disks)
     ]
 
@@ -109,9 +127,7 @@ class Processor:
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._do(self._admin.open())
         for number, disk in enumerate(disks):
-            place = f"{disk.mac} {disk.shelf}.{disk.slot} {disk.first}"
-            identifier = hashlib.sha256(place.encode()).digest()[:16]
-            space = Namespace(number, disk.length, identifier, read_only=disk.read_only)
+            space = Namespace(number, disk.length, identifier(disk), read_only=disk.read_only)
             if not self._do(self._admin.attach(disk.function, disk.nsid, space)):
                 self.stop()
                 raise ValueError(f"function {disk.function} can have no namespace {disk.nsid}")

@@ -3,10 +3,12 @@ from pathlib import Path
 import pytest
 
 from sim.live.config import ConfigError, load
+from sim.live.storage import virtio_disks
 
 from .conftest import EXAMPLE
 
 STORAGE = "[storage]\nfunctions = 1\nnamespaces = 2\nvolumes = 1\n"
+VIRTIO = "[storage]\nvolumes = 2\n[storage.blk]\nfunctions = 2\n"
 DISK = "[[disk]]\nmac = '02:bb:00:00:00:a0'\nshelf = 7\nslot = 3\nlength = 8\n"
 
 
@@ -25,6 +27,17 @@ def test_example_with_storage_is_whole():
     assert (first.shelf, first.slot, first.length) == (7, 3, 65536)
     assert (first.function, second.function) == (0, 1)
     assert second.first == first.first + first.length
+
+
+def test_example_with_virtio_disks_is_whole():
+    config = load(EXAMPLE.with_name("disks.toml"))
+    storage = config.card.storage
+    assert storage.nvme is None
+    assert config.functions == config.card.functions == storage.blk.functions == 2
+    assert (storage.volumes, storage.blk.queue_size) == (2, 128)
+    (_, first), (function, second) = virtio_disks(config.disks)
+    assert (first.volume, second.volume, function) == (0, 1, 1)
+    assert first.identity != second.identity and len(first.identity) == 20
 
 
 @pytest.mark.parametrize(
@@ -49,6 +62,10 @@ def test_example_with_storage_is_whole():
         (STORAGE.replace("volumes = 1", "volumes = 2") + DISK + DISK, "same namespace"),
         (STORAGE + "[[function]]\naddress='x'\nvni=1\naddresses=[]", "neither functions"),
         (DISK, "needs a card with storage"),
+        (VIRTIO + DISK + "function = 2", "no function 2"),
+        (VIRTIO + DISK + DISK, "two disks are of the same function"),
+        (VIRTIO + "colour = 1", "colour"),
+        (VIRTIO.replace("[storage.blk]", "entries = 2\n[storage.blk]"), "entries"),
     ],
 )
 def test_file_that_cannot_be_is_refused(tmp_path: Path, text, message):
