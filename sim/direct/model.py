@@ -11,6 +11,10 @@ from niter.interface import MAX_PACKET_BYTES, Beat, FrameBeat
 
 __all__ = ["Model", "Stream"]
 
+#: Where a frame says how long it is.
+_FRAME = data.Layout.cast(FrameBeat)
+_LENGTH = _FRAME["meta"].offset + data.Layout.cast(_FRAME["meta"].shape)["length"].offset
+
 #: Of a size, that the packet ended in an error.
 _ERROR = 1 << 31
 
@@ -55,8 +59,7 @@ class Stream:
         else:
             content = bytes(value)
             if self._shape is FrameBeat:
-                meta = FrameBeat.const({"meta": {"length": len(content)}}).as_bits()
-                base = meta.to_bytes(self._width, "little")
+                base = (len(content) << _LENGTH).to_bytes(self._width, "little")
         self._library.niter_put(self._handle, self._at, content, len(content), error, base)
 
     def __len__(self) -> int:
