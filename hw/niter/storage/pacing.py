@@ -18,6 +18,9 @@ __all__ = ["Pacing"]
 #: Bits of a time in cycles: what an EBR's word holds, and twice the longest debt.
 _TIME_BITS = 36
 
+#: A volume's times are looked at every 2 to the so many cycles, one volume after the other.
+_LOOK_BITS = 6
+
 
 class Pacing(wiring.Component):
     """Keeps requests by volume, and lets them go on in turn and within their volume's rates.
@@ -42,7 +45,7 @@ class Pacing(wiring.Component):
     Members
     -------
     i : In(BlockPort)
-        The front end. A request takes about 20 cycles to pass when nothing is in its way.
+        The front end. A request takes 16 cycles to pass when nothing is in its way, 25 at times.
     o : Out(BlockPort)
         The next stage, or the transport.
     csr : In(csr.Signature)
@@ -120,8 +123,9 @@ class Pacing(wiring.Component):
         by_requests, by_sectors = Signal(_TIME_BITS), Signal(_TIME_BITS)
         burst, each, cost = Signal(32), Signal(16), Signal(32)
         early, sweep, go = Signal(), Signal(), Signal()
+        due = Signal()
         in_time = Mux(lead[-1], 0, lead)
-        m.d.sync += now.eq(now + 1)
+        m.d.sync += [now.eq(now + 1), due.eq(due | (now[:_LOOK_BITS] == 0))]
 
         with m.FSM(init="CLEAR"):
             with m.State("CLEAR"):
@@ -138,16 +142,15 @@ class Pacing(wiring.Component):
                     m.next = "FIND"
                 with m.Elif(self.i.request.valid):
                     m.d.comb += self.i.request.ready.eq(1)
-                    m.d.sync += [request.eq(self.i.request.payload), sweep.eq(0)]
+                    m.d.sync += request.eq(self.i.request.payload)
                     m.d.sync += volume.eq(self.i.request.payload.volume)
                     m.next = "KEEP LBA"
-                with m.Else():
-                    # A time that is never looked at would wrap and seem to lie ahead.
-                    m.d.sync += sweep.eq(~sweep | ~waiting.any())
-                    with m.If(sweep & waiting.any()):
-                        m.d.sync += [volume.eq(following), served.eq(following)]
-                    with m.Else():
-                        m.d.sync += [volume.eq(swept), swept.eq(swept + 1)]
+                # A time that is never looked at would wrap and seem to lie ahead.
+                with m.Elif(due):
+                    m.d.sync += [due.eq(0), sweep.eq(1), volume.eq(swept), swept.eq(swept + 1)]
+                    m.next = "REQUESTS"
+                with m.Elif(waiting.any()):
+                    m.d.sync += [sweep.eq(0), volume.eq(following), served.eq(following)]
                     m.next = "REQUESTS"
 
             with m.State("KEEP LBA"):

@@ -11,9 +11,14 @@ from .layouts import PAGE_BITS, TAG_BITS, Mark, Outcome, PlacePort
 
 __all__ = ["Push"]
 
+#: Of a piece at most, as a power of two: the payload of a TLP.
+_PIECE_BITS = 7
+_UNITS = 1 << _PIECE_BITS - 2
+
 
 class Push(wiring.Component):
-    """Cuts each pushed packet at the pages of the command's data, and writes the pieces.
+    """Cuts each pushed packet at multiples of 128 bytes of the command's data, and writes
+    the pieces: the first is on the lane while the last one comes.
 
     Data passes combinationally, so that whatever was accepted here has been accepted by the
     host memory port; to that end a beat whose halves belong to two beats of the host's is not
@@ -23,8 +28,8 @@ class Push(wiring.Component):
     The data of a command that was cancelled is dropped. That of a Compare goes beside what
     ``expected`` brings from host memory, and leaves a mark if it is not the same.
 
-    Latency from a span to its first beat is 8 cycles; each further page costs 7. One beat a
-    cycle.
+    Latency from a span to its first beat is 8 cycles; each further page costs 7, and a further
+    piece of a page 1. One beat a cycle.
 
     Members
     -------
@@ -65,8 +70,10 @@ class Push(wiring.Component):
         span = Signal(BlockSpan)
         position = Signal(18)
         # In units of four bytes: of the span, and of the piece.
-        left, length, rest = Signal(12), Signal(11), Signal(11)
-        to_end = Signal(11)
+        left, length, rest = Signal(12), Signal(range(_UNITS + 1)), Signal(range(_UNITS + 1))
+        to_end = Signal(range(_UNITS + 1))
+        # What is left of the span goes to another page.
+        turns = Signal()
         command = self.write.command.payload
         # Of a comparison: this beat differs, an earlier one did, what it goes beside could not be
         # read, and which packets have ended.
@@ -76,7 +83,8 @@ class Push(wiring.Component):
             self.tag.eq(span.tag),
             self.place.request.payload.tag.eq(span.tag),
             self.place.request.payload.byte.eq(position),
-            to_end.eq(((1 << PAGE_BITS) - self.place.place.address[:PAGE_BITS]) >> 2),
+            to_end.eq(_UNITS - command.address[2:_PIECE_BITS]),
+            length.eq(Mux(left < to_end, left, to_end)),
             command.kind.eq(WriteKind.MEMORY),
             command.length.eq(length << 2),
             self.compare.payload.eq(span),
@@ -117,7 +125,6 @@ class Push(wiring.Component):
                 m.d.sync += [
                     command.address.eq(self.place.place.address),
                     command.function.eq(self.place.place.function),
-                    length.eq(Mux(left < to_end, left, to_end)),
                 ]
                 with m.If(self.place.done):
                     with m.If(self.place.place.dead):
@@ -130,7 +137,13 @@ class Push(wiring.Component):
                 m.d.comb += self.write.command.valid.eq(1)
                 m.d.sync += rest.eq(length)
                 with m.If(self.write.command.ready):
-                    m.d.sync += [position.eq(position + (length << 2)), left.eq(left - length)]
+                    m.d.sync += [
+                        position.eq(position + (length << 2)),
+                        left.eq(left - length),
+                        Cat(command.address[2:PAGE_BITS], turns).eq(
+                            command.address[2:PAGE_BITS] + length
+                        ),
+                    ]
                     m.next = "DATA"
             with m.State("DATA"):
                 m.d.comb += self.write.data.valid.eq(self.i.valid)
@@ -145,9 +158,11 @@ class Push(wiring.Component):
                         m.d.comb += self.i.ready.eq(1)
                     m.d.sync += rest.eq(rest - 2)
                     with m.If(o.last):
-                        m.next = "ASK"
+                        m.next = "COMMAND"
                         with m.If(left == 0):
                             m.next = "IDLE"
+                        with m.Elif(turns):
+                            m.next = "ASK"
 
             with m.State("DROP"):
                 m.d.comb += self.i.ready.eq(1)
