@@ -110,6 +110,23 @@ def test_frame_leaves_and_memory_stays_as_it_was(card, tmp_path):
     memory.close()
 
 
+def test_memory_comes_with_its_own_message(card):
+    """Messages may wait behind each other: a descriptor is of the one that it was sent with."""
+    memory = Memory(SIZE)
+    with Client(card.sockets[0]) as client:
+        assert client.map(BASE, SIZE, memory.fd) == 0
+        # While this is read, what follows piles up.
+        client.send(Client.READ, struct.pack("<QII", 0, CONFIG, 4))
+        client.send(Client.UNMAP, struct.pack("<IIQQ", 24, 0, BASE, SIZE))
+        client.send(Client.MAP, struct.pack("<IIQQQ", 32, 3, 0, BASE, SIZE), (memory.fd,))
+        assert [client.answer()[1] for _ in range(3)] == [0, 0, 0]
+        begin(client)
+        offer(client, memory)
+        wait_for(lambda: memory.read(0x2002, 2) == b"\1\0")
+    assert "where no memory is" not in card.log.read_text()
+    memory.close()
+
+
 def test_map_without_memory_is_never_touched(card):
     with Client(card.sockets[0]) as client:
         assert client.map(BASE, SIZE, None) == 0
