@@ -110,6 +110,11 @@ class BlkConfig(wiring.Component):
     Before control writes them a function has volume 0, no capacity, an empty identity, and is
     read-only.
 
+    Parameters
+    ----------
+    functions
+        How many there are.
+
     Members
     -------
     config : Out(DeviceConfig)
@@ -122,7 +127,8 @@ class BlkConfig(wiring.Component):
         Byte ``number`` of its identity, one cycle later.
     """
 
-    def __init__(self):
+    def __init__(self, functions: int):
+        self.functions = functions
         self._words = WordWriter(_Value(), word_bits=5)
         super().__init__(
             {
@@ -150,7 +156,7 @@ class BlkConfig(wiring.Component):
             read.addr.eq(Cat(self.number[2:], self.function)),
             self.byte.eq(read.data.word_select(self.number[:2], 8)),
         ]
-        volumes = Array(Signal(4, name=f"volume_{n}") for n in range(MAX_FUNCTIONS))
+        volumes = Array(Signal(4, name=f"volume_{n}") for n in range(self.functions))
         m.d.comb += self.volume.eq(volumes[self.function])
 
         attaches = words.word == BlkWord.ATTACHMENT

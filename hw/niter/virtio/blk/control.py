@@ -13,8 +13,8 @@ from niter.interface import (
     HostWrite,
     WriteKind,
 )
+from niter.stream import Fifo
 from niter.virtio.queue.layouts import Fault, QueueId, Used
-from niter.virtio.queue.line import Line
 
 from .check import STATUS, Check, Outcome
 from .layouts import DATA_BITS, ID_BYTES, TAG_BITS, Arrival, Facts, Header, PlacePort
@@ -106,9 +106,9 @@ class Control(wiring.Component):
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
-        # A line holds one less than its depth.
-        m.submodules.free = free = Line(TAG_BITS, 2 * self.tag_count)
-        m.submodules.arrivals = arrivals = Line(Arrival, 2 * self.tag_count)
+        # Both have room for every tag.
+        m.submodules.free = free = Fifo(TAG_BITS, self.tag_count)
+        m.submodules.arrivals = arrivals = Fifo(Arrival, self.tag_count)
         m.submodules.check = check = Check()
         m.submodules.open = opened = memory.Memory(shape=1, depth=self.tag_count, init=[])
         mark_open, is_open = opened.write_port(), opened.read_port(domain="comb")
@@ -126,9 +126,9 @@ class Control(wiring.Component):
             return features.bit_select(function, 1)
 
         m.d.comb += [
-            arrivals.i.eq(self.arrival),
-            arrivals.put.eq(self.arrived),
-            free.i.eq(tag),
+            arrivals.i.payload.eq(self.arrival),
+            arrivals.i.valid.eq(self.arrived),
+            free.i.payload.eq(tag),
             self.function.eq(function),
             self.place.request.payload.tag.eq(tag),
             check.facts.eq(facts),
@@ -180,7 +180,7 @@ class Control(wiring.Component):
             m.d.sync += self.abort.valid.eq(0)
         with m.FSM():
             with m.State("RESET"):
-                m.d.comb += free.put.eq(1)
+                m.d.comb += free.i.valid.eq(1)
                 m.d.sync += tag.eq(tag + 1)
                 with m.If(tag == last_tag):
                     m.next = "IDLE"
@@ -294,7 +294,7 @@ class Control(wiring.Component):
             with m.State("USED"):
                 m.d.comb += self.used.valid.eq(1)
                 with m.If(self.used.ready):
-                    m.d.comb += [free.put.eq(1), mark_open.en.eq(1)]
+                    m.d.comb += [free.i.valid.eq(1), mark_open.en.eq(1)]
                     m.next = "IDLE"
 
         # Data is counted from the first device-writable byte on, so that a status behind data

@@ -83,7 +83,7 @@ class VirtioBlk(wiring.Component):
         self.functions = functions
         self.tags = tags
         self.kind = blk_device(queues, queue_size)
-        self._config = BlkConfig()
+        self._config = BlkConfig(functions)
         self._shares = Shares(functions, tags)
         super().__init__(
             {

@@ -73,17 +73,20 @@ class Intake(wiring.Component):
         facts = Signal(Facts)
         offset = Signal(DATA_BITS)
         full = Signal()
-        # Of the segment: the data in it, and how much of the header.
+        # Of the segment: the data in it, and how much of the header. Where the data begins, or,
+        # behind that, where it has ended: there the status stands. Either is worked out anew in
+        # each cycle from what the segment is.
         base, left = Signal(64), Signal(32)
         addend = Signal(32)
+        taken = Signal.like(left[:6])
         portion = Signal.like(missing)
         short, at_end = Signal(), Signal()
         end = Signal(DATA_BITS + 1)
         data = Signal(Segment)
         ticket = Signal(Ticket)
         m.d.comb += [
-            short.eq(~left[6:].any() & (left[:6] < missing)),
-            portion.eq(Mux(short, left[:6], missing)),
+            short.eq(~segment.length[6:].any() & (segment.length[:6] < missing)),
+            portion.eq(Mux(short, segment.length[:6], missing)),
             at_end.eq(segment.writable & segment.last),
             end.eq(offset + left[:DATA_BITS]),
             data.address.eq(base),
@@ -101,9 +104,9 @@ class Intake(wiring.Component):
             self.arrival.headed.eq(~facts.headless),
             full.eq(facts.count == MAX_SEGMENTS),
         ]
+        m.d.sync += [base.eq(segment.address + addend), left.eq(segment.length - taken)]
         with m.FSM():
             with m.State("SEGMENT"):
-                m.d.sync += [base.eq(segment.address), left.eq(segment.length)]
                 with m.If(self.i.valid & segment.first):
                     m.d.sync += [
                         tag.eq(self.tags.payload),
@@ -128,21 +131,16 @@ class Intake(wiring.Component):
                 with m.If(~segment.writable & (missing != 0)):
                     m.next = "HEADER"
                 with m.If(at_end):
-                    m.d.sync += [left.eq(left - 1), facts.mute.eq(0)]
+                    m.d.comb += taken.eq(1)
+                    m.d.sync += facts.mute.eq(0)
             with m.State("HEADER"):
-                m.d.comb += [self.command.valid.eq(1), addend.eq(portion)]
+                m.d.comb += [self.command.valid.eq(1), addend.eq(portion), taken.eq(portion)]
                 with m.If(self.command.ready):
-                    m.d.sync += [
-                        missing.eq(missing - portion),
-                        left.eq(left - portion),
-                        base.eq(segment.address + addend),
-                    ]
+                    m.d.sync += missing.eq(missing - portion)
                     m.next = "DATA"
 
             with m.State("DATA"):
                 m.d.comb += [self.store_valid.eq((left != 0) & ~full), addend.eq(left)]
-                # Behind the data in the last segment stands the status.
-                m.d.sync += base.eq(segment.address + addend)
                 with m.If(left != 0):
                     m.d.sync += [
                         facts.reads.eq(facts.reads | segment.writable),

@@ -1,6 +1,6 @@
 """The table of data segments: where a request's bytes stand in host memory."""
 
-from amaranth import C, Cat, Module, Mux, Signal
+from amaranth import C, Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 from amaranth.utils import ceil_log2
@@ -70,17 +70,18 @@ class Places(wiring.Component):
         # Which entry is on its way, and how many have to be looked at.
         index, count = Signal(4), Signal(4)
         start, into = Signal(DATA_BITS), Signal(DATA_BITS)
-        left = Signal(DATA_BITS + 1)
+        # With a sign: behind its end, it is not the one.
+        rest, left = Signal(signed(DATA_BITS + 2)), Signal(DATA_BITS + 1)
         base, address = Signal(64), Signal(64)
         shown = Signal(13)
         function = Signal(3)
         known, done = Signal(), Signal()
-        m.d.comb += read.addr.eq(Cat(index, tag))
+        m.d.comb += [read.addr.eq(Cat(index, tag)), rest.eq(segment.end - byte)]
         m.d.sync += [
             segment.eq(read.data),
             base.eq(segment.address),
             into.eq(byte - start),
-            left.eq(segment.end - byte),
+            left.eq(rest),
         ]
         with m.FSM():
             with m.State("IDLE"):
@@ -110,7 +111,7 @@ class Places(wiring.Component):
                     m.next = "DONE"
             with m.State("SCAN"):
                 m.d.sync += [index.eq(index + 1), count.eq(count - 1)]
-                with m.If(byte < segment.end):
+                with m.If(rest > 0):
                     m.next = "SUM"
                 with m.Else():
                     m.d.sync += start.eq(segment.end)
