@@ -210,6 +210,8 @@ def _try(case: Case, setting: Setting | DiskSetting) -> Verdict:
     verdict = Verdict(case, time.monotonic() - begin, failure, skipped)
     word = "[red]FAIL[/]" if failure else "[yellow]skip[/]" if skipped else "[green]pass[/]"
     _console.print(f"{word} {case.name}  {verdict.seconds:.1f} s")
+    if failure:
+        _console.print(failure.strip().splitlines()[-1], markup=False)
     return verdict
 
 

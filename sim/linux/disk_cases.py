@@ -167,7 +167,7 @@ def fio(setting: DiskSetting) -> None:
         )
         output = guest.run(f"fio {job}", timeout=600).output
         [done] = json.loads(output[output.index("{") :])["jobs"]
-        assert not done["error"] and not done["total_err"], done
+        assert not done["error"], done
         assert done["write"]["total_ios"] and done["read"]["total_ios"], done
         seen.append(f"{block}: {done['write']['total_ios']}+{done['read']['total_ios']}")
     setting.notes["fio"] = "writes and reads with blocks of " + ", ".join(seen)

@@ -35,7 +35,8 @@ def probe(setting: DiskSetting) -> None:
     [(_, disk), *_] = virtio_disks(setting.config.disks)
 
     def shown(name: str) -> str:
-        return guest.run(f"cat {_SYS}/{name}").output.strip()
+        # Not all of these files end a line.
+        return guest.run(f"echo $(cat {_SYS}/{name})").output.strip()
 
     assert int(shown("size")) == disk.sectors
     assert shown("serial") == disk.identity.decode()
