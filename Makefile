@@ -78,6 +78,7 @@ list: setup ## Name the benches.
 soak: setup ## Run the fuzz benches, AoE over a bad relay, and the card as a process. MINUTES= for each
 	@$(HARNESS) soak --minutes $(MINUTES)
 	@python -m sim.storage.aoe.relay --requests 100000
+	@python -m sim.storage.aoe.row
 	@.ci/setup live
 	@python -m sim.live soak sim/live/example.toml --minutes $(MINUTES)
 
