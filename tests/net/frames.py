@@ -14,7 +14,9 @@ from scapy.layers.inet6 import (
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 from scapy.packet import Padding
 
-__all__ = ["CATALOGUE", "IPV6_KINDS"]
+from niter.net import Deliver, OverlayConfig, Parser, Pipeline
+
+__all__ = ["CATALOGUE", "IPV6_KINDS", "parser_with_frames"]
 
 _ETHER = Ether(dst="02:00:00:00:00:02", src="02:00:00:00:00:01")
 _IP = IP(src="10.0.0.1", dst="10.0.0.2", tos=0xB9, ttl=61)
@@ -69,5 +71,12 @@ CATALOGUE = {
     "link_local6": _ETHER / IPv6(src="fe80::1", dst="ff02::2") / _UDP / b"ll",
 }
 
+
 #: Those that need IPv6 in the card.
 IPV6_KINDS = [name for name in CATALOGUE if name.endswith("6")]
+
+
+def parser_with_frames(config: OverlayConfig, *, verify: bool = False) -> Pipeline:
+    """A parser and what joins a frame's meta to its bytes again."""
+    stages = {"parser": Parser(config, verify=verify), "deliver": Deliver(config)}
+    return Pipeline(stages)

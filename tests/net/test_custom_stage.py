@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from niter.interface import Verdict
-from niter.net import Overlay, Parser, Pipeline
+from niter.net import Deliver, Overlay, Parser, Pipeline
 from tests.support.csr import write
 from tests.support.stream import Bench, Packet
 
@@ -30,7 +30,7 @@ def page():
 def test_filters_behind_a_parser(page):
     config = page["config"]
     stage = page["VlanFilter"](config)
-    dut = Pipeline({"parser": Parser(config), "filter": stage})
+    dut = Pipeline({"parser": Parser(config), "filter": stage, "deliver": Deliver(config)})
     bench = Bench(dut, 1)
     eth = bytes.fromhex("020000000002 020000000001")
     untagged, inside, outside = (

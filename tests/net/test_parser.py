@@ -10,8 +10,7 @@ from scapy.utils import inet_aton
 
 from niter.interface import Headers, Verdict
 from niter.net.config import OverlayConfig
-from niter.net.parser import Parser
-from tests.net.frames import CATALOGUE, IPV6_KINDS
+from tests.net.frames import CATALOGUE, IPV6_KINDS, parser_with_frames
 from tests.support.stream import SEEDS, STALLS, Bench, Packet
 
 MALFORMED = Verdict.MALFORMED
@@ -134,7 +133,7 @@ def _turned(value, by):
 
 
 def run(frames, *, ipv6=True, seed=1, stalls=(0, 0)):
-    dut = Parser(OverlayConfig(ipv6=ipv6))
+    dut = parser_with_frames(OverlayConfig(ipv6=ipv6))
     bench = Bench(dut, seed)
     packets = [
         Packet(f, sideband={"meta": {"length": len(f), "vni": n}}) for n, f in enumerate(frames)
@@ -234,7 +233,7 @@ def test_an_endless_chain_of_extension_headers_is_malformed():
 
 
 def test_an_earlier_verdict_stands():
-    dut = Parser(OverlayConfig())
+    dut = parser_with_frames(OverlayConfig())
     bench = Bench(dut, 1)
     meta = {"length": 20, "verdict": Verdict.PORT_CLOSED}
     bench.send(

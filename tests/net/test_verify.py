@@ -10,9 +10,9 @@ from scapy.layers.vxlan import VXLAN
 from scapy.utils import checksum
 
 from niter.interface import Verdict
-from niter.net import Decapsulate, OverlayConfig, Parser
+from niter.net import Decapsulate, OverlayConfig
 from sim.models.overlay import OverlayTables
-from tests.net.frames import CATALOGUE
+from tests.net.frames import CATALOGUE, parser_with_frames
 from tests.support.csr import write
 from tests.support.stream import Bench, Packet
 
@@ -34,7 +34,7 @@ def sent(frames, split=lambda total: (total, 0)):
 
 
 def parsed(frames, seed=1):
-    dut = Parser(CONFIG, verify=True)
+    dut = parser_with_frames(CONFIG, verify=True)
     bench = Bench(dut, seed)
     rng = random.Random(seed)
 

@@ -1,8 +1,10 @@
 """Congestion marks that a frame met in its tunnel go on inside it."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth.lib.wiring import connect, flipped
 
-from niter.interface import Verdict
+from niter.interface import FrameBeat, Verdict
+from niter.stream import PipeRegister
 
 from .config import OverlayConfig
 from .stage import Stage, pass_frame
@@ -15,10 +17,10 @@ _NOT_ECT, _ECT1, _ECT0, _CE = range(4)
 class CombineEcn(Stage):
     """Combines ``meta.outer_ecn`` with the ECN field of the frame's own IP header as RFC 6040,
     4.2 says: CE outside makes CE inside, or the verdict ``CONGESTION`` when the inner
-    transport knows no ECN; ECT(1) outside makes ECT(1) of ECT(0). The IPv4 header checksum
-    is corrected (RFC 1624). Frames that are not IP pass.
+    transport knows no ECN, for the card to count; ECT(1) outside makes ECT(1) of ECT(0). The IPv4
+    header checksum is corrected (RFC 1624). Frames that are not IP pass.
 
-    Combinational.
+    Latency 1 cycle: the beats come from block memory, late in theirs.
 
     Parameters
     ----------
@@ -33,8 +35,10 @@ class CombineEcn(Stage):
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         self.control(m)
-        m.d.comb += pass_frame(self.i, self.o)
-        packet, meta = self.i.payload.packet, self.i.payload.meta
+        m.submodules.register = register = PipeRegister(FrameBeat)
+        connect(m, flipped(self.i), register.i)
+        m.d.comb += pass_frame(register.o, self.o)
+        packet, meta = register.o.payload.packet, register.o.payload.meta
         headers = meta.headers
         out = self.o.payload
 
@@ -47,15 +51,16 @@ class CombineEcn(Stage):
             weakened.eq(is_ip & (meta.outer_ecn == _ECT1) & (inner == _ECT0)),
         ]
         with m.If(marked & (inner == _NOT_ECT) & (meta.verdict == Verdict.PASS)):
-            m.d.comb += out.meta.verdict.eq(Verdict.CONGESTION)
+            m.d.comb += [out.meta.verdict.eq(Verdict.CONGESTION), out.meta.underlay.eq(1)]
 
-        # The field changes by +1, +2 or -1, and the checksum, which is its complement's sum,
-        # by the opposite in ones' complement.
+        # The field grows by 1 to 3 or shrinks by 1, and the checksum, which is the complement of a
+        # sum, changes the other way, in ones' complement: what passes zero goes one further.
         beat = Signal(3)
         change = Signal()
+        growth = Signal(2)
+        step = Signal(signed(4))
         checksum = Signal(16)
-        operand = Signal(16)
-        total = Signal(17)
+        wraps = Signal()
         corrected = Signal(16)
         ecn = Signal(2)
         tagged = headers.vlan
@@ -64,11 +69,17 @@ class CombineEcn(Stage):
             change.eq((marked & (inner != _CE)) | weakened),
             ecn.eq(Mux(marked, _CE, _ECT1)),
             checksum.eq(Cat(big_endian[8:], big_endian[:8])),
-            operand.eq(Mux(weakened, 1, ~(_CE - inner))),
-            total.eq(checksum + operand),
-            corrected.eq(total[:16] + total[16]),
+            growth.eq(_CE - inner),
         ]
-        with m.If(self.i.valid & self.i.ready):
+        with m.If(weakened):
+            m.d.comb += [wraps.eq(checksum.all()), step.eq(1 + wraps)]
+        with m.Else():
+            m.d.comb += [
+                wraps.eq((checksum[2:] == 0) & (checksum[:2] <= growth)),
+                step.eq(-(growth + wraps)),
+            ]
+        m.d.comb += corrected.eq(checksum + step)
+        with m.If(self.o.valid & self.o.ready):
             with m.If(packet.last):
                 m.d.sync += beat.eq(0)
             with m.Elif(~beat.all()):

@@ -48,9 +48,9 @@ def _receive_parser(config: OverlayConfig) -> Parser:
 #: From the tunnels to the network devices.
 RECEIVE: StageList = (
     ("parser", _receive_parser),
-    ("ecn", CombineEcn),
     ("steer", Steer),
     ("deliver", Deliver),
+    ("ecn", CombineEcn),
     ("drop", Drop),
 )
 
@@ -64,7 +64,7 @@ class Overlay(wiring.Component):
                  │                                          (local frames come back
         underlay's ARP and ND                                 through the card's buffer)
                  │                                                      │
-        i_wire ──┴─ decapsulate ──┬─ receive: parse, ECN, steer, deliver ─── o_host
+        i_wire ──┴─ decapsulate ──┬─ receive: parse, steer, deliver, ECN ─── o_host
         i_local ──────────────────┘
 
     What stays on the card (frames between two of its functions, answers to ARP and ND) leaves

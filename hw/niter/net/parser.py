@@ -1,9 +1,9 @@
 """The parser: finds the headers of a frame and puts them beside its first beat."""
 
 from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib.wiring import Out
 
-from niter.interface import Beat, FrameMeta, Verdict
-from niter.stream import Fifo
+from niter.interface import FrameMeta, PacketStream, Verdict
 
 from .config import OverlayConfig
 from .dissector import Dissector
@@ -15,9 +15,6 @@ __all__ = ["HEADER_BEATS", "Parser"]
 #: and UDP cannot be longer.
 HEADER_BEATS = {True: 15, False: 11}
 
-#: Beats that the queue holds: those of the headers, and what is read beside them.
-_QUEUE = 16
-
 #: Cycles until a checksum is known behind the headers.
 _SETTLING = 2
 
@@ -26,10 +23,11 @@ class Parser(Stage):
     """Fills in ``meta.headers`` and ``meta.hash``; a frame that is not well-formed gets
     the verdict ``MALFORMED``.
 
-    While it is in the headers it takes four bytes a cycle, behind them a beat a cycle. The beats
-    wait in a small queue meanwhile, and the headers of one frame are read while the frame before
-    it leaves. The first beat of a TCP frame over IPv4 leaves 13 cycles after it has come, over
-    IPv6 18; such frames of minimum size take 16 and 20 cycles each.
+    While it is in the headers it takes four bytes a cycle, behind them a beat a cycle. A frame's
+    bytes leave as they come, by ``beats``, for the buffer of a stage further on; what goes to
+    the stages between is the frame's meta, in a single beat whose bytes are not there. The meta
+    of a TCP frame over IPv4 leaves 13 cycles after its first beat has come, over IPv6 18; such
+    frames of minimum size take 16 and 20 cycles each.
 
     The flow hash is 16 bits wide and begins as zero. Each of these 32-bit words turns it five
     bits to the left, and then its high half, and its low half turned by eight, are added
@@ -43,18 +41,22 @@ class Parser(Stage):
         ``ipv6`` decides whether IPv6 is looked into.
     verify
         Also set ``meta.checksum_good``, from ``meta.sums``: two cycles more for a frame.
+
+    Members
+    -------
+    beats : Out(PacketStream)
+        Bytes of the frames whose meta goes to ``o``, in the same order.
     """
 
     def __init__(self, config: OverlayConfig, *, verify: bool = False):
         self.config = config
         self.verify = verify
-        super().__init__()
+        super().__init__(ports={"beats": Out(PacketStream)})
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         self.control(m)
         header_beats = HEADER_BEATS[self.config.ipv6]
-        m.submodules.queue = queue = Fifo(Beat, _QUEUE)
         m.submodules.dissector = dissector = Dissector(ipv6=self.config.ipv6, verify=self.verify)
         packet = self.i.payload.packet
 
@@ -74,11 +76,11 @@ class Parser(Stage):
         m.d.comb += [
             overlong.eq(beats == header_beats),
             skip.eq((dissector.done | overlong) & ~first),
-            step.eq(self.i.valid & queue.i.ready & feeding),
+            step.eq(self.i.valid & self.beats.ready & feeding),
             take.eq(feeding & (skip | half)),
-            self.i.ready.eq(queue.i.ready & take),
-            queue.i.valid.eq(self.i.valid & take),
-            queue.i.payload.eq(packet),
+            self.i.ready.eq(self.beats.ready & take),
+            self.beats.valid.eq(self.i.valid & take),
+            self.beats.payload.eq(packet),
         ]
         m.d.sync += dissector.stb.eq(step & ~skip & whole)
         with m.If(step):
@@ -125,6 +127,8 @@ class Parser(Stage):
         m.d.comb += known.eq(settled[-1])
         with m.If(step & first):
             m.d.sync += [arriving.eq(self.i.payload.meta), first.eq(0)]
+        with m.If(self.o.ready):
+            m.d.sync += occupied.eq(0)
         with m.If(known & ~handed & ~occupied):
             m.d.sync += [leaving.eq(arriving), occupied.eq(1), handed.eq(1)]
             m.d.sync += [leaving.headers.eq(dissector.headers), leaving.hash.eq(dissector.hash)]
@@ -136,11 +140,8 @@ class Parser(Stage):
             m.d.sync += [feeding.eq(1), first.eq(1), handed.eq(0), beats.eq(0)]
 
         m.d.comb += [
-            self.o.payload.packet.eq(queue.o.payload),
+            self.o.payload.packet.last.eq(1),
             self.o.payload.meta.eq(leaving),
-            self.o.valid.eq(queue.o.valid & occupied),
-            queue.o.ready.eq(self.o.ready & occupied),
+            self.o.valid.eq(occupied),
         ]
-        with m.If(self.o.valid & self.o.ready & self.o.payload.packet.last):
-            m.d.sync += occupied.eq(0)
         return m

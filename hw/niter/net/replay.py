@@ -5,18 +5,20 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from niter.interface import Beat, FrameMeta, FrameStream
+from niter.interface import Beat, FrameMeta, FrameStream, PacketStream
 from niter.stream import Ram
 
 __all__ = ["Replay"]
 
 
 class Replay(wiring.Component):
-    """Queues the beats of a frame that leaves and of one that arrives behind it.
+    """Queues the bytes of frames until it is known what is to become of each.
 
-    A frame goes through without waiting for its end, in 2 cycles and one more between two
-    frames, however long it is. A frame for which ``keep`` is high stays in storage until
-    its last copy has gone; it must fit in whole.
+    Bytes come by ``beats``, as soon as they are there; in the same order ``i`` says of each
+    frame that it may leave, and with which meta. A frame goes through without waiting for its
+    end, in 3 cycles behind its meta and one more between two frames, however long it is. A frame
+    for which ``keep`` is high stays in storage until its last copy has gone; it must fit in
+    whole.
 
     Parameters
     ----------
@@ -25,16 +27,19 @@ class Replay(wiring.Component):
 
     Members
     -------
+    beats : In(PacketStream)
+        Frames' bytes.
     i : In(FrameStream)
-        Frames.
+        Their meta, a beat for each frame whose bytes are not looked at.
     o : Out(FrameStream)
-        Frames. Their meta is the one of the first beat.
+        Frames.
     keep : In(1)
         The frame on ``o`` must be kept; valid with every beat.
     again : In(1)
         Behind the last beat on ``o`` comes the same frame once more.
     """
 
+    beats: In(PacketStream)
     i: In(FrameStream)
     o: Out(FrameStream)
     keep: In(1)
@@ -55,19 +60,17 @@ class Replay(wiring.Component):
         base = Signal(bits + 1)
         head = Signal(bits + 1)
         tail = Signal(bits + 1)
-        arriving = Signal(FrameMeta)
-        waiting = Signal()
-        inside = Signal()
         leaving = Signal(FrameMeta)
         occupied = Signal()
         fetched = Signal()
         room = Signal(init=1)
         done = Signal()
         m.d.comb += [
-            self.i.ready.eq(room & (inside | ~waiting)),
+            self.beats.ready.eq(room),
+            self.i.ready.eq(~occupied),
             write.addr.eq(tail),
-            write.data.eq(self.i.payload.packet),
-            write.en.eq(self.i.valid & self.i.ready),
+            write.data.eq(self.beats.payload),
+            write.en.eq(self.beats.valid & room),
             self.o.payload.packet.eq(read.data),
             self.o.payload.meta.eq(leaving),
             self.o.valid.eq(fetched & occupied),
@@ -79,11 +82,9 @@ class Replay(wiring.Component):
         full = [(end ^ base)[: bits + 1] == self.depth for end in (tail, tail + 1)]
         m.d.sync += room.eq(~(full[0] | full[1]))
         with m.If(write.en):
-            m.d.sync += [tail.eq(tail + 1), inside.eq(~self.i.payload.packet.last)]
-            with m.If(~inside):
-                m.d.sync += [arriving.eq(self.i.payload.meta), waiting.eq(1)]
-        with m.If(waiting & ~occupied):
-            m.d.sync += [leaving.eq(arriving), waiting.eq(0), occupied.eq(1)]
+            m.d.sync += tail.eq(tail + 1)
+        with m.If(~occupied):
+            m.d.sync += [leaving.eq(self.i.payload.meta), occupied.eq(self.i.valid)]
 
         with m.If(read.en):
             m.d.sync += fetched.eq(head != tail)

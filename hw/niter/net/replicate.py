@@ -1,9 +1,9 @@
 """Copies of a frame: to every tunnel of a list, and to every function of a set."""
 
 from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib.wiring import connect, flipped
+from amaranth.lib.wiring import In, connect, flipped
 
-from niter.interface import BEAT_BYTES, Verdict
+from niter.interface import BEAT_BYTES, PacketStream, Verdict
 
 from .config import OverlayConfig
 from .mapping import LOCAL
@@ -22,8 +22,8 @@ class Replicate(Stage):
     first word that is none. An empty list gives ``NO_REPLICATION``, and so does a frame that
     is longer than the buffer and would have to be sent more than once.
 
-    A unicast frame goes through the same buffer, once, at any length: it lets the stages
-    in front work on the next frame while those behind work on this one.
+    A unicast frame goes through the same buffer, once, at any length: the stages in front decide
+    about the next frame while those behind work on this one.
 
     Latency 4 cycles; 3 cycles more than its beats for each copy.
 
@@ -31,19 +31,25 @@ class Replicate(Stage):
     ----------
     config
         ``functions``, ``replicas`` and ``replay_beats``.
+
+    Members
+    -------
+    beats : In(PacketStream)
+        Bytes of the frames whose meta comes by ``i``, in the same order.
     """
 
     def __init__(self, config: OverlayConfig):
         self.config = config
         doc = "Replication lists, one for each function."
         self._lists = Table(17, config.functions * config.replicas, doc)
-        super().__init__(blocks={"lists": self._lists})
+        super().__init__(blocks={"lists": self._lists}, ports={"beats": In(PacketStream)})
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         self.control(m)
         m.submodules.buffer = buffer = Replay(self.config.replay_beats)
         connect(m, flipped(self.i), buffer.i)
+        connect(m, flipped(self.beats), buffer.beats)
         meta = buffer.o.payload.meta
         out = self.o.payload.meta
 
@@ -118,17 +124,23 @@ class Deliver(Stage):
     ----------
     config
         ``functions`` and ``replay_beats``.
+
+    Members
+    -------
+    beats : In(PacketStream)
+        Bytes of the frames whose meta comes by ``i``, in the same order.
     """
 
     def __init__(self, config: OverlayConfig):
         self.config = config
-        super().__init__()
+        super().__init__(ports={"beats": In(PacketStream)})
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         self.control(m)
         m.submodules.buffer = buffer = Replay(self.config.replay_beats)
         connect(m, flipped(self.i), buffer.i)
+        connect(m, flipped(self.beats), buffer.beats)
         meta = buffer.o.payload.meta
         out = self.o.payload.meta
 
