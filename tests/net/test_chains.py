@@ -4,21 +4,15 @@ import pytest
 from amaranth.back import rtlil
 
 from boards.synthesis import run_yosys
-from niter.interface import Beat
-from niter.net import Classify, Decapsulate, Deliver, Overlay, OverlayConfig, Parser, Replicate
-from niter.net.delay import DelayLine
-from niter.net.underlay import Questions
+from niter.net import Classify, Deliver, Overlay, OverlayConfig, Parser, Replicate
 
 CONFIG = OverlayConfig(functions=2, ipv6=True, geneve=True, slots=16, tunnels=4)
 OUTPUTS = ["o__ready"]
 #: Components that cut the way back, and their outputs.
 CUTS = {
     "parser": (lambda: Parser(CONFIG), OUTPUTS),
-    "decapsulate": (lambda: Decapsulate(CONFIG), OUTPUTS),
     "replicate": (lambda: Replicate(CONFIG), OUTPUTS),
     "deliver": (lambda: Deliver(CONFIG), OUTPUTS),
-    "questions": (lambda: Questions(CONFIG), OUTPUTS),
-    "delay": (lambda: DelayLine(Beat, 4), OUTPUTS),
     "overlay": (lambda: Overlay(CONFIG), ["o_wire__ready", "o_host__ready"]),
 }
 

@@ -2,13 +2,14 @@
 
 from .classify import Classify
 from .config import OverlayConfig, StageList
-from .decapsulate import Decapsulate, EndpointWords
+from .decapsulate import Decapsulate
 from .drop import Drop
 from .ecn import CombineEcn
 from .encapsulate import Encapsulate
 from .lookup import MAPPING_HASH, KeyKind, Lookup, SlotLayout
 from .mapping import LOCAL, UNDERLAY_NETWORK, UNDERLAY_VNI, Mapping
 from .mtu import SizeLimit
+from .outer import EndpointWords
 from .overlay import RECEIVE, TRANSMIT, Overlay
 from .parser import Parser
 from .peers import Peers

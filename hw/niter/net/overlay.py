@@ -19,13 +19,17 @@ from .parser import Parser
 from .pipeline import Pipeline
 from .replicate import Deliver, Replicate
 from .steer import Steer
-from .underlay import Divert, Questions
 
 __all__ = ["RECEIVE", "TRANSMIT", "Overlay"]
 
+
+def _transmit_parser(config: OverlayConfig) -> Parser:
+    return Parser(config, questions=True)
+
+
 #: From the network devices to the wire.
 TRANSMIT: StageList = (
-    ("parser", Parser),
+    ("parser", _transmit_parser),
     ("classify", Classify),
     ("replicate", Replicate),
     ("size", SizeLimit),
@@ -60,11 +64,11 @@ class Overlay(wiring.Component):
 
     ::
 
-        i_host ──┬─ transmit: parse, check, map, answer, replicate, encapsulate ─── o_wire
-                 │                                          (local frames come back
-        underlay's ARP and ND                                 through the card's buffer)
-                 │                                                      │
-        i_wire ──┴─ decapsulate ──┬─ receive: parse, steer, deliver, ECN ─── o_host
+        i_host ──── transmit: parse, check, map, answer, replicate, encapsulate ─── o_wire
+                    │                                       (local frames come back
+          the underlay's ARP and ND                           through the card's buffer)
+                    │                                                   │
+        i_wire ──── decapsulate ──┬─ receive: parse, steer, deliver, ECN ─── o_host
         i_local ──────────────────┘
 
     What stays on the card (frames between two of its functions, answers to ARP and ND) leaves
@@ -138,20 +142,16 @@ class Overlay(wiring.Component):
         m.submodules.transmit = self.transmit
         m.submodules.receive = self.receive
         m.submodules.decapsulate = self.decapsulate
-        m.submodules.divert = divert = Divert(self.config)
-        m.submodules.underlay = underlay = Questions(self.config)
 
         # Nothing but the named members comes from outside: what a stage sets is its own.
-        m.submodules.from_host = from_host = Arbiter(FrameBeat, 2)
-        _take(m, self.i_host, from_host.i[0], "length", "function", "inner_checksum")
-        _take(m, underlay.o, from_host.i[1], "length", "port", "underlay")
-        connect(m, from_host.o, self.transmit.i)
+        _take(m, self.i_host, self.transmit.i, "length", "function", "inner_checksum")
+        if "questions" in self.transmit.signature.members:
+            connect(m, self.decapsulate.questions, self.transmit.questions)
         _take(m, self.transmit.o, self.o_wire, *_TO_WIRE)
 
         m.submodules.from_tunnel = from_tunnel = Arbiter(FrameBeat, 2)
-        _take(m, self.i_wire, divert.i, "length", "port", *(["sums"] if self.config.verify else []))
-        connect(m, divert.o_underlay, underlay.i)
-        connect(m, divert.o, self.decapsulate.i)
+        sums = ["sums"] if self.config.verify else []
+        _take(m, self.i_wire, self.decapsulate.i, "length", "port", *sums)
         connect(m, self.decapsulate.o, from_tunnel.i[0])
         _take(m, self.i_local, from_tunnel.i[1], *_LOCAL)
         connect(m, from_tunnel.o, self.receive.i)

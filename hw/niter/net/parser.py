@@ -1,19 +1,24 @@
 """The parser: finds the headers of a frame and puts them beside its first beat."""
 
 from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib.wiring import Out
+from amaranth.lib import stream
+from amaranth.lib.wiring import In, Out
 
 from niter.interface import FrameMeta, PacketStream, Verdict
 
 from .config import OverlayConfig
 from .dissector import Dissector
 from .stage import Stage
+from .underlay import QuestionWord
 
 __all__ = ["HEADER_BEATS", "Parser"]
 
 #: Beats within which all headers must end, with and without IPv6: where it stands, Ethernet, IPv4
 #: and UDP cannot be longer.
 HEADER_BEATS = {True: 15, False: 11}
+
+#: What a question may be long, as its headers say: a solicitation with a few options.
+_QUESTION_BYTES = 128
 
 #: Cycles until a checksum is known behind the headers.
 _SETTLING = 2
@@ -41,17 +46,26 @@ class Parser(Stage):
         ``ipv6`` decides whether IPv6 is looked into.
     verify
         Also set ``meta.checksum_good``, from ``meta.sums``: two cycles more for a frame.
+    questions
+        Also read the headers of what the underlay asks the card, between two frames: a frame
+        with ``meta.underlay`` and of a single beat, which means nothing.
 
     Members
     -------
     beats : Out(PacketStream)
         Bytes of the frames whose meta goes to ``o``, in the same order.
+    questions : In(stream.Signature(QuestionWord))
+        With the parameter of that name: words of questions, from ``Decapsulate``.
     """
 
-    def __init__(self, config: OverlayConfig, *, verify: bool = False):
+    def __init__(self, config: OverlayConfig, *, verify: bool = False, questions: bool = False):
         self.config = config
         self.verify = verify
-        super().__init__(ports={"beats": Out(PacketStream)})
+        self.asked = questions
+        ports: dict = {"beats": Out(PacketStream)}
+        if questions:
+            ports["questions"] = In(stream.Signature(QuestionWord))
+        super().__init__(ports=ports)
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
@@ -72,12 +86,15 @@ class Parser(Stage):
         lanes = [packet.data.word_select(n, 8) for n in range(8)]
         overlong = Signal()
         first = Signal(init=1)
+        # A question is read now; not its first word.
+        asking = Signal()
+        inside = Signal()
         whole = Mux(half, packet.empty < 3, packet.empty != 7)
         m.d.comb += [
             overlong.eq(beats == header_beats),
             skip.eq((dissector.done | overlong) & ~first),
-            step.eq(self.i.valid & self.beats.ready & feeding),
-            take.eq(feeding & (skip | half)),
+            step.eq(self.i.valid & self.beats.ready & feeding & ~asking),
+            take.eq(feeding & ~inside & (skip | half)),
             self.i.ready.eq(self.beats.ready & take),
             self.beats.valid.eq(self.i.valid & take),
             self.beats.payload.eq(packet),
@@ -127,6 +144,33 @@ class Parser(Stage):
         m.d.comb += known.eq(settled[-1])
         with m.If(step & first):
             m.d.sync += [arriving.eq(self.i.payload.meta), first.eq(0)]
+        if self.asked:
+            question = self.questions.payload
+            m.d.comb += [
+                asking.eq(self.questions.valid & feeding & (first | inside)),
+                self.questions.ready.eq(asking & (~question.last | self.beats.ready)),
+            ]
+            with m.If(asking & first):
+                m.d.sync += [
+                    arriving.eq(0),
+                    arriving.underlay.eq(1),
+                    arriving.port.eq(question.port),
+                    # Decapsulation has seen to it that all of it is there.
+                    arriving.length.eq(_QUESTION_BYTES),
+                    first.eq(0),
+                    inside.eq(1),
+                ]
+            with m.If(asking):
+                m.d.sync += [
+                    dissector.stb.eq(self.questions.ready),
+                    dissector.word.eq(question.word),
+                ]
+                m.d.comb += [
+                    self.beats.valid.eq(question.last),
+                    self.beats.payload.last.eq(1),
+                ]
+                with m.If(question.last & self.beats.ready):
+                    m.d.sync += [feeding.eq(0), inside.eq(0)]
         with m.If(self.o.ready):
             m.d.sync += occupied.eq(0)
         with m.If(known & ~handed & ~occupied):
