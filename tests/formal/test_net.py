@@ -4,15 +4,15 @@ Frames have few bits of data, all beats full, and of their meta what decides.
 """
 
 import pytest
-from amaranth import Cat, Const, Module, Signal, Value
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.asserts import AnyConst, AnySeq
 from amaranth.hdl import Assert, Assume, Elaboratable
 
 from niter.interface import Verdict
-from niter.net import Drop, OverlayConfig
-from niter.net.delay import DelayLine
-from niter.net.protocol import EtherType
-from niter.net.underlay import Divert, Questions
+from niter.net import Drop, OverlayConfig, Parser
+from niter.net.replay import Replay
+from niter.net.underlay import Questions
+from niter.stream import beat_of
 from tests.formal.harness import (
     drive,
     follow_packets,
@@ -46,41 +46,12 @@ def send_frames(m, port, *, bits=2, **meta):
     drive(m, port, packets=True, data_bits=bits)
 
 
-def keep_order(m, sources, sinks, quiet, *, bound):
-    """The beats of all ``sources`` come out of ``sinks``, none lost and none overtaken."""
-
-    def joined(ports):
-        sent = Signal()
-        value = Signal(len(Value.cast(ports[0].payload.packet)))
-        for port in ports:
-            with m.If(port.valid & port.ready):
-                m.d.comb += [sent.eq(1), value.eq(port.payload.packet)]
-        return sent, value
-
-    match = match_order(m, *joined(sources), *joined(sinks), bound=bound)
-    m.d.comb += match.eq(quiet)
-
-
 def between(m, port):
     """Nothing comes, and the last frame has come whole: its beginning may wait for more."""
     inside = Signal()
     with m.If(port.valid & port.ready):
-        m.d.sync += inside.eq(~port.payload.packet.last)
+        m.d.sync += inside.eq(~beat_of(port.payload).last)
     return ~port.valid & ~inside
-
-
-@pytest.mark.parametrize("mode", ["prove", "bmc"])
-def test_delay_line(mode):
-    def build(m, dut):
-        drive(m, dut.i)
-        m.d.comb += dut.o.ready.eq(AnySeq(1))
-        follow_stream(m, dut.o)
-        if mode == "bmc":
-            taken, given = dut.i.valid & dut.i.ready, dut.o.valid & dut.o.ready
-            quiet = match_order(m, taken, dut.i.payload, given, dut.o.payload, bound=7)
-            m.d.comb += quiet.eq(~dut.i.valid & dut.o.ready)
-
-    prove(Spec(DelayLine(2, 3), build), depth=12 if mode == "bmc" else 4, mode=mode)
 
 
 def test_drop_removes_what_is_rejected_and_nothing_else():
@@ -116,45 +87,145 @@ def test_drop_removes_what_is_rejected_and_nothing_else():
     prove(Spec(Drop(CONFIG), build), depth=9)
 
 
-def test_divert_sends_a_frame_one_way():
+@pytest.mark.parametrize("meta_first", [False, True])
+def test_replay_loses_and_doubles_nothing(meta_first):
+    """Beats go through in order, whatever waits for what: they for their meta, or it for them."""
+
     def build(m, dut):
-        # Two bits that tell beats apart, and in each a type that may be ARP's.
-        beat = dut.i.payload.packet
-        arp = Const((EtherType.ARP.value & 0xFF) << 8 | EtherType.ARP.value >> 8, 16)
+        drive(m, dut.beats, packets=True, data_bits=2)
+        m.d.comb += [
+            dut.i.valid.eq(1 if meta_first else AnySeq(1)),
+            dut.i.payload.meta.length.eq(AnySeq(2)),
+            dut.o.ready.eq(AnySeq(1)),
+        ]
+        follow_stream(m, dut.i, rule=Assume)
+        follow_packets(m, dut.o)
+        taken, given = dut.beats.valid & dut.beats.ready, dut.o.valid & dut.o.ready
+        quiet = match_order(
+            m,
+            taken,
+            Value.cast(dut.beats.payload),
+            given,
+            Value.cast(dut.o.payload.packet),
+            bound=15,
+        )
+        m.d.comb += quiet.eq(between(m, dut.beats) & dut.i.valid & dut.o.ready)
+        # The meta of the n-th frame is the n-th that came.
+        here = dut.o.valid & dut.o.ready & dut.o.payload.packet.last
+        came = dut.i.valid & dut.i.ready
+        match_order(m, came, dut.i.payload.meta.length, here, dut.o.payload.meta.length, bound=31)
+
+    prove(Spec(Replay(4), build), depth=14)
+
+
+def test_replay_gives_a_frame_twice():
+    def build(m, dut):
+        drive(m, dut.beats, packets=True, data_bits=2)
+        second = Signal()
         m.d.comb += [
             dut.i.valid.eq(AnySeq(1)),
-            beat.data.eq(Cat(AnySeq(2), Const(0, 30), arp & AnySeq(1).replicate(16))),
-            Cat(beat.last, beat.error).eq(AnySeq(2)),
+            dut.o.ready.eq(AnySeq(1)),
+            dut.keep.eq(~second),
+            dut.again.eq(~second),
         ]
-        follow_packets(m, dut.i, rule=Assume)
-        ways = [dut.o, dut.o_underlay]
-        for way in ways:
-            m.d.comb += way.ready.eq(AnySeq(1))
-            follow_packets(m, way)
-        m.d.comb += Assert(~(dut.o.valid & dut.o_underlay.valid))
-        # No turn in the middle of a frame.
-        inside = [Signal(name=f"inside_{n}") for n in range(2)]
-        for way, flag in zip(ways, inside, strict=True):
-            with m.If(way.valid & way.ready):
-                m.d.sync += flag.eq(~way.payload.packet.last)
-        m.d.comb += Assert(~(inside[0] & dut.o_underlay.valid) & ~(inside[1] & dut.o.valid))
-        quiet = between(m, dut.i) & dut.o.ready & dut.o_underlay.ready
-        keep_order(m, [dut.i], ways, quiet, bound=5)
+        follow_stream(m, dut.i, rule=Assume)
+        follow_packets(m, dut.o)
+        with m.If(dut.o.valid & dut.o.ready & dut.o.payload.packet.last):
+            m.d.sync += second.eq(~second)
+        # A frame of one beat less than the storage can be kept.
+        before = Signal(2)
+        with m.If(dut.beats.valid & dut.beats.ready):
+            m.d.sync += before.eq(Mux(dut.beats.payload.last, 0, before + 1))
+        m.d.comb += Assume(~dut.beats.valid | dut.beats.payload.last | (before != 2))
+        packet, octet = AnyConst(1), AnyConst(5)
+        _, sent, sent_length = watch_octet(m, dut.beats, packet, octet)
+        for copy in range(2):
+            here, given, length = watch_octet(m, dut.o, Cat(Const(copy, 1), packet), octet)
+            m.d.comb += Assert(~here | (given == sent))
+            m.d.comb += Assert((length == 0) | (length == sent_length))
 
-    prove(Spec(Divert(CONFIG), build), depth=9)
+    prove(Spec(Replay(4), build), depth=16)
+
+
+def test_a_parser_hands_on_all_beats_and_one_meta_a_frame():
+    def build(m, dut):
+        send_frames(m, dut.i, length=2)
+        m.d.comb += [dut.beats.ready.eq(AnySeq(1)), dut.o.ready.eq(AnySeq(1))]
+        follow_packets(m, dut.beats)
+        follow_packets(m, dut.o)
+        taken, given = dut.i.valid & dut.i.ready, dut.beats.valid & dut.beats.ready
+        quiet = match_order(
+            m,
+            taken,
+            Value.cast(dut.i.payload.packet),
+            given,
+            Value.cast(dut.beats.payload),
+            bound=2,
+        )
+        m.d.comb += quiet.eq(~dut.i.valid & dut.beats.ready)
+        begins = Signal(init=1)
+        with m.If(taken):
+            m.d.sync += begins.eq(dut.i.payload.packet.last)
+        length = dut.i.payload.meta.length
+        quiet = match_order(
+            m,
+            taken & begins,
+            length,
+            dut.o.valid & dut.o.ready,
+            dut.o.payload.meta.length,
+            bound=8,
+        )
+        m.d.comb += quiet.eq(between(m, dut.i) & dut.beats.ready & dut.o.ready)
+        m.d.comb += Assert(~dut.o.valid | dut.o.payload.packet.last)
+
+    prove(Spec(Parser(CONFIG), build), depth=14)
 
 
 def test_questions_are_kept_or_lost_whole():
-    """Frames never wait for the way out, and what comes out is the first that came in."""
+    """What comes out is a question as it came in, whatever goes by meanwhile."""
+    count = 3
 
     def build(m, dut):
-        send_frames(m, dut.i)
-        m.d.comb += dut.o.ready.eq(AnySeq(1))
-        follow_packets(m, dut.o)
-        octet = AnyConst(4)
-        _, sent, sent_length = watch_octet(m, dut.i, Signal(1), octet)
-        here, given, given_length = watch_octet(m, dut.o, Signal(1), octet)
-        m.d.comb += Assert(~here | (given == sent))
-        m.d.comb += Assert((given_length == 0) | (given_length == sent_length))
+        follow_stream(m, dut.o)
+        m.d.comb += [
+            dut.stb.eq(AnySeq(1)),
+            dut.first.eq(AnySeq(1)),
+            dut.word.eq(AnySeq(2)),
+            dut.keep.eq(AnySeq(1)),
+            dut.port.eq(AnySeq(1)),
+            dut.o.ready.eq(AnySeq(1)),
+        ]
+        # The frame's words so far, and whether nothing waited when it began.
+        words = Signal(2 * count)
+        seen = Signal(range(count + 2))
+        free = Signal()
+        with m.If(dut.stb):
+            m.d.sync += [
+                words.eq(Cat(dut.word[:2], words)),
+                seen.eq(Mux(dut.first, 1, seen + (seen <= count))),
+            ]
+            with m.If(dut.first):
+                m.d.sync += free.eq(~dut.o.valid)
+        # A frame that is kept has exactly so many, and is over then.
+        m.d.comb += Assume(~dut.keep | (~dut.stb & (seen == count)))
+        over = Signal(init=1)
+        with m.If(dut.keep | (dut.stb & dut.first)):
+            m.d.sync += over.eq(dut.keep)
+        m.d.comb += Assume(~over | ~dut.stb | dut.first)
+        m.d.comb += Assume(~over | ~dut.keep)
+        kept = Signal(2 * count)
+        port = Signal()
+        left = Signal(range(count + 1))
+        m.d.comb += Assert(dut.o.valid == (left != 0))
+        with m.If(dut.keep & free):
+            m.d.sync += [kept.eq(words), left.eq(count), port.eq(dut.port)]
+        with m.If(dut.o.valid):
+            m.d.comb += [
+                Assert(dut.o.payload.word == kept[-2:]),
+                Assert(dut.o.payload.last == (left == 1)),
+                Assert(dut.o.payload.port == port),
+            ]
+            with m.If(dut.o.ready):
+                m.d.sync += [kept.eq(kept << 2), left.eq(left - 1)]
 
-    prove(Spec(Questions(CONFIG), build), depth=14)
+    prove(Spec(Questions(count), build), depth=14)

@@ -170,7 +170,7 @@ class Decapsulate(Stage):
 
     def _hand_on_questions(self, m, outer, meta, asked):
         """Gather words; ``asked`` is high when those of a question are all there."""
-        m.submodules.asking = asking = Questions(self.config)
+        m.submodules.asking = asking = Questions(QUESTION_WORDS[self.config.ipv6])
         connect(m, asking.o, flipped(self.questions))
         needed = Signal(7, init=_QUESTION_BYTES[0])
         if self.config.ipv6:

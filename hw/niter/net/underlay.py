@@ -4,8 +4,6 @@ from amaranth import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .config import OverlayConfig
-
 __all__ = ["QUESTION_WORDS", "QuestionWord", "Questions"]
 
 #: Words in which all stands that an answer needs, with and without IPv6: a neighbour solicitation,
@@ -30,16 +28,15 @@ class Questions(wiring.Component):
 
     Parameters
     ----------
-    config
-        ``ipv6``.
+    words
+        How many are kept.
 
     Members
     -------
     first, stb, word : In(1), In(1), In(32)
         The next word of a frame, and whether it is its first.
     keep, port : In(1), In(2)
-        The last ``QUESTION_WORDS`` words are a question, and it came by this port. Not with
-        ``stb``.
+        The frame's first ``words`` were a question, and it came by this port. Not with ``stb``.
     o : Out(stream.Signature(QuestionWord))
         A question, word by word.
     """
@@ -51,8 +48,8 @@ class Questions(wiring.Component):
     port: In(2)
     o: Out(stream.Signature(QuestionWord))
 
-    def __init__(self, config: OverlayConfig):
-        self.words = QUESTION_WORDS[config.ipv6]
+    def __init__(self, words: int):
+        self.words = words
         super().__init__()
 
     def elaborate(self, platform):  # noqa: D102
