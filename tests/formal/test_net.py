@@ -107,7 +107,7 @@ def test_replay_loses_and_doubles_nothing(meta_first):
             Value.cast(dut.beats.payload),
             given,
             Value.cast(dut.o.payload.packet),
-            bound=15,
+            bound=10,
         )
         m.d.comb += quiet.eq(between(m, dut.beats) & dut.i.valid & dut.o.ready)
         # The meta of the n-th frame is the n-th that came.
@@ -115,7 +115,7 @@ def test_replay_loses_and_doubles_nothing(meta_first):
         came = dut.i.valid & dut.i.ready
         match_order(m, came, dut.i.payload.meta.length, here, dut.o.payload.meta.length, bound=31)
 
-    prove(Spec(Replay(4), build), depth=14)
+    prove(Spec(Replay(2), build), depth=14)
 
 
 def test_replay_gives_a_frame_twice():

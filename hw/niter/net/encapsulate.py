@@ -5,7 +5,7 @@ from amaranth.lib.wiring import connect, flipped
 from amaranth.utils import ceil_log2
 
 from niter.interface import FrameBeat, Verdict
-from niter.stream import Realigner
+from niter.stream import PipeRegister, Realigner, piece_layout
 
 from .config import OverlayConfig
 from .neighbour import Answer, network_order
@@ -36,7 +36,7 @@ class Encapsulate(Stage):
     tunnel's. A frame that is ``resolved`` is a header without a frame: ``Answer`` takes its place.
     One that is local, of the underlay or rejected passes unchanged.
 
-    Latency 12 cycles over IPv4, 14 over IPv6, to the frame's own first beat; other frames 4.
+    Latency 12 cycles over IPv4, 14 over IPv6, to the frame's own first beat; other frames 5.
     It takes 9 or 11 cycles and the frame's beats for each frame.
 
     Parameters
@@ -51,6 +51,8 @@ class Encapsulate(Stage):
         doc = "Header templates and tunnel records, in rows of two words."
         self._table = Table(32, self.layout.depth, doc, columns=2)
         super().__init__(blocks={"tunnels": self._table})
+        # The frame's length and what a field counts beside it.
+        self._total = Signal(16)
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
@@ -60,9 +62,11 @@ class Encapsulate(Stage):
         packet, meta = self.i.payload.packet, self.i.payload.meta
         # A header ends two bytes into a beat, over IPv6 six; an answer is in full beats.
         ends = {2, 6} if self.config.ipv6 else {2}
-        m.submodules.realigner = realigner = Realigner(FrameBeat, turns={0, *ends}, stops=ends)
+        m.submodules.register = register = PipeRegister(piece_layout(FrameBeat))
+        m.submodules.realigner = realigner = Realigner(FrameBeat, turns={0}, stops=ends)
+        connect(m, register.o, realigner.i)
         connect(m, realigner.o, flipped(self.o))
-        piece = realigner.i.payload
+        piece = register.i.payload
 
         # The beat asked for, and the one that stands at the table's output.
         asked = Signal(4)
@@ -82,23 +86,26 @@ class Encapsulate(Stage):
             m.d.sync += [asked.eq(asked + 1), at.eq(asked)]
 
         patch = Signal(64)
-        checksum = Signal(17)
+        described = Signal()
         tunnel_now = Signal(Descriptor)
         m.d.comb += tunnel_now.eq(table.data)
+        checksum = self._sum(m, tunnel_now, described, step)
         self._patch(m, at, step, tunnel, ipv6, checksum, patch)
         plain = Signal()
         last = Signal()
         m.d.comb += last.eq(at == Mux(ipv6, 8, 6))
         self._describe(m, piece.sideband.meta, answer, tunnel, plain, answers, ipv6)
 
-        # Of the frame and the table one gives data or both none; patch and answer are zero where
-        # they have nothing to say. So a lane's bit takes one LUT of four inputs.
+        # Table, patch and answer are zero where they have nothing to say, and only the frame is
+        # turned to where the header ends: so a lane's bit takes two LUTs of four inputs.
         passing = Signal()
+        frame = packet.data & (passing & plain).replicate(64)
+        for over_ipv6, end in ((0, 2), (1, 6))[: 1 + self.config.ipv6]:
+            turned = passing & ~plain & (ipv6 == over_ipv6)
+            frame |= packet.data.rotate_left(8 * end) & turned.replicate(64)
         m.d.comb += [
             piece.packet.eq(packet),
-            piece.packet.data.eq(
-                Mux(passing, packet.data, table.data) | patch | answer.o.payload.data
-            ),
+            piece.packet.data.eq(frame | table.data | patch | answer.o.payload.data),
         ]
         with m.FSM():
             with m.State("Idle"):
@@ -107,19 +114,19 @@ class Encapsulate(Stage):
                 with m.If(self.i.valid):
                     m.next = "Describe"
                     with m.If((meta.verdict != Verdict.PASS) | meta.local | meta.underlay):
-                        m.d.sync += plain.eq(1)
-                        m.next = "Frame"
+                        m.d.sync += [plain.eq(1), asked.eq(TunnelLayout.ZERO)]
+                        m.next = "Blank"
                     with m.If((meta.verdict == Verdict.PASS) & meta.resolved):
                         m.d.sync += [answers.eq(1), plain.eq(0), asked.eq(TunnelLayout.ZERO)]
                         m.next = "Blank"
             with m.State("Describe"):
-                m.d.comb += step.eq(1)
-                m.d.sync += [tunnel.eq(tunnel_now), checksum.eq(tunnel_now.partial)]
+                m.d.comb += [described.eq(1), step.eq(1)]
+                m.d.sync += tunnel.eq(tunnel_now)
                 m.next = "Header"
             with m.State("Header"):
                 m.d.comb += [
-                    realigner.i.valid.eq(1),
-                    step.eq(realigner.i.ready),
+                    register.i.valid.eq(1),
+                    step.eq(register.i.ready),
                     # Each kind of header ends two or six bytes into a beat.
                     piece.packet.empty.eq(Mux(last, Mux(ipv6, 2, 6), 0)),
                     piece.packet.last.eq(0),
@@ -130,19 +137,21 @@ class Encapsulate(Stage):
             with m.State("Frame"):
                 m.d.comb += [
                     passing.eq(1),
-                    realigner.i.valid.eq(self.i.valid),
-                    self.i.ready.eq(realigner.i.ready),
+                    register.i.valid.eq(self.i.valid),
+                    self.i.ready.eq(register.i.ready),
                 ]
                 with m.If(self.i.valid & self.i.ready & packet.last):
                     m.next = "Idle"
             with m.State("Blank"):
                 m.d.comb += step.eq(1)
-                m.next = "Answer"
+                m.next = "Frame"
+                with m.If(answers):
+                    m.next = "Answer"
             with m.State("Answer"):
                 m.d.comb += [
                     answer.run.eq(1),
-                    realigner.i.valid.eq(answer.o.valid),
-                    answer.o.ready.eq(realigner.i.ready),
+                    register.i.valid.eq(answer.o.valid),
+                    answer.o.ready.eq(register.i.ready),
                     piece.packet.empty.eq(answer.o.payload.empty),
                     piece.packet.last.eq(answer.o.payload.last),
                     piece.packet.error.eq(0),
@@ -172,6 +181,28 @@ class Encapsulate(Stage):
             Cat(beat, template[: ceil_log2(self.config.templates)]),
         )
 
+    def _sum(self, m, tunnel_now, described, step):
+        """The IPv4 header's checksum, right with the header's beat 3."""
+        checksum = Signal(17)
+        # A register that is reset where there is nothing to add costs less than a choice.
+        summand = Signal(16)
+        lengths = Signal()
+        with m.If(step):
+            m.d.sync += [
+                # Each beat folds the carry of the one before.
+                checksum.eq(add_carry(checksum[:16], summand, checksum[16])),
+                summand.eq(0),
+                lengths.eq(described),
+            ]
+            with m.If(lengths):
+                m.d.sync += summand.eq(self._total)
+        with m.If(described):
+            m.d.sync += [
+                checksum.eq(tunnel_now.partial),
+                summand.eq(self.i.payload.meta.headers.tos),
+            ]
+        return checksum
+
     def _patch(self, m, at, step, tunnel, ipv6, checksum, patch):
         """What the frame adds to the header's beat ``at``."""
         meta = self.i.payload.meta
@@ -179,24 +210,22 @@ class Encapsulate(Stage):
         # Lengths: of the IPv4 datagram, of the UDP datagram; and the latter with the
         # protocol number, which is what the pseudo-header adds to the addresses.
         beyond = Signal(6)
-        total = Signal(16)
+        total = self._total
         seed = Signal(16)
-        operand = Signal(16)
         source = network_order(0xC000 | meta.hash[:14])
-        pseudo = network_order(seed & tunnel.checksum.replicate(16))
+        pseudo = network_order(seed)
         m.d.comb += [beyond.eq(16), total.eq(meta.length + beyond)]
         with m.Switch(at):
             with m.Case(0):
-                m.d.comb += [beyond.eq(16 + IpProtocol.UDP), operand.eq(tos)]
+                m.d.comb += beyond.eq(36)
+            with m.Case(1):
+                m.d.comb += beyond.eq(16 + IpProtocol.UDP)
                 with m.If(step):
                     m.d.sync += seed.eq(total)
-            with m.Case(1):
-                m.d.comb += [beyond.eq(36), operand.eq(total)]
             with m.Case(2), m.If(~ipv6):
                 m.d.comb += beyond.eq(36)
-        # Each beat folds the carry of the one before.
-        with m.If(step):
-            m.d.sync += checksum.eq(add_carry(checksum[:16], operand, checksum[16]))
+        with m.If(~tunnel.checksum):
+            m.d.sync += seed.eq(0)
         fields: dict[int, list] = {
             1: [(7, tos)],
             2: [(0, network_order(total))],
@@ -236,8 +265,10 @@ class Encapsulate(Stage):
                 out.answer.eq(1),
                 out.local.eq(~meta.underlay),
                 out.length.eq(answer.length),
-                out.inner_checksum.eq(answer.checksum),
+                out.inner_checksum.enable.eq(0),
             ]
+            if self.config.ipv6:
+                m.d.comb += out.inner_checksum.eq(answer.checksum)
         with m.Elif(~plain):
             # From the IP addresses to the end of the frame.
             m.d.comb += [

@@ -124,8 +124,6 @@ class SourceCheck(wiring.Component):
         checked_at = Signal.like(asked)
         m.d.comb += table.addr.eq(Cat(asked, self.meta.function))
 
-        # What the table's word is compared with.
-        key = Signal(32)
         equal = Signal()
         part = Signal(2)
         address = headers.ip_source[:32]
@@ -134,17 +132,10 @@ class SourceCheck(wiring.Component):
             address = headers.ip_source.word_select(~at[:2] & ipv6.replicate(2), 32)
         else:
             m.d.comb += part.eq(3)
-        m.d.comb += [
-            key.eq(
-                Mux(
-                    at[2:] != 0,
-                    address,
-                    Mux(at[0], Cat(headers.source[32:], word[16:]), headers.source[:32]),
-                )
-            ),
-        ]
+        # Three comparisons are less than one and the choice of what to compare with.
+        is_low, is_high = word == headers.source[:32], word[:16] == headers.source[32:]
         m.d.sync += [
-            equal.eq(word == key),
+            equal.eq(Mux(at[2:] != 0, word == address, Mux(at[0], is_high, is_low))),
             checked.eq(arrived & reading),
             checked_at.eq(at),
         ]

@@ -65,16 +65,10 @@ class Steer(Stage):
                 with m.If(network):
                     m.d.comb += out.verdict.eq(Verdict.UNKNOWN_DESTINATION)
 
-        key = Signal(32)
-        equal = Signal()
-        m.d.comb += equal.eq(data == key)
-        with m.Switch(at):
-            with m.Case(PortRecord.MAC_LOW):
-                m.d.comb += key.eq(destination[:32])
-            with m.Case(PortRecord.MAC_HIGH):
-                m.d.comb += key.eq(Cat(destination[32:], data[16:]))
-            with m.Default():
-                m.d.comb += key.eq(meta.vni)
+        # Comparisons of their own are less than one and the choice of what to compare with.
+        everybody = destination[40]
+        is_low = (data == destination[:32]) | everybody
+        is_high = (data[:16] == destination[32:]) | everybody
 
         owner = Signal()
         is_open = Signal()
@@ -89,14 +83,14 @@ class Steer(Stage):
                 m.d.sync += [asked.eq(0), asked_function.eq(asked_function + 1)]
             with m.Switch(at):
                 with m.Case(PortRecord.MAC_LOW):
-                    m.d.sync += owner.eq(equal | destination[40])
+                    m.d.sync += owner.eq(is_low)
                 with m.Case(PortRecord.MAC_HIGH):
                     m.d.sync += [
-                        owner.eq(owner & (equal | destination[40])),
+                        owner.eq(owner & is_high),
                         is_open.eq((data & PortRecord.OPEN) != 0),
                     ]
                 with m.Default():
-                    with m.If(equal & is_open):
+                    with m.If((data[:24] == meta.vni) & is_open):
                         m.d.sync += network.eq(1)
                         own = meta.local & ~meta.answer & (meta.function == function)
                         with m.If(owner & ~own):

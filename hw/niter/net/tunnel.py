@@ -50,7 +50,7 @@ class TunnelLayout:
 
     #: Rows reserved for a template, which starts at ``template * TEMPLATE``.
     TEMPLATE = 16
-    #: A row behind every template's beats, which is never written and stays zero.
+    #: The last of the rows behind a template's beats, which are never written and stay zero.
     ZERO = 15
     #: Bytes in front of the inner frame, by ``Descriptor.ipv6``.
     HEADER_BYTES = (50, 70)
