@@ -4,7 +4,7 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib.wiring import connect, flipped
 from amaranth.utils import ceil_log2
 
-from niter.interface import FrameBeat, Verdict
+from niter.interface import BEAT_BYTES, FrameBeat, Verdict
 from niter.stream import PipeRegister, Realigner, piece_layout
 
 from .config import OverlayConfig
@@ -89,8 +89,8 @@ class Encapsulate(Stage):
         described = Signal()
         tunnel_now = Signal(Descriptor)
         m.d.comb += tunnel_now.eq(table.data)
-        checksum = self._sum(m, tunnel_now, described, step)
-        self._patch(m, at, step, tunnel, ipv6, checksum, patch)
+        total_sum = self._sum(m, tunnel_now, described, asked, step)
+        self._patch(m, asked, step, tunnel, ipv6, total_sum, patch)
         plain = Signal()
         last = Signal()
         m.d.comb += last.eq(at == Mux(ipv6, 8, 6))
@@ -181,73 +181,82 @@ class Encapsulate(Stage):
             Cat(beat, template[: ceil_log2(self.config.templates)]),
         )
 
-    def _sum(self, m, tunnel_now, described, step):
-        """The IPv4 header's checksum, right with the header's beat 3."""
+    def _sum(self, m, tunnel_now, described, asked, step):
+        """The sum of the IPv4 header's words, right in the cycle that asks for its beat 3."""
         checksum = Signal(17)
+        after = Signal(17)
         # A register that is reset where there is nothing to add costs less than a choice.
         summand = Signal(16)
-        lengths = Signal()
+        # Each beat folds the carry of the one before.
+        m.d.comb += after.eq(add_carry(checksum[:16], summand, checksum[16]))
         with m.If(step):
-            m.d.sync += [
-                # Each beat folds the carry of the one before.
-                checksum.eq(add_carry(checksum[:16], summand, checksum[16])),
-                summand.eq(0),
-                lengths.eq(described),
-            ]
-            with m.If(lengths):
+            m.d.sync += [checksum.eq(after), summand.eq(0)]
+            with m.If(asked == 1):
                 m.d.sync += summand.eq(self._total)
         with m.If(described):
             m.d.sync += [
                 checksum.eq(tunnel_now.partial),
                 summand.eq(self.i.payload.meta.headers.tos),
             ]
-        return checksum
+        return after[:16]
 
-    def _patch(self, m, at, step, tunnel, ipv6, checksum, patch):
-        """What the frame adds to the header's beat ``at``."""
+    def _patch(self, m, asked, step, tunnel, ipv6, total_sum, patch):
+        """What the frame adds to the header's beats, a step before each."""
         meta = self.i.payload.meta
         tos = meta.headers.tos
         # Lengths: of the IPv4 datagram, of the UDP datagram; and the latter with the
         # protocol number, which is what the pseudo-header adds to the addresses.
         beyond = Signal(6)
-        total = self._total
         seed = Signal(16)
-        source = network_order(0xC000 | meta.hash[:14])
-        pseudo = network_order(seed)
-        m.d.comb += [beyond.eq(16), total.eq(meta.length + beyond)]
-        with m.Switch(at):
-            with m.Case(0):
-                m.d.comb += beyond.eq(36)
+        m.d.comb += [beyond.eq(16), self._total.eq(meta.length + beyond)]
+        with m.Switch(asked):
             with m.Case(1):
-                m.d.comb += beyond.eq(16 + IpProtocol.UDP)
-                with m.If(step):
-                    m.d.sync += seed.eq(total)
+                m.d.comb += beyond.eq(36)
             with m.Case(2), m.If(~ipv6):
                 m.d.comb += beyond.eq(36)
-        with m.If(~tunnel.checksum):
-            m.d.sync += seed.eq(0)
+            with m.Case(5):
+                m.d.comb += beyond.eq(16 + IpProtocol.UDP)
+                with m.If(step):
+                    m.d.sync += seed.eq(self._total)
+        total, vni = network_order(self._total), meta.vni
+        source = network_order(0xC000 | meta.hash[:14])
         fields: dict[int, list] = {
             1: [(7, tos)],
-            2: [(0, network_order(total))],
-            3: [(0, network_order(~checksum[:16]))],
-            4: [(2, source), (6, network_order(total))],
-            5: [(0, pseudo), (6, Cat(meta.vni[16:], meta.vni[8:16]))],
-            6: [(0, meta.vni[:8])],
+            2: [(0, total)],
+            3: [(0, network_order(~total_sum))],
+            4: [(2, source), (6, total)],
+            5: [(0, total), (6, Cat(vni[16:], vni[8:16]))],
+            6: [(0, vni[:8])],
         }
         fields6: dict[int, list] = {
             1: [(6, tos[4:]), (7, tos[:4] << 4)],
-            2: [(2, network_order(total))],
+            2: [(2, total)],
             6: [(6, source)],
-            7: [(2, network_order(total)), (4, pseudo)],
-            8: [(2, Cat(meta.vni[16:], meta.vni[8:16], meta.vni[:8]))],
+            7: [(2, total), (4, network_order(seed))],
+            8: [(2, Cat(vni[16:], vni[8:16], vni[:8]))],
         }
         if self.config.ipv6:
             fields |= {16 + beat: places for beat, places in fields6.items()}
-        with m.Switch(Cat(at, ipv6)):
-            for beat, places in fields.items():
-                with m.Case(beat):
-                    for byte, value in places:
-                        m.d.comb += patch[8 * byte :][: len(value)].eq(value)
+        seeds = [(5, 0), (5, 1), (16 + 7, 4), (16 + 7, 5)]
+        place = Cat(asked, ipv6)
+        for lane in range(BEAT_BYTES):
+            # A lane is reset when it has nothing to say, which costs no LUT.
+            speaks = Signal(name=f"speaks_{lane}")
+            byte = Signal(8, name=f"byte_{lane}")
+            with m.Switch(place):
+                for beat, places in fields.items():
+                    for first, value in places:
+                        at = 8 * (lane - first)
+                        if 0 <= at < len(value):
+                            with m.Case(beat):
+                                m.d.comb += speaks.eq(
+                                    tunnel.checksum if (beat, lane) in seeds else 1
+                                )
+                                m.d.comb += byte.eq(value[at : at + 8])
+            with m.If(step & ~speaks):
+                m.d.sync += patch.word_select(lane, 8).eq(0)
+            with m.Elif(step):
+                m.d.sync += patch.word_select(lane, 8).eq(byte)
 
     def _describe(self, m, out, answer, tunnel, plain, answers, ipv6):
         """The meta of the frame with its headers, or of the answer."""

@@ -5,7 +5,6 @@ from typing import Any
 from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import ceil_log2
 
 from niter.interface import ChecksumSlot, FrameMeta, PacketStream
 
@@ -34,7 +33,7 @@ class Answer(wiring.Component):
     tag if it had one. The advertisement's checksum is left to the buffer behind: its place holds
     what the pseudo-header adds to the addresses.
 
-    A beat takes four cycles, for one choice of 16 bits among all words is much less than four.
+    A beat takes four cycles, for one word of 16 bits at a time is much less than four.
 
     Parameters
     ----------
@@ -73,28 +72,25 @@ class Answer(wiring.Component):
         headers = self.meta.headers
         programs = self._programs()
         long = ~headers.arp if self.ipv6 else Const(0, 1)
-        tag_bytes = headers.vlan << 2
-        short_end, long_end = (self._TAG + 2 + n for n in (15, 37))
-        at = Signal(range(long_end + 4))
+        at = Signal(6)
         lane = Signal(2)
         step = Signal()
         m.d.comb += [
             step.eq(self.run & (~self.o.valid | self.o.ready)),
-            # A beat is whole some steps behind the last word, never right behind it.
-            self.o.payload.last.eq(at > Mux(long, long_end, short_end)),
             # Two bytes or six stand in the last beat.
             self.o.payload.empty.eq(Mux(self.o.payload.last, Mux(long ^ headers.vlan, 2, 6), 0)),
-            self.length.eq(Mux(long, 86, 42) + tag_bytes),
+            # Written as choices: sums of constants would be adders.
+            self.length.eq(Mux(long, Mux(headers.vlan, 90, 86), Mux(headers.vlan, 46, 42))),
             # From the source address on; ARP has none.
             self.checksum.enable.eq(long),
-            self.checksum.start.eq(22 + tag_bytes),
-            self.checksum.position.eq(56 + tag_bytes),
+            self.checksum.start.eq(Mux(headers.vlan, 26, 22)),
+            self.checksum.position.eq(Mux(headers.vlan, 60, 56)),
         ]
 
-        # A word is a constant, or one of few others; the first of these is nothing.
+        # A word is a constant, or one of few others. Each of them has a register that is reset when
+        # it is not its turn: that costs no LUT, and all of them together less than a choice.
         constant = Signal(16)
-        options: list[Value] = [Const(0, 16)]
-        which = Signal(5)
+        turns: dict[str, tuple[Value, Signal]] = {}
         with m.Switch(Cat(at, long)):
             for base, program in programs.items():
                 for place, word in enumerate(program, base << len(at)):
@@ -102,26 +98,36 @@ class Answer(wiring.Component):
                         if isinstance(word, int):
                             m.d.comb += constant.eq(network_order(word))
                         else:
-                            same = [
-                                n for n, other in enumerate(options) if repr(other) == repr(word)
-                            ]
-                            if not same:
-                                options.append(word)
-                            m.d.comb += which.eq(same[0] if same else len(options) - 1)
-        chosen = Cat(network_order(option) for option in options)
-        word = chosen.word_select(which[: ceil_log2(len(options))], 16) | constant
+                            _, turn = turns.setdefault(repr(word), (word, Signal()))
+                            m.d.comb += turn.eq(1)
+                # A beat is whole some steps behind the last word, never right behind it.
+                end = len(program) + (base << len(at))
+                with m.Case(*(end + n for n in range(2, 5))):
+                    m.d.comb += self.o.payload.last.eq(1)
+        fixed = Signal(16)
+        with m.If(step):
+            m.d.sync += fixed.eq(constant)
+        word: Value = fixed
+        for number, (source, turn) in enumerate(turns.values()):
+            register = Signal(16, name=f"word_{number}")
+            with m.If(~self.run | (step & ~turn)):
+                m.d.sync += register.eq(0)
+            with m.Elif(step):
+                m.d.sync += register.eq(network_order(source))
+            word |= register
 
         with m.If(step):
             m.d.sync += [
                 self.o.payload.data.eq(Cat(self.o.payload.data[16:], word)),
-                self.o.valid.eq(lane == 3),
+                self.o.valid.eq((lane == 3) & (at != 0)),
                 lane.eq(lane + 1),
                 at.eq(at + 1),
             ]
             with m.If((at == self._TAG - 1) & ~headers.vlan):
                 m.d.sync += at.eq(self._TAG + 2)
+        # The first step chooses a word; from the second on one is added to the beat.
         with m.If(~self.run):
-            m.d.sync += [self.o.valid.eq(0), self.o.payload.data.eq(0), lane.eq(0), at.eq(0)]
+            m.d.sync += [self.o.valid.eq(0), self.o.payload.data.eq(0), lane.eq(3), at.eq(0)]
         return m
 
     def _programs(self):
