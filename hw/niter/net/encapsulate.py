@@ -64,7 +64,11 @@ class Encapsulate(Stage):
         ends = {2, 6} if self.config.ipv6 else {2}
         m.submodules.register = register = PipeRegister(piece_layout(FrameBeat))
         m.submodules.realigner = realigner = Realigner(FrameBeat, turns={0}, stops=ends)
-        connect(m, register.o, realigner.i)
+        m.d.comb += [
+            realigner.i.payload.eq(register.o.payload),
+            realigner.i.valid.eq(register.o.valid),
+            register.o.ready.eq(realigner.i.ready),
+        ]
         connect(m, realigner.o, flipped(self.o))
         piece = register.i.payload
 
@@ -86,27 +90,37 @@ class Encapsulate(Stage):
             m.d.sync += [asked.eq(asked + 1), at.eq(asked)]
 
         patch = Signal(64)
+        copy = Signal(64)
         described = Signal()
         tunnel_now = Signal(Descriptor)
         m.d.comb += tunnel_now.eq(table.data)
-        total_sum = self._sum(m, tunnel_now, described, asked, step)
-        self._patch(m, asked, step, tunnel, ipv6, total_sum, patch)
+        checksum = self._sum(m, tunnel_now, described, at, step)
+        self._patch(m, at, register.i.ready, tunnel, ipv6, checksum, patch)
         plain = Signal()
         last = Signal()
         m.d.comb += last.eq(at == Mux(ipv6, 8, 6))
         self._describe(m, piece.sideband.meta, answer, tunnel, plain, answers, ipv6)
 
-        # Table, patch and answer are zero where they have nothing to say, and only the frame is
-        # turned to where the header ends: so a lane's bit takes two LUTs of four inputs.
+        # Each source of a beat's bytes has registers of its own, which are reset when it has
+        # nothing to say: that takes no LUT, and all of them together take fewer than a choice.
+        # The frame is turned to where the header ends.
         passing = Signal()
-        frame = packet.data & (passing & plain).replicate(64)
+        heads = Signal()
+        sources = [(packet.data, passing & plain), (table.data, heads)]
         for over_ipv6, end in ((0, 2), (1, 6))[: 1 + self.config.ipv6]:
             turned = passing & ~plain & (ipv6 == over_ipv6)
-            frame |= packet.data.rotate_left(8 * end) & turned.replicate(64)
-        m.d.comb += [
-            piece.packet.eq(packet),
-            piece.packet.data.eq(frame | table.data | patch | answer.o.payload.data),
-        ]
+            sources.append((packet.data.rotate_left(8 * end), turned))
+        word = patch | copy
+        for number, (source, speaks) in enumerate(sources):
+            said = Signal(64, name=f"said_{number}")
+            with m.If(register.i.ready & ~speaks):
+                m.d.sync += said.eq(0)
+            with m.Elif(register.i.ready):
+                m.d.sync += said.eq(source)
+            word |= said
+        with m.If(register.i.ready):
+            m.d.sync += copy.eq(answer.o.payload.data)
+        m.d.comb += [piece.packet.eq(packet), realigner.i.payload.packet.data.eq(word)]
         with m.FSM():
             with m.State("Idle"):
                 m.d.comb += [describing.eq(1), step.eq(1)]
@@ -125,6 +139,7 @@ class Encapsulate(Stage):
                 m.next = "Header"
             with m.State("Header"):
                 m.d.comb += [
+                    heads.eq(1),
                     register.i.valid.eq(1),
                     step.eq(register.i.ready),
                     # Each kind of header ends two or six bytes into a beat.
@@ -181,27 +196,27 @@ class Encapsulate(Stage):
             Cat(beat, template[: ceil_log2(self.config.templates)]),
         )
 
-    def _sum(self, m, tunnel_now, described, asked, step):
-        """The sum of the IPv4 header's words, right in the cycle that asks for its beat 3."""
+    def _sum(self, m, tunnel_now, described, at, step):
+        """The sum of the IPv4 header's words, right with its beat 3."""
         checksum = Signal(17)
-        after = Signal(17)
-        # A register that is reset where there is nothing to add costs less than a choice.
         summand = Signal(16)
-        # Each beat folds the carry of the one before.
-        m.d.comb += after.eq(add_carry(checksum[:16], summand, checksum[16]))
         with m.If(step):
-            m.d.sync += [checksum.eq(after), summand.eq(0)]
-            with m.If(asked == 1):
+            m.d.sync += [
+                # Each beat folds the carry of the one before.
+                checksum.eq(add_carry(checksum[:16], summand, checksum[16])),
+                summand.eq(0),
+            ]
+            with m.If(at == 0):
                 m.d.sync += summand.eq(self._total)
         with m.If(described):
             m.d.sync += [
                 checksum.eq(tunnel_now.partial),
                 summand.eq(self.i.payload.meta.headers.tos),
             ]
-        return after[:16]
+        return checksum[:16]
 
-    def _patch(self, m, asked, step, tunnel, ipv6, total_sum, patch):
-        """What the frame adds to the header's beats, a step before each."""
+    def _patch(self, m, at, step, tunnel, ipv6, checksum, patch):
+        """What the frame adds to the header's beat ``at``."""
         meta = self.i.payload.meta
         tos = meta.headers.tos
         # Lengths: of the IPv4 datagram, of the UDP datagram; and the latter with the
@@ -209,8 +224,8 @@ class Encapsulate(Stage):
         beyond = Signal(6)
         seed = Signal(16)
         m.d.comb += [beyond.eq(16), self._total.eq(meta.length + beyond)]
-        with m.Switch(asked):
-            with m.Case(1):
+        with m.Switch(at):
+            with m.Case(0):
                 m.d.comb += beyond.eq(36)
             with m.Case(2), m.If(~ipv6):
                 m.d.comb += beyond.eq(36)
@@ -223,7 +238,7 @@ class Encapsulate(Stage):
         fields: dict[int, list] = {
             1: [(7, tos)],
             2: [(0, total)],
-            3: [(0, network_order(~total_sum))],
+            3: [(0, network_order(~checksum))],
             4: [(2, source), (6, total)],
             5: [(0, total), (6, Cat(vni[16:], vni[8:16]))],
             6: [(0, vni[:8])],
@@ -238,21 +253,20 @@ class Encapsulate(Stage):
         if self.config.ipv6:
             fields |= {16 + beat: places for beat, places in fields6.items()}
         seeds = [(5, 0), (5, 1), (16 + 7, 4), (16 + 7, 5)]
-        place = Cat(asked, ipv6)
+        place = Cat(at, ipv6)
         for lane in range(BEAT_BYTES):
-            # A lane is reset when it has nothing to say, which costs no LUT.
             speaks = Signal(name=f"speaks_{lane}")
             byte = Signal(8, name=f"byte_{lane}")
             with m.Switch(place):
                 for beat, places in fields.items():
                     for first, value in places:
-                        at = 8 * (lane - first)
-                        if 0 <= at < len(value):
+                        low = 8 * (lane - first)
+                        if 0 <= low < len(value):
                             with m.Case(beat):
                                 m.d.comb += speaks.eq(
                                     tunnel.checksum if (beat, lane) in seeds else 1
                                 )
-                                m.d.comb += byte.eq(value[at : at + 8])
+                                m.d.comb += byte.eq(value[low : low + 8])
             with m.If(step & ~speaks):
                 m.d.sync += patch.word_select(lane, 8).eq(0)
             with m.Elif(step):
