@@ -1,75 +1,20 @@
 """The dissector: reads headers as a sequence of 32-bit words."""
 
 from amaranth import C, Cat, Module, Mux, Signal, signed
-from amaranth.lib import enum, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
 
 from niter.interface import Headers
 
+from .dissector_port import DissectorPort
+from .internet import InternetLayer, State
 from .protocol import EtherType, IpProtocol, NeighbourDiscovery
 from .sums import HalfSums
 
-__all__ = ["Dissector", "DissectorPort"]
+__all__ = ["Dissector"]
 
 
-class _State(enum.Enum, shape=4):
-    ETHERNET = 0
-    TYPE = 1
-    ARP = 2
-    IPV4 = 3
-    SKIP = 4
-    IPV6 = 5
-    EXTENSION = 6
-    FRAGMENT = 7
-    PORTS = 8
-    UDP_LENGTH = 9
-    ICMP = 10
-    SOLICITATION = 11
-    DONE = 12
-
-
-#: A reader of headers and what it finds, as seen from who has the words.
-#:
-#: wanted, granted
-#:     From a frame's first word until its findings have been taken; they and what
-#:     follows hold while both are high.
-#: start
-#:     Forget everything; high until and with the first word.
-#: length
-#:     Bytes in the frame, from the cycle behind the first word.
-#: stb, word
-#:     The next word, whole, first byte in the highest eight bits.
-#: sums
-#:     With ``start``: ``meta.sums`` of the frame.
-#: pending
-#:     The last word is still to be looked at.
-#: done, bad
-#:     All headers have been read, and further words are ignored; the frame is malformed.
-#: headers, hash
-#:     What was found; the flow hash of what has been read: see ``Parser``.
-#: checksum_good
-#:     2 cycles after ``done``: the layer 4 checksum is there and right, and the packet fills
-#:     the frame. Zero without ``verify``.
-DissectorPort = wiring.Signature(
-    {
-        "wanted": Out(1),
-        "granted": In(1),
-        "start": Out(1),
-        "length": Out(14),
-        "stb": Out(1),
-        "word": Out(32),
-        "sums": Out(16).array(2),
-        "pending": In(1),
-        "done": In(1),
-        "bad": In(1),
-        "hash": In(16),
-        "headers": In(Headers),
-        "checksum_good": In(1),
-    }
-)
-
-
-class Dissector(wiring.Component):
+class Dissector(InternetLayer, wiring.Component):
     """Walks Ethernet, one VLAN tag, ARP, IPv4, IPv6 with its extension headers, and the
     first words of TCP, UDP and ICMP. One word a cycle.
 
@@ -115,7 +60,7 @@ class Dissector(wiring.Component):
         self.bad = Signal()
         self.hash = Signal(16)
         self.headers = Signal(Headers)
-        self._state = Signal(_State)
+        self._state = Signal(State)
         self._high = self.word[16:]
         self._low = self.word[:16]
         # Words of this header that went before; words of the frame; words still to skip.
@@ -131,7 +76,7 @@ class Dissector(wiring.Component):
         self._beyond = Signal()
         # What stands behind the present IP or extension header: its type is always known
         # some words before its end.
-        self._follows = Signal(_State)
+        self._follows = Signal(State)
         self._refuse = Signal()
         self._hashed = Signal()
         # The word is one of the pseudo-header's addresses; the datagram fills the frame.
@@ -151,14 +96,14 @@ class Dissector(wiring.Component):
         m.d.comb += [
             self._length.eq(self._high),
             self._beyond.eq(Cat(self._length, 0).as_signed() > self._left + self._slack),
-            self.done.eq(self._state == _State.DONE),
+            self.done.eq(self._state == State.DONE),
         ]
         self._choose_layer4(m)
         if self.verify:
             self._verify(m)
         with m.If(user.start):
             m.d.sync += [
-                self._state.eq(_State.ETHERNET),
+                self._state.eq(State.ETHERNET),
                 self._index.eq(0),
                 self._offset.eq(0),
                 self.headers.eq(0),
@@ -172,7 +117,7 @@ class Dissector(wiring.Component):
             ]
             # One word further than this one: less 2, and 4 for each before. UDP's length counts the
             # ports in front of it, too.
-            with m.If(self._state != _State.PORTS):
+            with m.If(self._state != State.PORTS):
                 m.d.sync += self._left.eq(user.length + ~Cat(C(1, 2), self._offset, C(0, 7)))
             with m.If(self._hashed):
                 low = self._low & self._hash_low.replicate(16)
@@ -186,7 +131,7 @@ class Dissector(wiring.Component):
                     self._extensions(m)
                 self._layer4(m)
             with m.If(self._refuse):
-                m.d.sync += [self.bad.eq(1), self._state.eq(_State.DONE)]
+                m.d.sync += [self.bad.eq(1), self._state.eq(State.DONE)]
         return m
 
     def _take_turns(self, m, user):
@@ -224,10 +169,10 @@ class Dissector(wiring.Component):
         ]
         before = Signal()
         m.d.comb += before.eq(
-            (state != _State.PORTS)
-            & (state != _State.UDP_LENGTH)
-            & (state != _State.ICMP)
-            & (state != _State.DONE)
+            (state != State.PORTS)
+            & (state != State.UDP_LENGTH)
+            & (state != State.ICMP)
+            & (state != State.DONE)
         )
         bearing = Signal()
         with m.If(self._user.start):
@@ -235,23 +180,23 @@ class Dissector(wiring.Component):
         with m.Elif(self.stb):
             with m.If(before & ~self._address):
                 m.d.comb += [sums.high.eq(self._high), sums.low.eq(self._low)]
-            with m.If(state == _State.PORTS):
+            with m.If(state == State.PORTS):
                 m.d.comb += [
                     sums.high.eq(~Cat(self._left, C(0, 1))),
                     sums.low.eq(~Cat(self.headers.protocol, C(0, 8))),
                 ]
                 m.d.sync += bearing.eq(1)
-            with m.If((state == _State.UDP_LENGTH) & (self._low == 0)):
+            with m.If((state == State.UDP_LENGTH) & (self._low == 0)):
                 m.d.sync += bearing.eq(0)
         m.d.sync += self._checksum_good.eq(sums.zero & bearing & self._fills)
 
     def _choose_layer4(self, m):
-        m.d.comb += self._follows.eq(_State.DONE)
+        m.d.comb += self._follows.eq(State.DONE)
         with m.If(~self.headers.fragment), m.Switch(self.headers.protocol):
             with m.Case(IpProtocol.TCP, IpProtocol.UDP):
-                m.d.comb += self._follows.eq(_State.PORTS)
+                m.d.comb += self._follows.eq(State.PORTS)
             with m.Case(IpProtocol.ICMP, IpProtocol.ICMPV6):
-                m.d.comb += self._follows.eq(_State.ICMP)
+                m.d.comb += self._follows.eq(State.ICMP)
             if self.ipv6:
                 with (
                     m.Case(
@@ -259,13 +204,13 @@ class Dissector(wiring.Component):
                     ),
                     m.If(self.headers.ipv6),
                 ):
-                    m.d.comb += self._follows.eq(_State.EXTENSION)
+                    m.d.comb += self._follows.eq(State.EXTENSION)
                 with m.Case(IpProtocol.FRAGMENT), m.If(self.headers.ipv6):
-                    m.d.comb += self._follows.eq(_State.FRAGMENT)
+                    m.d.comb += self._follows.eq(State.FRAGMENT)
 
     def _ethernet(self, m):
         headers, index = self.headers, self._index
-        with m.Case(_State.ETHERNET):
+        with m.Case(State.ETHERNET):
             m.d.comb += self._hashed.eq(1)
             with m.Switch(index):
                 with m.Case(0):
@@ -274,8 +219,8 @@ class Dissector(wiring.Component):
                     m.d.sync += headers.destination[:32].eq(self.word)
                 with m.Case(2):
                     m.d.sync += headers.source[16:].eq(self.word)
-                    self._enter(m, _State.TYPE)
-        with m.Case(_State.TYPE):
+                    self._enter(m, State.TYPE)
+        with m.Case(State.TYPE):
             m.d.comb += [self._hashed.eq(~headers.vlan), self._hash_low.eq(0)]
             m.d.sync += [
                 headers.ethertype.eq(self._low),
@@ -286,155 +231,49 @@ class Dissector(wiring.Component):
                 m.d.sync += headers.vlan_tag.eq(self._high)
             with m.Else():
                 m.d.sync += headers.source[:16].eq(self._high)
-            self._enter(m, _State.DONE)
+            self._enter(m, State.DONE)
             with m.Switch(self._low):
                 with m.Case(EtherType.VLAN, EtherType.SERVICE_VLAN), m.If(~headers.vlan):
                     m.d.sync += headers.vlan.eq(1)
-                    self._enter(m, _State.TYPE)
+                    self._enter(m, State.TYPE)
                 with m.Case(EtherType.IPV4):
                     m.d.sync += headers.ipv4.eq(1)
-                    self._enter(m, _State.IPV4)
+                    self._enter(m, State.IPV4)
                 with m.Case(EtherType.ARP):
                     m.d.sync += headers.arp.eq(1)
-                    self._enter(m, _State.ARP)
+                    self._enter(m, State.ARP)
                 with m.Case(EtherType.IPV6):
                     m.d.sync += headers.ipv6.eq(1)
                     if self.ipv6:
-                        self._enter(m, _State.IPV6)
-
-    def _arp(self, m):
-        headers = self.headers
-        with m.Case(_State.ARP), m.Switch(self._index):
-            with m.Case(0):
-                self._refuse_if(m, self.word != (1 << 16 | EtherType.IPV4))
-            with m.Case(1):
-                self._refuse_if(m, self._high != 0x0604)
-                m.d.sync += headers.l4_source.eq(self._low)
-            with m.Case(2):
-                m.d.sync += headers.arp_foreign.eq(self.word != headers.source[16:])
-            with m.Case(3):
-                with m.If(self._high != headers.source[:16]):
-                    m.d.sync += headers.arp_foreign.eq(1)
-                m.d.sync += headers.ip_source[16:32].eq(self._low)
-                m.d.sync += headers.unspecified.eq(self._low == 0)
-            with m.Case(4):
-                m.d.sync += headers.ip_source[:16].eq(self._high)
-                with m.If(self._high != 0):
-                    m.d.sync += headers.unspecified.eq(0)
-            with m.Case(6):
-                m.d.sync += headers.ip_destination[:32].eq(self.word)
-                self._enter(m, _State.DONE)
-
-    def _ipv4(self, m):
-        headers, word = self.headers, self.word
-        with m.Case(_State.IPV4), m.Switch(self._index):
-            with m.Case(0):
-                version, words, total = word[28:], word[24:28], self._low
-                m.d.sync += [headers.tos.eq(word[16:24]), self._skip.eq(words - 5)]
-                m.d.comb += self._length.eq(total)
-                m.d.sync += self._fills.eq(self._exact)
-                short = (total[6:] == 0) & (total[2:6] < words)
-                self._refuse_if(m, (version != 4) | (words < 5) | short | self._beyond)
-            with m.Case(1):
-                m.d.sync += headers.fragment.eq(word[:14] != 0)
-            with m.Case(2):
-                m.d.sync += [headers.ttl.eq(word[24:]), headers.protocol.eq(word[16:24])]
-            with m.Case(3):
-                m.d.sync += [headers.ip_source[:32].eq(word), headers.unspecified.eq(word == 0)]
-                m.d.comb += [self._hashed.eq(1), self._address.eq(1)]
-            with m.Case(4):
-                m.d.sync += headers.ip_destination[:32].eq(word)
-                m.d.comb += [self._hashed.eq(1), self._address.eq(1)]
-                with m.If(self._skip[:4] != 0):
-                    self._enter(m, _State.SKIP)
-                with m.Else():
-                    self._leave(m)
-        with m.Case(_State.SKIP):
-            m.d.sync += self._skip.eq(self._skip - 1)
-            with m.If(self._skip == 1):
-                self._leave(m)
-
-    def _ipv6(self, m):
-        headers, word = self.headers, self.word
-        with m.Case(_State.IPV6), m.Switch(self._index):
-            with m.Case(0):
-                m.d.sync += headers.tos.eq(word[20:28])
-                self._refuse_if(m, word[28:] != 6)
-            with m.Case(1):
-                m.d.sync += [headers.protocol.eq(word[8:16]), headers.ttl.eq(word[:8])]
-                m.d.comb += self._slack.eq(-36)
-                m.d.sync += self._fills.eq(self._exact)
-                self._refuse_if(m, self._beyond)
-            with m.Case(2):
-                m.d.sync += headers.link_local.eq(word[22:] == 0xFE80 >> 6)
-                self._address6(m, headers.ip_source)
-                m.d.sync += headers.unspecified.eq(word == 0)
-            with m.Case(3, 4, 5):
-                self._address6(m, headers.ip_source)
-                with m.If(word != 0):
-                    m.d.sync += headers.unspecified.eq(0)
-            with m.Case(6, 7, 8, 9):
-                self._address6(m, headers.ip_destination)
-                with m.If(self._index == 9):
-                    self._leave(m)
-
-    def _extensions(self, m):
-        headers, word = self.headers, self.word
-        with m.Case(_State.EXTENSION):
-            # Its length counts units of eight bytes beyond the first.
-            m.d.sync += [headers.protocol.eq(word[24:]), self._skip.eq(Cat(C(1, 1), word[16:24]))]
-            self._enter(m, _State.SKIP)
-        with m.Case(_State.FRAGMENT):
-            with m.If(self._index[0] == 0):
-                m.d.sync += headers.protocol.eq(word[24:])
-                # An offset, or more to come; neither is an atomic fragment (RFC 6946).
-                m.d.sync += headers.fragment.eq(Cat(word[0], word[3:16]) != 0)
-            with m.Else():
-                self._leave(m)
+                        self._enter(m, State.IPV6)
 
     def _layer4(self, m):
         headers, word = self.headers, self.word
-        with m.Case(_State.PORTS):
+        with m.Case(State.PORTS):
             m.d.comb += self._hashed.eq(1)
             m.d.sync += [
                 headers.l4_source.eq(self._high),
                 headers.l4_destination.eq(self._low),
                 headers.l4.eq(1),
             ]
-            self._enter(m, _State.DONE)
+            self._enter(m, State.DONE)
             with m.If(headers.protocol == IpProtocol.UDP):
-                self._enter(m, _State.UDP_LENGTH)
-        with m.Case(_State.UDP_LENGTH):
-            self._enter(m, _State.DONE)
+                self._enter(m, State.UDP_LENGTH)
+        with m.Case(State.UDP_LENGTH):
+            self._enter(m, State.DONE)
             # Zero is a jumbogram's, which no frame can hold.
             self._refuse_if(m, self._beyond | (self._high[3:] == 0))
-        with m.Case(_State.ICMP):
+        with m.Case(State.ICMP):
             m.d.sync += [headers.l4.eq(1), headers.l4_source.eq(self._high)]
-            self._enter(m, _State.DONE)
+            self._enter(m, State.DONE)
             if self.ipv6:
                 solicits = word[24:] == NeighbourDiscovery.NEIGHBOUR_SOLICITATION
                 with m.If(headers.ipv6 & solicits):
-                    self._enter(m, _State.SOLICITATION)
+                    self._enter(m, State.SOLICITATION)
         if self.ipv6:
-            with m.Case(_State.SOLICITATION):
+            with m.Case(State.SOLICITATION):
                 # A reserved word, then the target: it stays in the register when all have
                 # passed through.
                 m.d.sync += headers.nd_target.eq(Cat(word, headers.nd_target)[:128])
                 with m.If(self._index == 4):
-                    self._enter(m, _State.DONE)
-
-    def _address6(self, m, field):
-        m.d.sync += field.eq(Cat(self.word, field)[:128])
-        m.d.comb += [self._hashed.eq(1), self._address.eq(1)]
-
-    def _leave(self, m):
-        """Go on behind an IP or extension header."""
-        # The first word began two bytes before the frame, and this one ends four further on.
-        m.d.sync += self.headers.l4_offset.eq(Cat(C(2, 2), self._offset))
-        m.d.sync += [self._state.eq(self._follows), self._index.eq(0)]
-
-    def _enter(self, m, state):
-        m.d.sync += [self._state.eq(state), self._index.eq(0)]
-
-    def _refuse_if(self, m, condition):
-        m.d.comb += self._refuse.eq(condition)
+                    self._enter(m, State.DONE)

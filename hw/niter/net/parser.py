@@ -7,7 +7,8 @@ from amaranth.lib.wiring import In, Out
 from niter.interface import FrameMeta, PacketStream, Verdict
 
 from .config import OverlayConfig
-from .dissector import Dissector, DissectorPort
+from .dissector import Dissector
+from .dissector_port import DissectorPort
 from .stage import Stage
 from .underlay import QuestionWord
 
