@@ -4,13 +4,14 @@ import pytest
 from amaranth.back import rtlil
 
 from boards.synthesis import run_yosys
-from niter.net import Classify, Deliver, Overlay, OverlayConfig, Parser, Replicate
+from niter.net import Classify, Decapsulate, Deliver, Overlay, OverlayConfig, Parser, Replicate
 
 CONFIG = OverlayConfig(functions=2, ipv6=True, geneve=True, slots=16, tunnels=4)
 OUTPUTS = ["o__ready"]
 #: Components that cut the way back, and their outputs.
 CUTS = {
     "parser": (lambda: Parser(CONFIG), OUTPUTS),
+    "decapsulate": (lambda: Decapsulate(CONFIG), OUTPUTS),
     "replicate": (lambda: Replicate(CONFIG), OUTPUTS),
     "deliver": (lambda: Deliver(CONFIG), OUTPUTS),
     "overlay": (lambda: Overlay(CONFIG), ["o_wire__ready", "o_host__ready"]),

@@ -5,7 +5,7 @@ from amaranth.lib import stream
 from amaranth.lib.wiring import Out, connect, flipped
 
 from niter.interface import FrameBeat, Verdict
-from niter.stream import PipeRegister, Realigner
+from niter.stream import PipeRegister, Realigner, SkidBuffer
 
 from .config import OverlayConfig
 from .outer import OuterHeaders
@@ -90,11 +90,14 @@ class Decapsulate(Stage):
         # The parser behind takes two cycles a beat: while it reads these, the next datagram's
         # outer headers are read here.
         upstream = realigner.o
-        for n in range(_BEATS_AHEAD):
+        for n in range(_BEATS_AHEAD - 2):
             m.submodules[f"ahead_{n}"] = ahead = PipeRegister(FrameBeat)
             connect(m, upstream, ahead.i)
             upstream = ahead.o
-        connect(m, upstream, flipped(self.o))
+        # Two of them are a skid buffer: the parser's `ready` must not go through all in one cycle.
+        m.submodules.turn = turn = SkidBuffer(FrameBeat)
+        connect(m, upstream, turn.i)
+        connect(m, turn.o, flipped(self.o))
         m.submodules.outer = outer = OuterHeaders(self.config, self._endpoint)
         packet, meta = register.o.payload.packet, register.o.payload.meta
         piece = realigner.i.payload
