@@ -3,13 +3,12 @@
 Frames have few bits of data, all beats full, and of their meta what decides.
 """
 
-import pytest
 from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.asserts import AnySeq
 from amaranth.hdl import Assert, Assume, Elaboratable
 
 from niter.interface import Verdict
-from niter.net import Drop, OverlayConfig, Parser
+from niter.net import Drop, OverlayConfig
 from niter.net.replay import Replay
 from niter.net.underlay import Questions
 from niter.stream import beat_of
@@ -86,14 +85,13 @@ def test_drop_removes_what_is_rejected_and_nothing_else():
     prove(Spec(Drop(CONFIG), build), depth=9)
 
 
-@pytest.mark.parametrize("meta_first", [False, True])
-def test_replay_loses_and_doubles_nothing(meta_first):
+def test_replay_loses_and_doubles_nothing():
     """Beats go through in order, whatever waits for what: they for their meta, or it for them."""
 
     def build(m, dut):
         drive(m, dut.beats, packets=True, data_bits=2)
         m.d.comb += [
-            dut.i.valid.eq(1 if meta_first else AnySeq(1)),
+            dut.i.valid.eq(AnySeq(1)),
             dut.i.payload.meta.length.eq(AnySeq(2)),
             dut.o.ready.eq(AnySeq(1)),
         ]
@@ -153,40 +151,6 @@ def test_replay_gives_a_frame_twice():
             m.d.comb += Assert(out.last == (~first & (place + 1 == length)))
 
     prove(Spec(Replay(4), build), depth=12)
-
-
-def test_a_parser_hands_on_all_beats_and_one_meta_a_frame():
-    def build(m, dut):
-        send_frames(m, dut.i, length=2)
-        m.d.comb += [dut.beats.ready.eq(AnySeq(1)), dut.o.ready.eq(AnySeq(1))]
-        follow_packets(m, dut.beats)
-        follow_packets(m, dut.o)
-        taken, given = dut.i.valid & dut.i.ready, dut.beats.valid & dut.beats.ready
-        quiet = match_order(
-            m,
-            taken,
-            Value.cast(dut.i.payload.packet),
-            given,
-            Value.cast(dut.beats.payload),
-            bound=2,
-        )
-        m.d.comb += quiet.eq(~dut.i.valid & dut.beats.ready)
-        begins = Signal(init=1)
-        with m.If(taken):
-            m.d.sync += begins.eq(dut.i.payload.packet.last)
-        length = dut.i.payload.meta.length
-        quiet = match_order(
-            m,
-            taken & begins,
-            length,
-            dut.o.valid & dut.o.ready,
-            dut.o.payload.meta.length,
-            bound=8,
-        )
-        m.d.comb += quiet.eq(between(m, dut.i) & dut.beats.ready & dut.o.ready)
-        m.d.comb += Assert(~dut.o.valid | dut.o.payload.packet.last)
-
-    prove(Spec(Parser(CONFIG), build), depth=14)
 
 
 def test_questions_are_kept_or_lost_whole():
