@@ -105,3 +105,46 @@ def test_frames_leave_arrive_and_are_answered(ipv6, stalls):
         assert bytes(frame[VXLAN].payload) == bytes(out)
     assert [each.data for each in to_host] == [bytes(back)] * 2
     assert {each.sideband["meta"].function for each in to_host} == {0}
+
+
+@pytest.mark.parametrize("stalls", STALLS[::3])
+def test_a_broadcast_goes_to_every_member_and_comes_to_every_function(stalls):
+    config = OverlayConfig(functions=3, slots=64, tunnels=4, replay_beats=16)
+    tables = OverlayTables(config, mac=VTEP_MAC, ipv4=VTEP)
+    others = [f"02:00:00:00:00:0{n}" for n in (2, 3)]
+    for number, owner in enumerate([OWN, *others]):
+        tables.port(number, owner, VNI, (f"10.0.0.{number + 1}",))
+    peers = ["192.0.2.80", "192.0.2.81"]
+    members = [tables.tunnel(Tunnel(peer, PEER_MAC)) for peer in peers]
+    tables.replicas(0, [members[0], None, members[1]])
+    tables.forward(VNI, OTHER, members[0])
+    dut = Overlay(config)
+    bench = TablesFirst(dut, 1, tables)
+    head = Ether(src=OWN, dst=EVERYBODY) / IP(src="10.0.0.1", dst="10.0.0.255") / UDP()
+    longest = 8 * (config.replay_beats - 1)
+    frames = [bytes(head / bytes(size - 42)) for size in (60, longest, 61)]
+    # One that is too long to be sent more than once is not sent at all; unicast may be longer.
+    too_long = bytes(head / bytes(longest - 41))
+    alone = Ether(src=OWN, dst=OTHER) / IP(src="10.0.0.1", dst="10.0.0.77") / UDP() / bytes(400)
+    hosts = [frames[0], too_long, frames[1], alone, frames[2]]
+    bench.send(dut.i_host, [packet(each, function=0) for each in hosts], stall=stalls[0])
+    back = Ether(src=OTHER, dst=EVERYBODY) / IP(src="10.0.0.77", dst="10.0.0.255") / UDP()
+    arriving = [bytes(back / bytes(size - 42)) for size in (60, longest, 75)]
+    wires = [outer(PEER_MAC, VTEP_MAC, PEER, VTEP) / each for each in arriving]
+    bench.send(dut.i_wire, [packet(each, port=0) for each in wires], stall=stalls[0])
+    to_wire = bench.receive(dut.o_wire, 10, stall=stalls[1])
+    to_host = bench.receive(dut.o_host, 9, stall=stalls[1])
+    bench.run(limit=8000)
+
+    left = [fill_checksums(each.data, each.sideband["meta"]) for each in to_wire]
+    local = [bool(each.sideband["meta"].local) for each in to_wire]
+    expected = [(frame, place) for frame in frames for place in (peers[0], None, peers[1])]
+    expected.insert(6, (bytes(alone), peers[0]))
+    for data, here, (frame, place) in zip(left, local, expected, strict=True):
+        assert here == (place is None)
+        if not here:
+            assert Ether(data)[IP].dst == place
+            data = bytes(Ether(data)[VXLAN].payload)
+        assert data == frame
+    came = [(each.data, each.sideband["meta"].function) for each in to_host]
+    assert came == [(frame, function) for frame in arriving for function in range(3)]
