@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -368,7 +367,7 @@ def run_yosys(rtlil: str, folder: Path, name: str, script: str) -> None:
     (folder / "design.il").write_text(rtlil)
     others = sources(rtlil)
     for source in others:
-        shutil.copy(source, folder)
+        (folder / source.name).write_text(source.text())
     names = " ".join(source.name for source in others)
     script = f"{f'read_verilog {names}; ' if others else ''}read_rtlil design.il; {script}"
     run_tool(folder, name, sys.executable, str(_YOSYS), "-q", "-p", script)

@@ -169,7 +169,7 @@ def to_verilog(component: wiring.Component) -> str:
         Path(folder, "design.il").write_text(to_rtlil(component))
         run_yosys(Path(folder), _TO_VERILOG)
         ours = Path(folder, "top.v").read_text()
-    return "\n".join([ours, *(each.read_text() for each in sources(ours))])
+    return "\n".join([ours, *(each.text() for each in sources(ours))])
 
 
 def to_rtlil(component: wiring.Component) -> str:

@@ -1,8 +1,8 @@
 """The soft core behind one thin component, so that it can be swapped."""
 
-from amaranth import ClockSignal, Instance, Module, ResetSignal
+from amaranth import ClockSignal, Const, Instance, Module, ResetSignal
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import Out
 
 from .wishbone import Wishbone
 
@@ -22,11 +22,12 @@ _TARGET = {"dat_r": "DAT_MISO", "ack": "ACK"}
 
 
 class Cpu(wiring.Component):
-    """VexRiscv with short instructions: RV32IMAC, 4 KiB of cache each way, a multiplier.
+    """VexRiscv with short instructions: RV32IMC, 4 KiB of instruction cache.
 
-    The data cache writes through; accesses with bit 31 of the address set pass it by.
-    Amaranth's own simulator cannot run it: the Verilog comes from a package, by way of
-    ``niter.verilog``.
+    There is no data cache: the core's memory is EBR, and answers almost as fast. Of the control and
+    status registers it has only ``mtvec``; a trap goes there and cannot return, and there are no
+    interrupts. Amaranth's own simulator cannot run it: the Verilog comes from a package, by way
+    of ``niter.verilog``.
 
     Parameters
     ----------
@@ -37,13 +38,10 @@ class Cpu(wiring.Component):
     -------
     fetch, data : Out(Wishbone)
         Its two buses.
-    interrupts : In(32)
-        Levels; software masks each.
     """
 
     fetch: Out(Wishbone)
     data: Out(Wishbone)
-    interrupts: In(32)
 
     def __init__(self, reset_address: int):
         self.reset_address = reset_address
@@ -57,7 +55,7 @@ class Cpu(wiring.Component):
             "i_externalResetVector": self.reset_address,
             "i_timerInterrupt": 0,
             "i_softwareInterrupt": 0,
-            "i_externalInterruptArray": self.interrupts,
+            "i_externalInterruptArray": Const(0, 32),
         }
         for prefix, bus in (("iBus", self.fetch), ("dBus", self.data)):
             for name, port in _INITIATOR.items():

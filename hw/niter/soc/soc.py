@@ -1,6 +1,6 @@
 """The SoC: the core, its memories and its peripherals, on the card's control bus."""
 
-from amaranth import Module, ResetInserter, ResetSignal, Signal
+from amaranth import Module, ResetInserter, ResetSignal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -143,12 +143,10 @@ class Soc(wiring.Component):
         connect(m, flipped(self.tap), packet.tap)
         connect(m, packet.o, flipped(self.frames))
 
-        waiting = Signal(2)
-        m.d.comb += waiting.eq(packet.waiting << 1 | mailbox.waiting)
-        m.submodules.restarted = ResetInserter(watchdog.expired)(self._restarted(waiting))
+        m.submodules.restarted = ResetInserter(watchdog.expired)(self._restarted())
         return m
 
-    def _restarted(self, waiting) -> Module:
+    def _restarted(self) -> Module:
         """What the watchdog resets."""
         m = Module()
         m.submodules.cpu = cpu = Cpu(ROM_BASE)
@@ -172,7 +170,7 @@ class Soc(wiring.Component):
         m.submodules.random = self._random
         m.submodules.timer = self._timer
         m.submodules.uart = uart = self._uart
-        m.d.comb += [cpu.interrupts.eq(waiting), self.uart_tx.eq(uart.tx)]
+        m.d.comb += self.uart_tx.eq(uart.tx)
         connect(m, cpu.fetch, interconnect.fetch)
         connect(m, cpu.data, interconnect.data)
         connect(m, interconnect.rom, rom.bus)
