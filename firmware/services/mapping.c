@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "card_registers.h"
+#include "crypto/job.h"
 #include "hal/registers.h"
 
 enum {
@@ -15,18 +16,11 @@ enum {
     NONE = 0xffff,
 };
 
-/* The low 16 bits of the gateware's words, and bits 17:16 of each, two by two. */
-static struct slot {
-    uint16_t words[WORDS];
-    uint16_t flags;
-    uint8_t wide; /* An entry of two slots: 1 in its first, 2 in its second. */
-} slots[SLOTS];
-
 /* Which network each of the card's own numbers stands for, while there are entries. */
-static struct network {
-    uint32_t vni;
-    uint16_t entries;
-} networks[NETWORKS];
+static struct {
+    uint32_t vni[NETWORKS];
+    uint16_t entries[NETWORKS];
+} networks;
 
 unsigned mapping_key_words(unsigned kind)
 {
@@ -38,41 +32,55 @@ unsigned mapping_value_words(unsigned kind)
     return kind == LAYOUT_KIND_MAC ? 1 : 3;
 }
 
+static uint32_t address_of(unsigned slot, unsigned word)
+{
+    return CARD_OVERLAY_TRANSMIT_CLASSIFY_MAPPING_WORDS + 4 * (word * (unsigned)SLOTS + slot);
+}
+
 static uint32_t word_of(unsigned slot, unsigned word)
 {
-    return slots[slot].words[word] | (uint32_t)(slots[slot].flags >> 2 * word & 3) << 16;
+    return register_read(address_of(slot, word));
 }
 
 static void write_word(unsigned slot, unsigned word, uint32_t value)
 {
-    register_write(CARD_OVERLAY_TRANSMIT_CLASSIFY_MAPPING_WORDS + 4 * (word * (unsigned)SLOTS + slot), value);
+    register_write(address_of(slot, word), value);
 }
 
-/* Copy a slot to the gateware: taken out of use first, its first word last. */
-static void publish(unsigned slot)
+/* Write a slot: taken out of use first, its first word last. */
+static void publish(unsigned slot, const uint32_t *row)
 {
     write_word(slot, 0, 0);
     for (unsigned word = WORDS; word--;)
-        write_word(slot, word, word_of(slot, word));
-}
-
-void mapping_clear(void)
-{
-    memset(slots, 0, sizeof slots);
-    memset(networks, 0, sizeof networks);
-    for (unsigned slot = 0; slot < SLOTS; slot++)
-        write_word(slot, 0, 0);
-}
-
-static bool is_free(unsigned slot)
-{
-    return !(slots[slot].words[0] & 3) && !slots[slot].wide;
+        write_word(slot, word, row[word]);
 }
 
 static void release(unsigned slot)
 {
     write_word(slot, 0, 0);
-    memset(&slots[slot], 0, sizeof slots[slot]);
+}
+
+void mapping_clear(void)
+{
+    memset(&networks, 0, sizeof networks);
+    for (unsigned slot = 0; slot < SLOTS; slot++)
+        release(slot);
+}
+
+unsigned mapping_kind(unsigned slot)
+{
+    return word_of(slot, 0) & 3;
+}
+
+unsigned mapping_network_at(unsigned slot)
+{
+    return word_of(slot, 0) >> 2 & 0xff;
+}
+
+/* Nothing begins there, and the slot before has no entry of two slots. */
+static bool is_free(unsigned slot)
+{
+    return !mapping_kind(slot) && (slot % 2 == 0 || mapping_kind(slot - 1) != LAYOUT_KIND_IPV6);
 }
 
 /* CRC-16 of the words, most significant bit first, as niter.net's MAPPING_HASH. */
@@ -90,7 +98,7 @@ static uint32_t hash(const uint16_t *words, unsigned count)
 unsigned mapping_network(uint32_t vni)
 {
     for (unsigned n = 0; n < NETWORKS; n++)
-        if (networks[n].entries && networks[n].vni == vni)
+        if (networks.entries[n] && networks.vni[n] == vni)
             return n;
     return vni == LAYOUT_UNDERLAY_VNI ? LAYOUT_UNDERLAY_NETWORK : NONE;
 }
@@ -100,8 +108,8 @@ static unsigned take_network(uint32_t vni)
 {
     unsigned network = mapping_network(vni);
     for (unsigned n = 0; n < NETWORKS && network == NONE; n++)
-        if (!networks[n].entries) {
-            networks[n].vni = vni;
+        if (!networks.entries[n]) {
+            networks.vni[n] = vni;
             network = n;
         }
     return network;
@@ -110,7 +118,7 @@ static unsigned take_network(uint32_t vni)
 static void count_entry(unsigned network, int change)
 {
     if (network < NETWORKS)
-        networks[network].entries = (uint16_t)(networks[network].entries + change);
+        networks.entries[network] = (uint16_t)(networks.entries[network] + change);
 }
 
 /* Both buckets of a key. */
@@ -126,16 +134,6 @@ static void buckets_of(const struct mapping *entry, unsigned network, unsigned b
         bits++;
     bucket[0] = digest & ((1u << bits) - 1);
     bucket[1] = digest >> (16 - bits);
-}
-
-unsigned mapping_kind(unsigned slot)
-{
-    return slots[slot].wide == 2 ? 0 : slots[slot].words[0] & 3;
-}
-
-unsigned mapping_network_at(unsigned slot)
-{
-    return slots[slot].words[0] >> 2 & 0xff;
 }
 
 /* Where a bit of the key, and of the value, stands in an entry's row of one or two slots. */
@@ -207,9 +205,10 @@ bool mapping_at(unsigned slot, struct mapping *entry)
     unsigned kind = mapping_kind(slot), network = mapping_network_at(slot);
     if (!kind)
         return false;
+    job_point();
     memset(entry, 0, sizeof *entry);
     entry->kind = (uint8_t)kind;
-    entry->vni = network < NETWORKS ? networks[network].vni : LAYOUT_UNDERLAY_VNI;
+    entry->vni = network < NETWORKS ? networks.vni[network] : LAYOUT_UNDERLAY_VNI;
     for (unsigned n = 0; n < mapping_key_words(kind); n++)
         entry->key[n] = key_at(slot, n);
     for (unsigned n = 0; n < mapping_value_words(kind); n++)
@@ -217,26 +216,13 @@ bool mapping_at(unsigned slot, struct mapping *entry)
     return true;
 }
 
-static void store(unsigned slot, const uint32_t *row)
-{
-    slots[slot].flags = 0;
-    for (unsigned n = 0; n < WORDS; n++) {
-        slots[slot].words[n] = (uint16_t)row[n];
-        slots[slot].flags |= (uint16_t)((row[n] >> 16) << 2 * n);
-    }
-}
-
 static void fill(unsigned slot, const uint32_t row[WIDE], bool wide)
 {
-    store(slot, row);
-    slots[slot].wide = wide;
     if (wide) {
-        store(slot + 1, row + WORDS);
-        slots[slot + 1].wide = 2;
-        write_word(slot, 0, 0);
-        publish(slot + 1);
+        release(slot);
+        publish(slot + 1, row + WORDS);
     }
-    publish(slot);
+    publish(slot, row);
 }
 
 static unsigned find(const struct mapping *entry)
@@ -258,8 +244,10 @@ static unsigned find(const struct mapping *entry)
 /* Move what stands in a slot to another, so that it is found in one of them at any time. */
 static void move(unsigned from, unsigned to)
 {
-    slots[to] = slots[from];
-    publish(to);
+    uint32_t row[WORDS];
+    for (unsigned word = 0; word < WORDS; word++)
+        row[word] = word_of(from, word);
+    publish(to, row);
     release(from);
 }
 
@@ -269,24 +257,25 @@ static void move(unsigned from, unsigned to)
  */
 static unsigned vacate(const unsigned *wanted, unsigned count, unsigned barred)
 {
-    static uint16_t queue[SEARCHED], before[SEARCHED];
+    static uint16_t queue[SEARCHED];
+    static uint8_t before[SEARCHED]; /* What is wanted itself has itself. */
     unsigned length = 0;
     for (unsigned n = 0; n < count; n++) {
         queue[length] = (uint16_t)wanted[n];
-        before[length++] = NONE;
+        before[length] = (uint8_t)length;
+        length++;
     }
     for (unsigned at = 0; at < length; at++) {
         unsigned slot = queue[at], bucket[2];
         if (is_free(slot)) {
             unsigned step = at;
-            for (; before[step] != NONE; step = before[step])
+            for (; before[step] != step; step = before[step])
                 move(queue[before[step]], queue[step]);
             return queue[step];
         }
-        if (slots[slot].wide)
-            continue;
         struct mapping entry;
-        mapping_at(slot, &entry);
+        if (!mapping_at(slot, &entry) || entry.kind == LAYOUT_KIND_IPV6)
+            continue;
         buckets_of(&entry, mapping_network_at(slot), bucket);
         for (unsigned n = 0; n < 4; n++) {
             unsigned other = 2 * bucket[n >> 1] + (n & 1), seen = 0;
@@ -295,7 +284,7 @@ static unsigned vacate(const unsigned *wanted, unsigned count, unsigned barred)
             if (bucket[n >> 1] == barred || seen < length || length == SEARCHED)
                 continue;
             queue[length] = (uint16_t)other;
-            before[length++] = (uint16_t)at;
+            before[length++] = (uint8_t)at;
         }
     }
     return NONE;
@@ -345,7 +334,7 @@ void mapping_remove(const struct mapping *entry)
     unsigned slot = find(entry);
     if (slot == NONE)
         return;
-    bool wide = slots[slot].wide;
+    bool wide = mapping_kind(slot) == LAYOUT_KIND_IPV6;
     count_entry(mapping_network_at(slot), -1);
     release(slot);
     if (wide)

@@ -1,7 +1,7 @@
 /*
  * The overlay's mapping table: a cuckoo hash table of two buckets of two slots for each key
- * (niter.net.lookup). The gateware's copy is written so that an entry is always found whole or not
- * at all, and one that moves is found throughout.
+ * (niter.net.lookup), which stands in the gateware alone. It is written so that an entry is always
+ * found whole or not at all, and one that moves is found throughout.
  */
 #ifndef SERVICES_MAPPING_H
 #define SERVICES_MAPPING_H
@@ -27,7 +27,7 @@ unsigned mapping_value_words(unsigned kind);
 /* The card's own number for a network that has entries. */
 unsigned mapping_network(uint32_t vni);
 
-/* Empty both copies. */
+/* Empty it. */
 void mapping_clear(void);
 
 /* Add an entry or change its value. False, with nothing lost, when no room can be made. */

@@ -1,5 +1,6 @@
 /*
- * What the overlay's tables say, which this keeps a copy of: the gateware's cannot be read back.
+ * What the overlay's tables say. Of all but the mapping table this keeps a copy: the gateware's
+ * cannot be read back.
  *
  * Everything is closed and empty after a reset: tables_open() writes the card's own endpoint and
  * clears the rest, since block RAM outlives a reset.

@@ -192,7 +192,7 @@ static uint32_t bus_read(uint32_t at) {
     }
     switch (at) {
     case CARD_SOC_MEASUREMENTS_COMMANDS_STATUS: return 0;
-    case CARD_SOC_HASH_STATUS: return (done ? CARD_SOC_HASH_STATUS_DONE_MASK : 0) | 32;
+    case CARD_SOC_HASH_STATUS: return (done ? CARD_SOC_HASH_STATUS_DONE_MASK : 0) | 16;
     case CARD_SOC_HASH_DIGEST: digest_at += 4; return word_of(digest + (digest_at - 4) % 64);
     case CARD_SOC_FLASH_STATUS: return flash_left ? 1 | (programming || cycles >= flash_ready) << 1 : 0;
     case CARD_SOC_FLASH_DATA: return flash_read();

@@ -111,6 +111,34 @@ def test_finds_every_entry_and_nothing_else(seed):
     sim.run()
 
 
+@pytest.mark.parametrize("slots", [16, 64])
+def test_software_reads_back_what_it_wrote(slots):
+    """Also beside a search; without a strobe nothing is shown."""
+    rng = random.Random(slots)
+    dut = Lookup(slots, ipv6=True)
+    words = [rng.randrange(1 << 18) for _ in range(6 * slots)]
+
+    async def bench(ctx):
+        ctx.set(dut.bus.w_stb, 1)
+        for at, word in enumerate(words):
+            ctx.set(dut.bus.addr, at)
+            ctx.set(dut.bus.w_data, word)
+            await ctx.tick()
+        ctx.set(dut.bus.w_stb, 0)
+        ctx.set(dut.network_known, 1)
+        for at in rng.sample(range(6 * slots), 60):
+            ctx.set(dut.bus.addr, at)
+            ctx.set(dut.bus.r_stb, asked := rng.getrandbits(1))
+            ctx.set(dut.start, rng.getrandbits(1))
+            await ctx.tick()
+            assert ctx.get(dut.bus.r_data) == (words[at] if asked else 0)
+
+    sim = Simulator(dut)
+    sim.add_clock(1e-6)
+    sim.add_testbench(bench)
+    sim.run()
+
+
 def test_takes_five_hundred_and_twelve_entries_whatever_they_are():
     for seed in range(20):
         fill(random.Random(seed), 512)

@@ -50,14 +50,14 @@ async def hash_by_software(ctx, registers, message, *, long=False):
     await write(ctx, bus, at["control"], long)
     whole = len(message) // 4
     for index in range(whole):
-        if index % 128 == 0:
-            # Room for 128 words at least.
-            await until(ctx, bus, at["status"], 0b11 << 8 | 1 << 7)
+        if index % 8 == 0:
+            # Room for 8 words at least.
+            await until(ctx, bus, at["status"], 1 << 4 | 1 << 3)
         word = int.from_bytes(message[4 * index : 4 * index + 4], "little")
         await write(ctx, bus, at["data"], word)
-    await until(ctx, bus, at["status"], 0x3FF)
+    await until(ctx, bus, at["status"], 0x1F)
     tail = message[4 * whole :]
     await write(ctx, bus, at["finish"], int.from_bytes(tail, "little") | len(tail) << 24)
-    assert await until(ctx, bus, at["status"], 3 << 10) == 1 << 10
+    assert await until(ctx, bus, at["status"], 3 << 5) == 1 << 5
     words = [await read(ctx, bus, at["digest"]) for _ in range(16 if long else 12)]
     return b"".join(word.to_bytes(4, "little") for word in words)

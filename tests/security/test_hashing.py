@@ -6,7 +6,7 @@ from tests.security.rig import HashRig, hash_by_software, simulate, until
 from tests.support.csr import read, write
 
 CONTROL, DATA, FINISH, STATUS, DIGEST = range(5)
-DONE, ERROR = 1 << 10, 1 << 11
+ROOM, DONE, ERROR = 16, 1 << 5, 1 << 6
 
 
 def test_map():
@@ -24,7 +24,7 @@ def test_messages_in_parts():
             digest = await hash_by_software(ctx, rig.registers, message, long=size & 1)
             wanted = hashlib.sha512 if size & 1 else hashlib.sha384
             assert digest == wanted(message).digest(), size
-            assert await read(ctx, rig.registers.bus, STATUS) == 512
+            assert await read(ctx, rig.registers.bus, STATUS) == ROOM
             assert await read(ctx, rig.registers.bus, DIGEST) == 0
 
     simulate(rig, testbench)
@@ -39,17 +39,17 @@ def test_a_lost_word_gives_no_digest():
         while not await read(ctx, bus, STATUS) & ERROR:
             await write(ctx, bus, DATA, 0x01020304)
             words += 1
-        assert words > 512
+        assert words > ROOM
         # The end must get in.
-        await until(ctx, bus, STATUS, 0x3FF)
+        await until(ctx, bus, STATUS, DONE - 1)
         await write(ctx, bus, FINISH, 0)
         value = 0
-        while value != 512 | ERROR:
+        while value != ROOM | ERROR:
             value = await read(ctx, bus, STATUS)
             assert not value & DONE
             assert await read(ctx, bus, DIGEST) == 0
         await write(ctx, bus, CONTROL, 0)
-        assert await read(ctx, bus, STATUS) == 512
+        assert await read(ctx, bus, STATUS) == ROOM
         message = b"as good as new"
         digest = await hash_by_software(ctx, rig.registers, message)
         assert digest == hashlib.sha384(message).digest()
@@ -67,6 +67,6 @@ def test_a_word_behind_the_end_is_an_error():
         assert await until(ctx, bus, STATUS, ERROR) & DONE == 0
         for _ in range(200):
             assert await read(ctx, bus, STATUS) & DONE == 0
-        assert await read(ctx, bus, STATUS) == 512 | ERROR
+        assert await read(ctx, bus, STATUS) == ROOM | ERROR
 
     simulate(rig, testbench)

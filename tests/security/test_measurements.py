@@ -90,7 +90,7 @@ def test_what_is_refused():
         assert await read(ctx, bus, STATUS) == REFUSED
         assert await snapshot(ctx, bus) == [bytes(48)] * 32
         await write(ctx, rig.registers.bus, 2, 0)
-        await until(ctx, rig.registers.bus, 3, 1 << 10)
+        await until(ctx, rig.registers.bus, 3, 1 << 5)
         for _ in range(12):
             await read(ctx, rig.registers.bus, 4)
         # And then it works, and so does software's hashing.

@@ -107,7 +107,7 @@ class Lookup(wiring.Component):
     destination, neighbour : Out(16), Out(48)
         With ``done`` and ``hit``, and until the next ``start``: its value.
     bus : In(csr.Signature)
-        Write access to the table.
+        The table: software writes it, and reads it back.
     """
 
     def __init__(self, slots: int, *, ipv6: bool):
@@ -115,7 +115,7 @@ class Lookup(wiring.Component):
         self.ipv6 = ipv6
         self.layout = SlotLayout(ipv6=ipv6)
         doc = f"Mapping table of {slots} slots: word w of slot s stands at w * {slots} + s."
-        self._table = Table(SlotLayout.WORD, slots, doc, columns=self.layout.words)
+        self._table = Table(SlotLayout.WORD, slots, doc, columns=self.layout.words, readable=True)
         super().__init__(
             {
                 "start": In(1),

@@ -41,8 +41,9 @@ class Digest(data.Struct):
     last: 1
 
 
-#: What software may write ahead of the engine: 36 bits each, one block RAM.
-_QUEUE_WORDS = 512
+#: What software may write ahead of the engine, in LUT-RAM. The engine stops for 75 cycles in each
+#: block, in which software writes a dozen.
+_QUEUE_WORDS = 16
 
 #: One user of the engine, seen from that user. ``free`` tells that nobody has it.
 HashPort = wiring.Signature(
@@ -156,7 +157,7 @@ class _Finish(csr.Register, access="w"):
 class _Status(csr.Register, access="r"):
     """What the engine does."""
 
-    room: csr.Field(csr.action.R, 10, doc="Words that can be written without looking again.")
+    room: csr.Field(csr.action.R, 5, doc="Words that can be written without looking again.")
     done: csr.Field(csr.action.R, 1, doc="The digest can be read.")
     error: csr.Field(csr.action.R, 1, doc="A word was lost: there will be no digest.")
 
@@ -174,7 +175,7 @@ class HashRegisters(wiring.Component):
     """Software's access to the hash engine.
 
     Write a message to ``data`` in words, end it with ``finish``, wait for ``done``, read
-    ``digest`` word by word. A queue of 512 words stands before the engine. A word that finds it
+    ``digest`` word by word. A queue of 16 words stands before the engine. A word that finds it
     full, or comes between ``finish`` and the digest's last word, is lost: the message then still
     has to be finished, gives no digest, and ``error`` stays until ``control`` is written.
 
