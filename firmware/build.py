@@ -43,7 +43,7 @@ _LINK = ["-nostdlib", "-Wl,--gc-sections", "-Wl,--build-id=none"]
 _HAL = ("flash", "measurement", "registers", "sha", "words")
 
 #: Bytes of the stack that the management job computes on.
-JOB_STACK = 7168
+JOB_STACK = 5888
 _DEFINES = ["-DZCBOR_CANONICAL", f"-DJOB_STACK={JOB_STACK}"]
 #: What lets a computation be cut into slices: a call at each function's entry.
 _POINTS = ["-fsanitize-coverage=func,trace-pc"]
@@ -163,6 +163,7 @@ class _Builder:
         *,
         points: bool = False,
         start: bool = True,
+        stack: int = Memory.STACK,
     ) -> bytes:
         """Build one program; returns what is to be loaded.
 
@@ -178,9 +179,11 @@ class _Builder:
             Let long computations give way.
         start
             Whether it begins with ``start.S``; otherwise with the function in ``.start``.
+        stack
+            Bytes that its variables leave for the stack.
         """
         script = self.folder / f"{name}.ld"
-        write_changed(script, self.memory.linker_script(base, limit))
+        write_changed(script, self.memory.linker_script(base, limit, stack))
         paths = [self.include, _ROOT, _ROOT / "boot" / "include"]
         includes = [f"-I{path}" for path in paths]
         for package, names in INCLUDES.items():
@@ -296,6 +299,7 @@ def build(
         memory.longest_image,
         [main, boot / "choose.c", boot / "image.c", *everything, *services],
         points=True,
+        stack=memory.FIRMWARE_STACK,
     )
     image, measured = sign(content, builder.folder, key=key)
     rom = rom.ljust(ROM_BYTES, b"\0")

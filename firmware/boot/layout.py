@@ -60,6 +60,9 @@ class Memory:
     #: Longest loader with its variables; stack of each program; what the loader leaves.
     LOADER, STACK, HANDOVER = 16 * 1024, 4096 - 256, 256
 
+    #: Stack of the firmware: what is long computes on another.
+    FIRMWARE_STACK = 2560
+
     #: Longest certifier, which runs in the image's place.
     CERTIFIER = 24 * 1024
 
@@ -116,10 +119,11 @@ class Memory:
         guard = ["/* Generated from firmware.boot.layout. */", "#ifndef BOOT_LAYOUT_H"]
         return "\n".join([*guard, "#define BOOT_LAYOUT_H", "", *lines, "", "#endif", ""])
 
-    def linker_script(self, base: int, limit: int) -> str:
+    def linker_script(self, base: int, limit: int, stack: int) -> str:
         """For a program that runs at ``base``, its code and constants being ``limit`` bytes long.
 
-        Variables stand behind them, in the ROM's case at the memory's bottom.
+        Variables stand behind them, in the ROM's case at the memory's bottom, and leave ``stack``
+        bytes.
         """
         variables = "" if base != ROM_BASE else f"  . = 0x{RAM_BASE:x};\n"
         return (
@@ -136,7 +140,7 @@ class Memory:
             ". = ALIGN(4); bss_end = .; }\n"
             f"  stack_top = 0x{self.handover:x};\n"
             f'  ASSERT(image_end <= 0x{base + limit:x}, "too long")\n'
-            f'  ASSERT(bss_end <= 0x{self.stack_bottom:x}, "no room for the stack")\n'
+            f'  ASSERT(bss_end <= 0x{self.handover - stack:x}, "no room for the stack")\n'
             "  /DISCARD/ : { *(.comment) *(.eh_frame*) *(.riscv.attributes) }\n"
             "}\n"
         )

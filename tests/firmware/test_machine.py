@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from epsilon_verifier import verify_attestation
 
 from firmware.boot.layout import FLASH
+from firmware.build import JOB_STACK
 from niter.card import Card as CardRoom
 from niterctl.attestation import verify
 from niterctl.card import Card, Tunnel
@@ -49,7 +50,7 @@ def test_the_card_is_opened_by_its_client(card):
         status = ours.status()
         assert (status["name"], status["functions"], status["ports"]) == (POLICY.name, 1, 1)
         assert status["health"] == ["time_unknown", "random_predictable"]
-        assert 0 < status["job_stack_bytes"] < 7168
+        assert 0 < status["job_stack_bytes"] < JOB_STACK
         ours.add_port(0, GUEST, VNI, (IPv4Address("192.0.2.1"),))
         tunnel = Tunnel(IPv4Address("198.51.100.2"), "02:bb:00:00:00:02")
         ours.add_route(VNI, STATION, tunnel, (IPv4Address("192.0.2.2"),))

@@ -6,7 +6,7 @@ from amaranth import Module, Shape, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["RW", "RW1C", "RW1S", "Action", "R", "Reserved", "W"]
+__all__ = ["RW", "RW1C", "RW1S", "WO", "Action", "R", "Reserved", "W"]
 
 
 class Action(wiring.Component):
@@ -116,6 +116,16 @@ class RW(Action):
         with m.If(self.written):
             m.d.sync += Value.cast(self.data).eq(self.bits_written)
         return m
+
+
+class WO(RW):
+    """Write only, and kept: software owns the value and does not need to be told.
+
+    It costs no multiplexer, as a field does that is read. Parameters and members are those of
+    ``RW``.
+    """
+
+    access = "w"
 
 
 class RW1C(Action):

@@ -46,10 +46,10 @@ class FlashController(wiring.Component):
         The part, or the guard before it.
     """
 
-    class Address(csr.Register, access="rw"):
+    class Address(csr.Register, access="w"):
         """Where the next operation begins."""
 
-        value: csr.Field(csr.action.RW, 24, doc="Byte address; a multiple of 4.")
+        value: csr.Field(csr.action.WO, 24, doc="Byte address; a multiple of 4.")
 
     class Command(csr.Register, access="w"):
         """Begins an operation; ignored while ``busy``."""

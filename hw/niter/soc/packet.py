@@ -56,15 +56,15 @@ class PacketPort(wiring.Component):
         There is a frame for software.
     """
 
-    class Listen(csr.Register, access="rw"):
+    class Listen(csr.Register, access="w"):
         """What is taken."""
 
-        port: csr.Field(csr.action.RW, 16, doc="UDP destination port; zero: nothing.")
+        port: csr.Field(csr.action.WO, 16, doc="UDP destination port; zero: nothing.")
 
-    class Interval(csr.Register, access="rw"):
+    class Interval(csr.Register, access="w"):
         """Rate limit."""
 
-        cycles: csr.Field(csr.action.RW, 24, doc="From one frame taken to the next.")
+        cycles: csr.Field(csr.action.WO, 24, doc="From one frame taken to the next.")
 
     class Receive(csr.Register, access="r"):
         """The frame that ``received`` gives."""

@@ -69,28 +69,28 @@ class Transfer(wiring.Component):
         Registers, and the window.
     """
 
-    class Target(csr.Register, access="rw"):
+    class Target(csr.Register, access="w"):
         """For whom the next order is, as the request's first word had it."""
 
-        kind: csr.Field(csr.action.RW, 8, doc="REPLY: what the engine is told.")
-        function: csr.Field(csr.action.RW, 8)
-        source: csr.Field(csr.action.RW, 8, doc="The engine.")
-        generation: csr.Field(csr.action.RW, 8)
+        kind: csr.Field(csr.action.WO, 8, doc="REPLY: what the engine is told.")
+        function: csr.Field(csr.action.WO, 8)
+        source: csr.Field(csr.action.WO, 8, doc="The engine.")
+        generation: csr.Field(csr.action.WO, 8)
 
-    class Tag(csr.Register, access="rw"):
+    class Tag(csr.Register, access="w"):
         """Which request a reply answers."""
 
-        tag: csr.Field(csr.action.RW, 16)
+        tag: csr.Field(csr.action.WO, 16)
 
-    class AddressLow(csr.Register, access="rw"):
+    class AddressLow(csr.Register, access="w"):
         """Host address, low half."""
 
-        value: csr.Field(csr.action.RW, 32)
+        value: csr.Field(csr.action.WO, 32)
 
-    class AddressHigh(csr.Register, access="rw"):
+    class AddressHigh(csr.Register, access="w"):
         """Host address, high half."""
 
-        value: csr.Field(csr.action.RW, 32)
+        value: csr.Field(csr.action.WO, 32)
 
     class Order(csr.Register, access="w"):
         """Begins; ignored while ``busy``."""
