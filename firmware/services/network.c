@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "bytes.h"
-#include "hal/packet.h"
 #include "protocol.h"
 
 enum {
@@ -24,7 +23,6 @@ enum {
 };
 
 static struct addresses own;
-static uint8_t out[PACKET_LONGEST];
 
 void network_open(const struct addresses *addresses)
 {
@@ -65,7 +63,7 @@ static uint16_t checksum(
     return folded(add_up(sum, from, length));
 }
 
-static void ethernet(const uint8_t *to, uint32_t type)
+static void ethernet(uint8_t *out, const uint8_t *to, uint32_t type)
 {
     memcpy(out, to, 6);
     memcpy(out + 6, own.mac, 6);
@@ -79,19 +77,21 @@ static void arp(const uint8_t *frame, size_t length, unsigned wire)
     if (length < ETHERNET + ARP || memcmp(body, request, sizeof request)
         || memcmp(body + 24, own.ipv4, 4) || all_zero(own.ipv4, 4))
         return;
-    ethernet(body + 8, TYPE_ARP);
+    uint8_t out[ETHERNET + ARP];
+    ethernet(out, body + 8, TYPE_ARP);
     uint8_t *answer = out + ETHERNET;
     memcpy(answer, request, 7);
     answer[7] = 2;
     memcpy(answer + 8, own.mac, 6);
     memcpy(answer + 14, own.ipv4, 4);
     memcpy(answer + 18, body + 8, 10);
-    packet_send(out, ETHERNET + ARP, wire);
+    packet_send(out, sizeof out, wire);
 }
 
-static void ipv6_header(const uint8_t *to, uint32_t protocol, size_t length, uint8_t hops)
+static void ipv6_header(
+    uint8_t *header, const uint8_t *to, uint32_t protocol, size_t length, uint8_t hops
+)
 {
-    uint8_t *header = out + ETHERNET;
     put32(header, 0x60000000);
     put16(header + 4, (uint32_t)length);
     header[6] = (uint8_t)protocol;
@@ -111,9 +111,10 @@ static void solicitation(const uint8_t *frame, const uint8_t *body, size_t lengt
         return;
     /* Who asks without an address of its own looks for duplicates: all are told. */
     bool probe = all_zero(header + 8, 16);
-    ethernet(probe ? all_nodes_mac : frame + 6, TYPE_IPV6);
-    ipv6_header(probe ? all_nodes : header + 8, PROTOCOL_ICMPV6, ADVERTISEMENT, HOPS_NEIGHBOUR);
-    uint8_t *answer = out + ETHERNET + IPV6;
+    uint8_t out[ETHERNET + IPV6 + ADVERTISEMENT], *answer = out + ETHERNET + IPV6;
+    ethernet(out, probe ? all_nodes_mac : frame + 6, TYPE_IPV6);
+    const uint8_t *to = probe ? all_nodes : header + 8;
+    ipv6_header(out + ETHERNET, to, PROTOCOL_ICMPV6, ADVERTISEMENT, HOPS_NEIGHBOUR);
     memset(answer, 0, ADVERTISEMENT);
     answer[0] = 136;
     answer[4] = probe ? 0x20 : 0x60;
@@ -122,7 +123,7 @@ static void solicitation(const uint8_t *frame, const uint8_t *body, size_t lengt
     answer[25] = 1;
     memcpy(answer + 26, own.mac, 6);
     put16(answer + 2, checksum(out + ETHERNET + 8, 32, PROTOCOL_ICMPV6, answer, ADVERTISEMENT));
-    packet_send(out, ETHERNET + IPV6 + ADVERTISEMENT, wire);
+    packet_send(out, sizeof out, wire);
 }
 
 /* UDP inside `length` bytes at `body`; `addresses` are both of the IP header. */
@@ -205,14 +206,16 @@ bool network_take(const uint8_t *frame, size_t length, unsigned wire, struct dat
     }
 }
 
-bool network_reply(const struct peer *peer, const uint8_t *data, size_t length)
+bool network_reply(
+    uint8_t out[PACKET_LONGEST], const struct peer *peer, const uint8_t *data, size_t length
+)
 {
     size_t pair = peer->version == 4 ? 8 : 32;
     uint8_t *header = out + ETHERNET;
     uint8_t *body = header + (peer->version == 4 ? IPV4 : IPV6);
     size_t whole = UDP + length;
     if (peer->version == 4) {
-        ethernet(peer->mac, TYPE_IPV4);
+        ethernet(out, peer->mac, TYPE_IPV4);
         memset(header, 0, IPV4);
         header[0] = 0x45;
         put16(header + 2, (uint32_t)(IPV4 + whole));
@@ -223,8 +226,8 @@ bool network_reply(const struct peer *peer, const uint8_t *data, size_t length)
         memcpy(header + 16, peer->address, 4);
         put16(header + 10, folded(add_up(0, header, IPV4)));
     } else {
-        ethernet(peer->mac, TYPE_IPV6);
-        ipv6_header(peer->address, PROTOCOL_UDP, whole, HOPS);
+        ethernet(out, peer->mac, TYPE_IPV6);
+        ipv6_header(header, peer->address, PROTOCOL_UDP, whole, HOPS);
     }
     put16(body, MANAGEMENT_PORT);
     put16(body + 2, peer->port);

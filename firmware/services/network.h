@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "hal/packet.h"
+
 /* The card's own addresses; an IP address that is all zeros is none. */
 struct addresses {
     uint8_t mac[6];
@@ -43,7 +45,9 @@ void network_open(const struct addresses *own);
  */
 bool network_take(const uint8_t *frame, size_t length, unsigned wire, struct datagram *datagram);
 
-/* Send a reply. False when the packet port is still busy. */
-bool network_reply(const struct peer *peer, const uint8_t *data, size_t length);
+/* Send a reply, put together in `out`. False when the packet port is still busy. */
+bool network_reply(
+    uint8_t out[PACKET_LONGEST], const struct peer *peer, const uint8_t *data, size_t length
+);
 
 #endif

@@ -25,6 +25,8 @@ static uint8_t question[DATAGRAM_LONGEST];
 static size_t question_length, answer_length;
 static const uint8_t *answer;
 static struct peer peer;
+/* What came last from the wire, and then what goes there. */
+static uint8_t frame[PACKET_LONGEST];
 
 static void answer_question(void)
 {
@@ -58,7 +60,6 @@ void services_open(struct handover *handover)
 
 static void listen(void)
 {
-    static uint8_t frame[PACKET_LONGEST];
     struct datagram datagram;
     unsigned wire;
     size_t length = packet_receive(frame, &wire);
@@ -80,7 +81,7 @@ void services_turn(void)
     job_run(timer_hz() / 1000);
     if (job_busy())
         return;
-    if (answer_length && network_reply(&peer, answer, answer_length))
+    if (answer_length && network_reply(frame, &peer, answer, answer_length))
         answer_length = 0;
     if (answer_length)
         return;

@@ -23,7 +23,7 @@ class SocConfig:
     rom
         The boot ROM's words, at most 512: ``make firmware`` writes them.
     ram_bytes
-        Memory for image, data and stack. The firmware takes all of its 96 KiB.
+        Memory for image, data and stack. The firmware takes all of its 76 KiB.
     flash_bytes
         Size of the SPI flash.
     clock_hz
@@ -40,7 +40,7 @@ class SocConfig:
     """
 
     rom: tuple[int, ...] = ()
-    ram_bytes: int = 96 * 1024
+    ram_bytes: int = 76 * 1024
     flash_bytes: int = 16 * 1024 * 1024
     clock_hz: int = 62_500_000
     baud: int = 115_200

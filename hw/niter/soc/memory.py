@@ -1,6 +1,8 @@
 """The core's memories on its bus."""
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import or_
 
 from amaranth import Cat, Module, Signal
 from amaranth.lib import wiring
@@ -17,8 +19,10 @@ __all__ = ["BusMemory"]
 class BusMemory(wiring.Component):
     """RAM or ROM in EBR.
 
-    A single access takes two cycles, a burst one more than its words. An access beyond the
-    size wraps: the interconnect decodes coarsely.
+    A single access takes two cycles, a burst one more than its words. The memory is made of powers
+    of two, the largest first: synthesis would round any other size up, or multiplex dozens of
+    words. The interconnect decodes coarsely: addresses wrap at the next power of two, and between
+    the size and that, reads give zero and writes do nothing.
 
     Parameters
     ----------
@@ -47,14 +51,20 @@ class BusMemory(wiring.Component):
             raise ValueError(f"A memory of {size} bytes cannot hold {len(init)} words")
         self.size = size
         self.writable = writable
-        self._storage = Ram(shape=32, depth=size // 4, init=list(init))
+        words = size // 4
+        # Where each part begins, and how many address bits it has.
+        self._parts: list[tuple[int, int, Ram]] = []
+        start = 0
+        for bits in reversed(range(words.bit_length())):
+            if words >> bits & 1:
+                content = list(init[start : start + (1 << bits)])
+                self._parts.append((start, bits, Ram(shape=32, depth=1 << bits, init=content)))
+                start += 1 << bits
         super().__init__()
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         bus = self.bus
-        m.submodules.storage = storage = self._storage
-        read = storage.read_port()
         address = Signal(ceil_log2(self.size // 4))
         at = Signal(BURST_WORDS.bit_length() - 1)
         request = Signal()
@@ -65,16 +75,24 @@ class BusMemory(wiring.Component):
             # While a word of a burst is taken, the next one is fetched.
             at.eq(bus.adr + (bus.ack & burst)),
             address.eq(Cat(at, bus.adr[len(at) :])),
-            read.addr.eq(address),
-            read.en.eq(1),
-            bus.dat_r.eq(read.data),
         ]
         m.d.sync += bus.ack.eq(request & (~bus.ack | burst))
-        if self.writable:
-            write = storage.write_port(granularity=8)
-            m.d.comb += [
-                write.addr.eq(bus.adr),
-                write.data.eq(bus.dat_w),
-                write.en.eq(bus.sel & (request & bus.we & ~bus.ack).replicate(4)),
-            ]
+        put = bus.sel & (request & bus.we & ~bus.ack).replicate(4)
+        found = []
+        for number, (start, bits, storage) in enumerate(self._parts):
+            m.submodules[f"storage_{number}"] = storage
+            read = storage.read_port()
+            here = address[bits:] == start >> bits
+            shown = Signal(init=1, name=f"shown_{number}")
+            m.d.comb += [read.addr.eq(address), read.en.eq(1)]
+            m.d.sync += shown.eq(here)
+            found.append(read.data & shown.replicate(32))
+            if self.writable:
+                write = storage.write_port(granularity=8)
+                m.d.comb += [
+                    write.addr.eq(bus.adr),
+                    write.data.eq(bus.dat_w),
+                    write.en.eq(put & here.replicate(4)),
+                ]
+        m.d.comb += bus.dat_r.eq(reduce(or_, found))
         return m
