@@ -109,7 +109,7 @@ def _storage() -> SideBySide:
 def _soc() -> Soc:
     # A ROM of zeros would not be built.
     config = SocConfig(rom=tuple(0x9E3779B1 * n & 0xFFFFFFFF for n in range(512)))
-    return Soc(config, engines=1, functions=_CARD.functions)
+    return Soc(config, engines=0, functions=_CARD.functions)
 
 
 def _trust() -> SideBySide:

@@ -12,7 +12,7 @@ from firmware.boot.layout import FLASH
 from firmware.build import Images, build
 from niter import csr
 from niter.card import Card, CardConfig
-from niter.interface import FrameStream, HostRead, HostWrite, MailboxPort
+from niter.interface import FrameStream
 from niter.net import OverlayConfig
 from niter.security.flash_guard import SpiBus
 from niter.soc import FrameTap, Soc, SocConfig
@@ -48,8 +48,8 @@ class SocRig(wiring.Component):
 
     Members
     -------
-    flash, uart_tx, engine, read, write, tap, frames
-        As of ``Soc``, with one engine.
+    flash, uart_tx, tap, frames
+        As of ``Soc``.
     csr : In(csr.Signature)
         The control bus, for the bench to look on.
     released : Out(8)
@@ -58,7 +58,7 @@ class SocRig(wiring.Component):
 
     def __init__(self, config: CardConfig):
         self.config = config
-        self._soc = Soc(config.soc, engines=1, functions=config.functions)
+        self._soc = Soc(config.soc, engines=0, functions=config.functions)
         self._identity, self._release = Card.Identity(), Card.Release()
         builder = csr.Builder(addr_width=1)
         builder.add("identity", self._identity)
@@ -73,9 +73,6 @@ class SocRig(wiring.Component):
             {
                 "flash": Out(SpiBus),
                 "uart_tx": Out(1),
-                "engine": In(MailboxPort),
-                "read": Out(HostRead),
-                "write": Out(HostWrite),
                 "tap": In(FrameTap),
                 "frames": Out(FrameStream),
                 "csr": In(csr.Signature(addr_width=whole.addr_width)),
@@ -89,9 +86,8 @@ class SocRig(wiring.Component):
         m.submodules.soc = soc = self._soc
         m.submodules.decoder = decoder = self._decoder
         m.submodules.bridge = self._bridge
-        for name in ("flash", "read", "write", "frames"):
+        for name in ("flash", "frames"):
             connect(m, getattr(soc, name), flipped(getattr(self, name)))
-        connect(m, flipped(self.engine), soc.engine[0])
         connect(m, flipped(self.tap), soc.tap)
         m.submodules.masters = masters = BusShare(self.csr.addr_width)
         connect(m, flipped(self.csr), masters.first)

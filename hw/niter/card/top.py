@@ -12,7 +12,7 @@ from niter.pcie.tl.layer import TransactionLayer
 from niter.pcie.tl.layouts import LinkPort
 from niter.security.flash_guard import SpiBus
 from niter.soc import Mailbox, Soc
-from niter.soc.share import BusShare, WriteShare
+from niter.soc.share import BusShare
 from niter.stream import Arbiter, Demux
 from niter.virtio.net.device import VirtioNet
 
@@ -23,10 +23,6 @@ __all__ = ["LOCAL_MEMBERS", "Card"]
 
 #: What a frame that stays on the card keeps of its meta; see ``niter.net.Overlay``.
 LOCAL_MEMBERS = ("length", "function", "vni", "local", "answer")
-
-#: The transaction layer has four write ports, as many as a virtio device: the mailbox shares that
-#: of the control queues, or of the statuses of disks.
-_SHARED_WRITE = 2
 
 
 class Card(wiring.Component):
@@ -98,16 +94,15 @@ class Card(wiring.Component):
             self._storage = Storage(config.storage, ports=config.ports, tick=tick)
             declaration = self._storage.declaration()
             services = (*config.services, "storage")
-        nvme = bool(self._storage and config.storage.nvme)
+        #: Its engine is the only one that asks a processor, through the mailbox.
+        self._nvme = nvme = bool(self._storage and config.storage.nvme)
         if nvme and not config.soc:
             self._mailbox = Mailbox(1, config.functions)
         self._host = self._net or self._storage
-        #: The processor's mailbox has no write port of its own.
-        self._shares_write = bool(config.soc) and not nvme
         self._pcie = TransactionLayer(
             functions=[declaration] * config.functions,
             engines=[0] * config.functions,
-            read_ports=len(self._host.read) + bool(config.soc or self._mailbox),
+            read_ports=len(self._host.read) + nvme,
             write_ports=len(self._host.write) + nvme,
             timeout=config.completion_timeout,
         )
@@ -130,7 +125,7 @@ class Card(wiring.Component):
         self._bridge = csr.Bridge(builder.as_memory_map())
         encrypts = bool(config.storage and config.storage.encryption)
         self._soc = config.soc and Soc(
-            config.soc, engines=1, functions=config.functions, storage_keys=encrypts
+            config.soc, engines=int(nvme), functions=config.functions, storage_keys=encrypts
         )
         self._decoder = csr.decoder_of(
             {
@@ -188,8 +183,6 @@ class Card(wiring.Component):
         connect(m, pcie.engine[0], self._host.function)
         for engine, host in ((self._host.read, pcie.read), (self._host.write, pcie.write)):
             for number, initiator in enumerate(engine):
-                if self._shares_write and host is pcie.write and number == _SHARED_WRITE:
-                    continue
                 connect(m, initiator, host[number])
         if self._net:
             connect(m, self._net.tx, self._overlay.i_host)
@@ -210,24 +203,17 @@ class Card(wiring.Component):
         return m
 
     def _join_soc(self, m, pcie, tunnelled, to_wire, from_wire):
-        """The processor: on the control bus, beside the wire, and behind the mailbox."""
+        """The processor: on the control bus, beside the wire, and of storage behind the mailbox."""
         m.submodules.soc = soc = self._soc
         m.submodules.masters = masters = BusShare(self.csr.addr_width)
         connect(m, flipped(self.csr), masters.first)
         connect(m, soc.csr, masters.second)
         connect(m, masters.csr, self._decoder.bus)
         m.d.comb += soc.hold.eq(masters.hold)
-        connect(m, soc.read, pcie.read[-1])
-        if not self._shares_write:
+        if self._nvme:
+            connect(m, soc.read, pcie.read[-1])
             connect(m, soc.write, pcie.write[-1])
             connect(m, self._storage.mailbox, soc.engine[0])
-        else:
-            m.submodules.share = share = WriteShare()
-            connect(m, self._host.write[_SHARED_WRITE], share.i[0])
-            connect(m, soc.write, share.i[1])
-            connect(m, share.o, pcie.write[_SHARED_WRITE])
-            # Engines of virtio devices have nothing to ask yet.
-            m.d.comb += soc.engine[0].reply.ready.eq(1)
         m.submodules.outgoing = outgoing = Arbiter(FrameBeat, 2)
         connect(m, tunnelled, outgoing.i[0])
         connect(m, soc.frames, outgoing.i[1])

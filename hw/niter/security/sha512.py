@@ -99,9 +99,9 @@ class Sha512Rounds(wiring.Component):
         m.d.sync += count.eq(next_count)
 
         # The message schedule: the word of step n enters at the end, and is zero from 80 on. The
-        # sum of three of its terms is made one step ahead.
+        # sum of three of its terms is made in the two steps before, an adder in each.
         schedule = [Signal(64, name=f"w{index}") for index in range(16)]
-        ahead = Signal(64)
+        pair, ahead = Signal(64), Signal(64)
         entering = Signal(64)
         expanded = Signal(64)
         m.d.comb += [
@@ -113,7 +113,8 @@ class Sha512Rounds(wiring.Component):
         with m.If(step):
             m.d.sync += [a.eq(b) for a, b in zip(schedule, [*schedule[1:], entering], strict=True)]
             m.d.sync += [
-                ahead.eq(_rotate(schedule[2], 1, 8, shift=7) + schedule[1] + schedule[10]),
+                pair.eq(schedule[2] + schedule[11]),
+                ahead.eq(_rotate(schedule[2], 1, 8, shift=7) + pair),
                 constant.eq(read.data),
                 summed.eq(constant + schedule[15]),
             ]

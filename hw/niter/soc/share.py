@@ -1,15 +1,14 @@
-"""Two behind one port: engines that seldom write host memory, masters of the control bus."""
+"""Two masters of the control bus behind one port."""
 
-from amaranth import Array, Module, Mux, Signal
+from amaranth import Module, Mux
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from niter import csr
-from niter.interface import HostWrite, WriteKind
 
 from .config import CSR_WIDTH
 
-__all__ = ["BusShare", "WriteShare"]
+__all__ = ["BusShare"]
 
 
 class BusShare(wiring.Component):
@@ -57,51 +56,4 @@ class BusShare(wiring.Component):
             first.r_data.eq(bus.r_data),
             second.r_data.eq(bus.r_data),
         ]
-        return m
-
-
-class WriteShare(wiring.Component):
-    """Passes one command and its data at a time, of two engines in turn.
-
-    No latency of its own for the one that has the turn, a cycle for the other. An engine's data is
-    taken behind its command only; the order of acceptance is that of the port behind.
-
-    Members
-    -------
-    i : array of In(HostWrite)
-        The engines, two of them.
-    o : Out(HostWrite)
-        The port that they share.
-    """
-
-    i: In(HostWrite).array(2)
-    o: Out(HostWrite)
-
-    def elaborate(self, platform):  # noqa: D102
-        m = Module()
-        turn, moving = Signal(), Signal()
-        command, data = self.o.command, self.o.data
-        valid = Array(port.command.valid for port in self.i)[turn]
-        m.d.comb += [
-            command.valid.eq(valid & ~moving),
-            data.valid.eq(Array(port.data.valid for port in self.i)[turn] & moving),
-        ]
-        for number, port in enumerate(self.i):
-            mine = turn == number
-            m.d.comb += [
-                port.command.ready.eq(command.ready & mine & ~moving),
-                port.data.ready.eq(data.ready & mine & moving),
-            ]
-            with m.If(mine):
-                m.d.comb += [
-                    command.payload.eq(port.command.payload),
-                    data.payload.eq(port.data.payload),
-                ]
-        with m.If(moving), m.If(data.valid & data.ready & data.payload.last):
-            m.d.sync += [moving.eq(0), turn.eq(~turn)]
-        with m.Elif(~valid):
-            m.d.sync += turn.eq(~turn)
-        with m.Elif(command.ready):
-            memory = command.payload.kind == WriteKind.MEMORY
-            m.d.sync += [moving.eq(memory), turn.eq(turn ^ ~memory)]
         return m

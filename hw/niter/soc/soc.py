@@ -27,6 +27,9 @@ from .watchdog import Watchdog
 
 __all__ = ["Soc"]
 
+#: Of a key store whose keys no cipher takes: for those that software derives.
+_KEY_SLOTS = 4
+
 
 class Soc(wiring.Component):
     """Runs the card's firmware.
@@ -47,7 +50,7 @@ class Soc(wiring.Component):
     config
         Sizes, and the boot ROM.
     engines
-        Ports of the mailbox.
+        Ports of the mailbox; with none there is no mailbox.
     functions
         Functions of the card.
     storage_keys
@@ -64,7 +67,7 @@ class Soc(wiring.Component):
     engine : array of In(MailboxPort)
         The mailbox's ports.
     read : Out(HostRead), write : Out(HostWrite)
-        The mailbox's copier.
+        The mailbox's copier, if there is one.
     tap : In(FrameTap)
         Frames from the wire.
     frames : Out(FrameStream)
@@ -87,14 +90,15 @@ class Soc(wiring.Component):
         self._guard = FlashGuard(config.flash_bytes)
         self._hash = HashRegisters()
         self._measurements = Measurements()
-        self._keys = KeyStore()
+        self._keys = KeyStore(16 if storage_keys else _KEY_SLOTS)
         source = RingNoise() if config.noise_seed is None else SeededNoise(config.noise_seed)
         self._random = RandomSource(source)
         self._packet = PacketPort()
-        self._mailbox = Mailbox(engines, functions)
+        self._mailbox = Mailbox(engines, functions) if engines else None
         self._decoder = csr.Decoder(addr_width=12)
+        mailbox = [("mailbox", self._mailbox.csr)] if self._mailbox else []
         for name, bus in (
-            ("mailbox", self._mailbox.csr),
+            *mailbox,
             ("measurements", self._measurements.bus),
             ("packet", self._packet.bus),
             ("hash", self._hash.bus),
@@ -113,9 +117,7 @@ class Soc(wiring.Component):
                 "csr": Out(csr.Signature(addr_width=CSR_WIDTH)),
                 "hold": In(1),
                 "registers": In(csr.Signature(addr_width=12)),
-                "engine": In(MailboxPort).array(engines),
-                "read": Out(HostRead),
-                "write": Out(HostWrite),
+                **self._mailbox_ports(engines),
                 "tap": In(FrameTap),
                 "frames": Out(FrameStream),
                 "flash": Out(SpiBus),
@@ -125,19 +127,27 @@ class Soc(wiring.Component):
         )
         self.registers.memory_map = self._decoder.bus.memory_map
 
+    @staticmethod
+    def _mailbox_ports(engines: int) -> dict:
+        if not engines:
+            return {}
+        ports = {"read": Out(HostRead), "write": Out(HostWrite)}
+        return {"engine": In(MailboxPort).array(engines), **ports}
+
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         m.submodules.decoder = self._decoder
         connect(m, flipped(self.registers), self._decoder.bus)
         m.submodules.watchdog = watchdog = self._watchdog
-        m.submodules.mailbox = mailbox = self._mailbox
         m.submodules.guard = guard = self._guard
         m.d.comb += guard.card_reset.eq(watchdog.expired | ResetSignal())
         connect(m, guard.flash, flipped(self.flash))
-        connect(m, mailbox.read, flipped(self.read))
-        connect(m, mailbox.write, flipped(self.write))
-        for mine, theirs in zip(self.engine, mailbox.engine, strict=True):
-            connect(m, flipped(mine), theirs)
+        if self._mailbox:
+            m.submodules.mailbox = mailbox = self._mailbox
+            connect(m, mailbox.read, flipped(self.read))
+            connect(m, mailbox.write, flipped(self.write))
+            for mine, theirs in zip(self.engine, mailbox.engine, strict=True):
+                connect(m, flipped(mine), theirs)
         # A frame that software was sending goes on to its end.
         m.submodules.packet = packet = self._packet
         connect(m, flipped(self.tap), packet.tap)
