@@ -65,9 +65,9 @@ class Soc(wiring.Component):
     registers : In(csr.Signature)
         The SoC's own registers, to be reached through the control bus.
     engine : array of In(MailboxPort)
-        The mailbox's ports.
+        The mailbox's ports, if there is one.
     read : Out(HostRead), write : Out(HostWrite)
-        The mailbox's copier, if there is one.
+        The mailbox's copier.
     tap : In(FrameTap)
         Frames from the wire.
     frames : Out(FrameStream)
@@ -96,9 +96,8 @@ class Soc(wiring.Component):
         self._packet = PacketPort()
         self._mailbox = Mailbox(engines, functions) if engines else None
         self._decoder = csr.Decoder(addr_width=12)
-        mailbox = [("mailbox", self._mailbox.csr)] if self._mailbox else []
         for name, bus in (
-            *mailbox,
+            *([("mailbox", self._mailbox.csr)] if self._mailbox else []),
             ("measurements", self._measurements.bus),
             ("packet", self._packet.bus),
             ("hash", self._hash.bus),
@@ -111,13 +110,18 @@ class Soc(wiring.Component):
             ("uart", self._uart.bus),
         ):
             self._decoder.add(bus, name=name)
+        mailbox = {
+            "engine": In(MailboxPort).array(engines),
+            "read": Out(HostRead),
+            "write": Out(HostWrite),
+        }
         keys = {"keys": Out(stream.Signature(KeyWord)), "usable": Out(16)}
         super().__init__(
             {
                 "csr": Out(csr.Signature(addr_width=CSR_WIDTH)),
                 "hold": In(1),
                 "registers": In(csr.Signature(addr_width=12)),
-                **self._mailbox_ports(engines),
+                **(mailbox if engines else {}),
                 "tap": In(FrameTap),
                 "frames": Out(FrameStream),
                 "flash": Out(SpiBus),
@@ -126,13 +130,6 @@ class Soc(wiring.Component):
             }
         )
         self.registers.memory_map = self._decoder.bus.memory_map
-
-    @staticmethod
-    def _mailbox_ports(engines: int) -> dict:
-        if not engines:
-            return {}
-        ports = {"read": Out(HostRead), "write": Out(HostWrite)}
-        return {"engine": In(MailboxPort).array(engines), **ports}
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
