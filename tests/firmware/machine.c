@@ -7,10 +7,11 @@
  *
  * ROM and FLASH are files, REGISTERS one that holds the control bus' words for a test to look at. Each
  * datagram to the UDP port whose number is printed is a frame from the wire; the card's go back. The
- * console is standard error, which also tells how many cycles each answer took. CUT is the number of the flash operation in the middle of which power
- * fails, 0 none; RESETS how often the watchdog has reset the card. The process ends when it does so
- * again: status 3, 4 when an instruction is none, 5 when power fails. Time: an instruction is a cycle, a line that the caches lack twelve more,
- * an access of the control bus seven, a word of the flash 76.
+ * console is standard error, which also tells how many cycles each answer took. CUT is the number of
+ * the flash operation in the middle of which power fails, 0 none; RESETS how often the watchdog has
+ * reset the card. The process ends when it does so again: status 3, 4 when an instruction is none, 5
+ * when power fails. Time: an instruction is a cycle, a line that the cache lacks twelve more, a load
+ * two, an access of the control bus seven, a word of the flash 76.
  */
 #include <arpa/inet.h>
 #include <bearssl.h>
@@ -31,13 +32,13 @@
 
 #define GET(field, word) (((word) & field##_MASK) >> field##_SHIFT)
 
-enum { ROM = 2048, RAM_BASE = 0x40000000, LINES = 128, LINE = 32, MISS = 12, BUS = 7, FLASH_WORD = 76 };
+enum { ROM = 2048, RAM_BASE = 0x40000000, LINES = 128, LINE = 32, MISS = 12, LOAD = 2, BUS = 7, FLASH_WORD = 76 };
 enum { RESET = 3, ILLEGAL = 4, CUT = 5, HERTZ = 62500000, LONGEST = 1518 };
 
 static uint8_t rom[ROM], *ram, *flash;
 static uint32_t ram_bytes, flash_bytes, *bus, x[32], pc;
 static uint64_t cycles, deadline = UINT64_MAX;
-static uint32_t tags[2][LINES];
+static uint32_t tags[LINES];
 static int udp;
 static struct sockaddr_in peer;
 
@@ -235,8 +236,8 @@ static void bus_write(uint32_t at, uint32_t word) {
 
 /* The core. */
 
-static void cached(unsigned which, uint32_t address) {
-    uint32_t *tag = &tags[which][address / LINE % LINES];
+static void cached(uint32_t address) {
+    uint32_t *tag = &tags[address / LINE % LINES];
     if (*tag != address / LINE + 1) cycles += MISS;
     *tag = address / LINE + 1;
 }
@@ -251,7 +252,7 @@ static uint32_t load(uint32_t address, unsigned size) {
     uint32_t word = 0;
     if (address % size) stop(ILLEGAL, "misaligned", address);
     if (address >> 31) return bus_read(address & 0x7fffffff);
-    cached(1, address);
+    cycles += LOAD;
     memcpy(&word, memory(address, size), size);
     return word;
 }
@@ -329,7 +330,7 @@ static void full(uint32_t word) {
     case 0x23: writes = false; store(a + to, b, 1u << f3); break;
     case 0x13: result = alu(f3, f3 == 5 && word >> 30 & 1, a, f3 == 1 || f3 == 5 ? bits(word, 24, 20) : (uint32_t)immediate); break;
     case 0x33: result = word >> 25 & 1 ? multiply(f3, a, b) : alu(f3, word >> 30 & 1, a, b); break;
-    case 0x0f: writes = false; memset(tags[0], 0, sizeof tags[0]); break;
+    case 0x0f: writes = false; memset(tags, 0, sizeof tags); break;
     case 0x73: if (f3 == 1) break; stop(ILLEGAL, "system", word);
     default: stop(ILLEGAL, "instruction", word);
     }
@@ -395,11 +396,11 @@ static void compressed(uint32_t c) {
 
 static void step(void) {
     uint32_t word = 0;
-    cached(0, pc);
+    cached(pc);
     memcpy(&word, memory(pc, 2), 2);
     cycles++;
     if ((word & 3) != 3) return compressed(word);
-    cached(0, pc + 2);
+    cached(pc + 2);
     uint16_t second;
     memcpy(&second, memory(pc + 2, 2), 2);
     full(word | (uint32_t)second << 16);
