@@ -2,11 +2,10 @@
 
 from amaranth import C, Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In
+from amaranth.lib.wiring import In, Out
 
 from niter.interface import Headers
 
-from .dissector_port import DissectorPort
 from .internet import InternetLayer, State
 from .protocol import EtherType, IpProtocol, NeighbourDiscovery
 from .sums import HalfSums
@@ -28,8 +27,6 @@ class Dissector(InternetLayer, wiring.Component):
     routing, destination options and fragment (RFC 8200, 4); at any other the search for
     layer 4 ends without harm, and so it does in a fragment.
 
-    It reads for one of its users at a time, frame by frame in turns.
-
     Parameters
     ----------
     ipv6
@@ -38,28 +35,45 @@ class Dissector(InternetLayer, wiring.Component):
         Whether to verify the checksum of TCP and UDP, from the sum of the whole frame: without
         the words in front of layer 4, and with the pseudo-header, nothing must be left
         of it. The addresses are in both and cancel out.
-    users
-        How many there are, 1 or 2.
 
     Members
     -------
-    i : array of In(DissectorPort)
-        The users.
+    start : In(1)
+        Forget everything.
+    length : In(14)
+        Bytes in the frame, with each word.
+    stb, word : In(1), In(32)
+        The next word, whole, first byte in the highest eight bits.
+    hash : Out(16)
+        The flow hash of what has been read: see ``Parser``.
+    sums : In(16)[2]
+        With ``start``: ``meta.sums`` of the frame.
+    checksum_good : Out(1)
+        2 cycles after ``done``: the layer 4 checksum is there and right, and the packet fills
+        the frame. Zero without ``verify``.
+    done : Out(1)
+        All headers have been read. Further words are ignored.
+    bad : Out(1)
+        The frame is malformed.
+    headers : Out(Headers)
+        What was found.
     """
 
-    def __init__(self, *, ipv6: bool, verify: bool = False, users: int = 1):
+    start: In(1)
+    length: In(14)
+    stb: In(1)
+    word: In(32)
+    hash: Out(16)
+    sums: In(16).array(2)
+    checksum_good: Out(1)
+    done: Out(1)
+    bad: Out(1)
+    headers: Out(Headers)
+
+    def __init__(self, *, ipv6: bool, verify: bool = False):
         self.ipv6 = ipv6
         self.verify = verify
-        self.users = users
-        super().__init__({"i": In(DissectorPort).array(users)})
-        # Who reads, and the word at hand.
-        self._user = DissectorPort.create()
-        self.word = Signal(32)
-        self.stb = Signal()
-        self.done = Signal()
-        self.bad = Signal()
-        self.hash = Signal(16)
-        self.headers = Signal(Headers)
+        super().__init__()
         self._state = Signal(State)
         self._high = self.word[16:]
         self._low = self.word[:16]
@@ -84,15 +98,9 @@ class Dissector(InternetLayer, wiring.Component):
         self._exact = Signal()
         self._fills = Signal()
         self._hash_low = Signal(init=1)
-        self._checksum_good = Signal()
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
-        user = self._user
-        self._take_turns(m, user)
-        m.d.sync += self.stb.eq(user.stb)
-        with m.If(user.stb):
-            m.d.sync += self.word.eq(user.word)
         m.d.comb += [
             self._length.eq(self._high),
             self._beyond.eq(Cat(self._length, 0).as_signed() > self._left + self._slack),
@@ -101,7 +109,7 @@ class Dissector(InternetLayer, wiring.Component):
         self._choose_layer4(m)
         if self.verify:
             self._verify(m)
-        with m.If(user.start):
+        with m.If(self.start):
             m.d.sync += [
                 self._state.eq(State.ETHERNET),
                 self._index.eq(0),
@@ -118,7 +126,7 @@ class Dissector(InternetLayer, wiring.Component):
             # One word further than this one: less 2, and 4 for each before. UDP's length counts the
             # ports in front of it, too.
             with m.If(self._state != State.PORTS):
-                m.d.sync += self._left.eq(user.length + ~Cat(C(1, 2), self._offset, C(0, 7)))
+                m.d.sync += self._left.eq(self.length + ~Cat(C(1, 2), self._offset, C(0, 7)))
             with m.If(self._hashed):
                 low = self._low & self._hash_low.replicate(16)
                 m.d.sync += self.hash.eq(self.hash.rotate_left(5) ^ self._high ^ low.rotate_left(8))
@@ -134,38 +142,14 @@ class Dissector(InternetLayer, wiring.Component):
                 m.d.sync += [self.bad.eq(1), self._state.eq(State.DONE)]
         return m
 
-    def _take_turns(self, m, user):
-        """Let the users read in turns: one keeps the turn until another wants it."""
-        turn = Signal(range(self.users))
-        for n, port in enumerate(self.i):
-            other = self.i[1 - n] if self.users == 2 else None
-            m.d.comb += [
-                port.granted.eq(turn == n),
-                port.pending.eq(self.stb),
-                *(getattr(port, name).eq(getattr(self, name)) for name in ("done", "bad", "hash")),
-                port.headers.eq(self.headers),
-                port.checksum_good.eq(self._checksum_good),
-            ]
-            with m.If(turn == n):
-                m.d.comb += [
-                    *(
-                        getattr(user, name).eq(getattr(port, name))
-                        for name in ("start", "length", "stb", "word")
-                    ),
-                    *(there.eq(here) for there, here in zip(user.sums, port.sums, strict=True)),
-                ]
-                if other is not None:
-                    with m.If(~port.wanted & other.wanted):
-                        m.d.sync += turn.eq(1 - n)
-
     def _verify(self, m):
         m.submodules.sums = sums = HalfSums()
         state = self._state
         m.d.comb += [
             self._exact.eq(self._length == (self._left + self._slack)[:16]),
-            sums.start.eq(self._user.start),
+            sums.start.eq(self.start),
             # A word that leaves the frame's sum leaves its negative here.
-            *(there.eq(~here) for there, here in zip(sums.first, self._user.sums, strict=True)),
+            *(there.eq(~here) for there, here in zip(sums.first, self.sums, strict=True)),
         ]
         before = Signal()
         m.d.comb += before.eq(
@@ -175,7 +159,7 @@ class Dissector(InternetLayer, wiring.Component):
             & (state != State.DONE)
         )
         bearing = Signal()
-        with m.If(self._user.start):
+        with m.If(self.start):
             m.d.sync += bearing.eq(0)
         with m.Elif(self.stb):
             with m.If(before & ~self._address):
@@ -188,7 +172,7 @@ class Dissector(InternetLayer, wiring.Component):
                 m.d.sync += bearing.eq(1)
             with m.If((state == State.UDP_LENGTH) & (self._low == 0)):
                 m.d.sync += bearing.eq(0)
-        m.d.sync += self._checksum_good.eq(sums.zero & bearing & self._fills)
+        m.d.sync += self.checksum_good.eq(sums.zero & bearing & self._fills)
 
     def _choose_layer4(self, m):
         m.d.comb += self._follows.eq(State.DONE)

@@ -11,7 +11,6 @@ from niter.stream import Arbiter
 from .classify import Classify
 from .config import OverlayConfig, StageList
 from .decapsulate import Decapsulate
-from .dissector import Dissector
 from .drop import Count, Drop, counter_names
 from .ecn import CombineEcn
 from .encapsulate import Encapsulate
@@ -25,7 +24,7 @@ __all__ = ["RECEIVE", "TRANSMIT", "Overlay"]
 
 
 def _transmit_parser(config: OverlayConfig) -> Parser:
-    return Parser(config, questions=True, shared=True)
+    return Parser(config, questions=True)
 
 
 #: From the network devices to the wire.
@@ -47,7 +46,7 @@ _TO_HOST = ("length", "function", "port", "vni", "hash", "checksum_good")
 
 
 def _receive_parser(config: OverlayConfig) -> Parser:
-    return Parser(config, verify=config.verify, shared=True)
+    return Parser(config, verify=config.verify)
 
 
 #: From the tunnels to the network devices.
@@ -146,16 +145,6 @@ class Overlay(wiring.Component):
 
         # Nothing but the named members comes from outside: what a stage sets is its own.
         _take(m, self.i_host, self.transmit.i, "length", "function", "inner_checksum")
-        # Headers take less time than frames: one dissector reads them in both directions.
-        readers = [
-            each for each in (self.transmit, self.receive) if "dissector" in each.signature.members
-        ]
-        if readers:
-            m.submodules.dissector = dissector = Dissector(
-                ipv6=self.config.ipv6, verify=self.config.verify, users=len(readers)
-            )
-            for user, reader in zip(dissector.i, readers, strict=True):
-                connect(m, reader.dissector, user)
         if "questions" in self.transmit.signature.members:
             connect(m, self.decapsulate.questions, self.transmit.questions)
         _take(m, self.transmit.o, self.o_wire, *_TO_WIRE)

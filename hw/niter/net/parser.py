@@ -8,7 +8,6 @@ from niter.interface import FrameMeta, PacketStream, Verdict
 
 from .config import OverlayConfig
 from .dissector import Dissector
-from .dissector_port import DissectorPort
 from .stage import Stage
 from .underlay import QuestionWord
 
@@ -50,8 +49,6 @@ class Parser(Stage):
     questions
         Also read the headers of what the underlay asks the card, between two frames: a frame
         with ``meta.underlay`` and of a single beat, which means nothing.
-    shared
-        The dissector is outside, and not the parser's alone.
 
     Members
     -------
@@ -59,38 +56,22 @@ class Parser(Stage):
         Bytes of the frames whose meta goes to ``o``, in the same order.
     questions : In(stream.Signature(QuestionWord))
         With the parameter of that name: words of questions, from ``Decapsulate``.
-    dissector : Out(DissectorPort)
-        With ``shared``: the way to the dissector.
     """
 
-    def __init__(
-        self,
-        config: OverlayConfig,
-        *,
-        verify: bool = False,
-        questions: bool = False,
-        shared: bool = False,
-    ):
+    def __init__(self, config: OverlayConfig, *, verify: bool = False, questions: bool = False):
         self.config = config
         self.verify = verify
         self.asked = questions
         ports: dict = {"beats": Out(PacketStream)}
         if questions:
             ports["questions"] = In(stream.Signature(QuestionWord))
-        self.shared = shared
-        if shared:
-            ports["dissector"] = Out(DissectorPort)
         super().__init__(ports=ports)
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         self.control(m)
         header_beats = HEADER_BEATS[self.config.ipv6]
-        if self.shared:
-            dissector = self.dissector
-        else:
-            m.submodules.dissector = own = Dissector(ipv6=self.config.ipv6, verify=self.verify)
-            dissector = own.i[0]
+        m.submodules.dissector = dissector = Dissector(ipv6=self.config.ipv6, verify=self.verify)
         packet = self.i.payload.packet
 
         # Two words of each beat in the headers, then beat by beat. A word begins at the byte
@@ -108,33 +89,28 @@ class Parser(Stage):
         # A question is read now; not its first word.
         asking = Signal()
         inside = Signal()
-        # What the dissector has found has been taken over.
-        handed = Signal()
         whole = Mux(half, packet.empty < 3, packet.empty != 7)
         m.d.comb += [
             overlong.eq(beats == header_beats),
-            skip.eq((dissector.done | overlong | handed) & ~first),
-            step.eq(
-                self.i.valid & self.beats.ready & feeding & ~asking & (~first | dissector.granted)
-            ),
+            skip.eq((dissector.done | overlong) & ~first),
+            step.eq(self.i.valid & self.beats.ready & feeding & ~asking),
             take.eq(feeding & ~inside & (skip | half)),
             self.i.ready.eq(self.beats.ready & take),
             self.beats.valid.eq(self.i.valid & take),
             self.beats.payload.eq(packet),
         ]
-        m.d.comb += [
-            dissector.wanted.eq(Mux(first, feeding & self.i.valid, ~handed)),
-            dissector.stb.eq(step & ~skip & whole),
-            dissector.word.eq(
-                Mux(
-                    half,
-                    Cat(lanes[5], lanes[4], lanes[3], lanes[2]),
-                    Cat(lanes[1], lanes[0], carried),
-                )
-            ),
-        ]
+        m.d.sync += dissector.stb.eq(step & ~skip & whole)
         with m.If(step):
-            m.d.sync += half.eq(~half & ~skip)
+            m.d.sync += [
+                half.eq(~half & ~skip),
+                dissector.word.eq(
+                    Mux(
+                        half,
+                        Cat(lanes[5], lanes[4], lanes[3], lanes[2]),
+                        Cat(lanes[1], lanes[0], carried),
+                    )
+                ),
+            ]
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += carried.eq(Cat(lanes[7], lanes[6]))
             with m.If(~overlong):
@@ -148,6 +124,7 @@ class Parser(Stage):
         # What belongs to the frame being read, and to the one that leaves.
         arriving = Signal(FrameMeta)
         leaving = Signal(FrameMeta)
+        handed = Signal()
         occupied = Signal()
         known = Signal()
         m.d.comb += [
@@ -159,7 +136,7 @@ class Parser(Stage):
             ),
         ]
         read = Signal()
-        m.d.comb += read.eq(~first & ~dissector.pending & (dissector.done | overlong | ~feeding))
+        m.d.comb += read.eq(~first & ~dissector.stb & (dissector.done | overlong | ~feeding))
         settled = [read]
         for n in range(_SETTLING if self.verify else 0):
             settled.append(Signal(name=f"settled_{n}"))
@@ -171,11 +148,9 @@ class Parser(Stage):
         if self.asked:
             question = self.questions.payload
             m.d.comb += [
-                asking.eq(self.questions.valid & feeding & (inside | (first & dissector.granted))),
+                asking.eq(self.questions.valid & feeding & (first | inside)),
                 self.questions.ready.eq(asking & (~question.last | self.beats.ready)),
             ]
-            with m.If(first & feeding & self.questions.valid):
-                m.d.comb += dissector.wanted.eq(1)
             with m.If(asking & first):
                 m.d.sync += [
                     arriving.eq(0),
@@ -187,9 +162,11 @@ class Parser(Stage):
                     inside.eq(1),
                 ]
             with m.If(asking):
-                m.d.comb += [
+                m.d.sync += [
                     dissector.stb.eq(self.questions.ready),
                     dissector.word.eq(question.word),
+                ]
+                m.d.comb += [
                     self.beats.valid.eq(question.last),
                     self.beats.payload.last.eq(1),
                 ]
