@@ -148,3 +148,25 @@ def test_a_broadcast_goes_to_every_member_and_comes_to_every_function(stalls):
         assert data == frame
     came = [(each.data, each.sideband["meta"].function) for each in to_host]
     assert came == [(frame, function) for frame in arriving for function in range(3)]
+
+
+def test_a_frame_that_stops_halfway_holds_up_its_own_direction_alone():
+    config = OverlayConfig(functions=2, slots=64, tunnels=4, replay_beats=32)
+    tables = OverlayTables(config, mac=VTEP_MAC, ipv4=VTEP)
+    tables.port(0, OWN, VNI, ("10.0.0.1",))
+    dut = Overlay(config)
+    bench = TablesFirst(dut, 1, tables)
+    begun = []
+
+    async def begin_and_stop(ctx):
+        await bench._put(ctx, dut.i_host, {"packet": {"data": 1}, "meta": {"length": 60}})
+        begun.append(True)
+
+    bench.add(begin_and_stop)
+    back = Ether(src=OTHER, dst=OWN) / IP(src="10.0.0.77", dst="10.0.0.1") / UDP() / bytes(80)
+    frames = [packet(outer(PEER_MAC, VTEP_MAC, PEER, VTEP) / back, port=0)] * 3
+    bench.send(dut.i_wire, frames, stall=0.7)
+    to_host = bench.receive(dut.o_host, 3)
+    bench.run(limit=4000)
+    assert begun
+    assert [each.data for each in to_host] == [bytes(back)] * 3
