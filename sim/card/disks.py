@@ -3,6 +3,7 @@
 import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, Timer
+from cocotb.utils import get_sim_time
 
 from firmware.host.nvme import Namespace
 from niter.card import Card, CardConfig, StorageConfig
@@ -61,6 +62,8 @@ class Testbench:
         One for each function, not started.
     targets : list of AoeTarget
     places : list of Place
+    answered_ns : float
+        When a target began its last answer.
     """
 
     MAC = "02:aa:00:00:00:01"
@@ -106,6 +109,7 @@ class Testbench:
             for number, target in enumerate(self.targets)
         ]
         self.drivers: list[NvmeDriver] | list[BlkDriver] = []
+        self.answered_ns = 0.0
 
     @classmethod
     async def start(cls, bench: Bench, dut, **options) -> "Testbench":
@@ -162,6 +166,7 @@ class Testbench:
 
     async def _answer(self, frame: bytes) -> None:
         await Timer(round(self.service_us * 1000), "ns")
+        self.answered_ns = get_sim_time("ns")
         await self.wire.send(frame)
 
     def finish(self) -> None:
