@@ -13,7 +13,7 @@ from niter.pcie.tl.layouts import LinkPort
 from niter.security.flash_guard import SpiBus
 from niter.soc import Mailbox, Soc
 from niter.soc.share import BusShare
-from niter.stream import Arbiter, Demux
+from niter.stream import Arbiter, Demux, SkidBuffer
 from niter.virtio.net.device import VirtioNet
 
 from .config import CardConfig
@@ -259,7 +259,10 @@ class Card(wiring.Component):
         places = ports + bool(self._overlay)
         if self._overlay:
             m.submodules.local = local = TransmitBuffer(self._macs[0].depth, keep=LOCAL_MEMBERS)
+        # From the buffers to the stages that a frame waits in is too far for one cycle.
+        m.submodules.edge = edge = SkidBuffer(FrameBeat)
         m.submodules.to_wire = to_wire = Demux(FrameBeat, places)
+        connect(m, edge.o, to_wire.i)
         m.submodules.from_wire = from_wire = Arbiter(FrameBeat, ports)
         meta = to_wire.i.payload.meta
         select = Signal(range(places))
@@ -276,4 +279,4 @@ class Card(wiring.Component):
             connect(m, mac.transmit, flipped(self.transmit[n]))
             connect(m, mac.receive, flipped(self.receive[n]))
         connect(m, from_wire.o, incoming)
-        return to_wire.i, from_wire.o
+        return edge.i, from_wire.o

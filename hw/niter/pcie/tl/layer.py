@@ -155,7 +155,6 @@ class TransactionLayer(wiring.Component):
             completer.up.eq(self.link.up),
             completer.released.eq(self.released),
             completer.pending.eq(reads.busy),
-            completer.i_error.eq(reads.error),
             self.link.allocated.eq(completer.allocated),
             transmit.up.eq(self.link.up),
             transmit.limit.eq(self.link.limit),
@@ -163,6 +162,8 @@ class TransactionLayer(wiring.Component):
             transmit.order.eq(writes.order),
             reads.order.eq(writes.order),
         ]
+        # A report may come late, and the verdict on a completion is a long way.
+        m.d.sync += completer.i_error.eq(reads.error)
         for half in (reads, writes):
             m.d.comb += [half.states.eq(completer.states), half.link.eq(completer.link)]
         for inner, outer in zip(completer.engine, self.engine, strict=True):

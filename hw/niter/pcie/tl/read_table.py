@@ -5,7 +5,6 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from niter.interface import MAX_FUNCTIONS
-from niter.stream import Ram
 
 from .count import increment
 from .layouts import FunctionStates
@@ -111,7 +110,10 @@ class OutstandingReads(wiring.Component):
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
-        m.submodules.rows = rows = Ram(shape=Outstanding, depth=SLOTS, init=[])
+        # In LUT-RAM: a word comes out of an EBR too late in its cycle for what is made of it.
+        m.submodules.rows = rows = memory.Memory(
+            shape=Outstanding, depth=SLOTS, init=[], attrs={"ram_style": "distributed"}
+        )
         m.submodules.finished = finished = memory.Memory(shape=Done, depth=SLOTS, init=[])
         lookup, update = rows.read_port(), rows.write_port()
         poll, finish = finished.read_port(domain="comb"), finished.write_port()
@@ -209,8 +211,9 @@ class OutstandingReads(wiring.Component):
                 finish.data.phase.eq(seen_row.phase),
                 finish.data.error.eq(1),
             ]
-        # Whether what is looked at has expired would be known too late in the cycle.
-        with m.Elif(~self.find & ~inspecting):
+        # Whether what is looked at has expired would be known too late in the cycle. A completion
+        # that begins in this one does not belong to what is opened: it finds what was there.
+        with m.Elif(~inspecting):
             m.d.comb += [
                 self.open.ready.eq(1),
                 update.addr.eq(opening.tag),

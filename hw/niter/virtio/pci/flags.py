@@ -26,7 +26,7 @@ class FunctionFlags(wiring.Component):
     Members
     -------
     event, isr_read
-        What drivers do.
+        What drivers do; an event may come a cycle late.
     faults : In(stream.Signature(Fault))
         A driver broke the rules of the ring. Always accepted; ignored unless it is ready.
     changed : In(8)
@@ -72,14 +72,16 @@ class FunctionFlags(wiring.Component):
             its = event.function == function
             hold = self.function_reset[function]
             reset = (its & event.reset) | (hold & ~held)
+            # An event may have been on its way when a reset began.
+            starts = its & event.start & ~resetting
             fault = self.faults.valid & (self.faults.payload.function == function) & ready
 
             m.d.sync += held.eq(hold)
             with m.If(self.work.walked[function]):
                 m.d.sync += walk.eq(0)
-            with m.If(its & (event.start | event.service)):
+            with m.If(starts | (its & event.service)):
                 m.d.sync += walk.eq(1)
-            with m.If(its & event.start):
+            with m.If(starts):
                 m.d.sync += ready.eq(1)
             with m.If(self.work.interrupted[function]):
                 m.d.sync += [pending.eq(0), isr.eq(1)]

@@ -141,7 +141,6 @@ class Transport(wiring.Component):
             access.ready.eq(flags.work.ready),
             access.isr.eq(flags.isr),
             access.indexed.eq(Cat(f[RingFeature.NOTIFICATION_DATA] for f in features)),
-            flags.event.eq(common.event),
             flags.isr_read.eq(access.isr_read),
             flags.changed.eq(changed),
             access.changed.eq(changed),
@@ -151,6 +150,8 @@ class Transport(wiring.Component):
             self.features.eq(features),
             self.ready.eq(flags.work.ready),
         ]
+        # The next access is cycles away.
+        m.d.sync += flags.event.eq(common.event)
         connect(m, access.common, common.access)
         connect(m, lifecycle.work, flags.work)
         connect(m, flipped(self.function.request), access.request)
