@@ -55,6 +55,22 @@ def simulate(dut, testbench):
     sim.run()
 
 
+def test_a_value_that_is_kept_and_not_read():
+    builder = csr.Builder(addr_width=0)
+    field = csr.Field(csr.action.WO, 8, init=3)
+    register = builder.add("limit", csr.Register({"value": field}, access="w", doc="Limit."))
+    bridge = csr.Bridge(builder.as_memory_map())
+
+    async def testbench(ctx):
+        assert ctx.get(register.f.value.data) == register.init == 3
+        await write(ctx, bridge.bus, 0, 0x5A)
+        assert ctx.get(register.f.value.data) == 0x5A
+        assert await read(ctx, bridge.bus, 0) == 0
+        assert ctx.get(register.f.value.data) == 0x5A
+
+    simulate(bridge, testbench)
+
+
 def test_bridge():
     bridge, (control, events, command) = make()
 

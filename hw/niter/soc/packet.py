@@ -52,8 +52,6 @@ class PacketPort(wiring.Component):
         Frames to the wire, in order, a beat every three cycles. Meta: ``length``, ``port``.
     bus : In(csr.Signature)
         Registers.
-    waiting : Out(1)
-        There is a frame for software.
     """
 
     class Listen(csr.Register, access="w"):
@@ -120,7 +118,6 @@ class PacketPort(wiring.Component):
                 "tap": In(FrameTap),
                 "o": Out(FrameStream),
                 "bus": In(csr.Signature(addr_width=self._bridge.bus.addr_width)),
-                "waiting": Out(1),
             }
         )
         self.bus.memory_map = self._bridge.bus.memory_map
@@ -189,7 +186,9 @@ class PacketPort(wiring.Component):
             m.d.sync += lost.eq(lost + 1)
 
         word = Signal(9)
-        done = self._done.f.buffer.w_stb & self.waiting
+        # There is a frame for software.
+        waiting = Signal()
+        done = self._done.f.buffer.w_stb & waiting
         with m.If(taken):
             m.d.sync += [
                 wait.eq(self._interval.f.cycles.data),
@@ -203,11 +202,11 @@ class PacketPort(wiring.Component):
         with m.Elif(self._received.f.word.r_stb):
             m.d.sync += word.eq(word + 1)
         m.d.comb += [
-            self.waiting.eq(full.bit_select(emptying, 1)),
+            waiting.eq(full.bit_select(emptying, 1)),
             read.addr.eq(Cat(word[1:], emptying)),
             read.en.eq(1),
             self._received.f.word.r_data.eq(read.data.word_select(word[0], 32)),
-            self._receive.f.length.r_data.eq(Mux(self.waiting, lengths[emptying], 0)),
+            self._receive.f.length.r_data.eq(Mux(waiting, lengths[emptying], 0)),
             self._receive.f.port.r_data.eq(ports[emptying]),
             self._lost.f.frames.r_data.eq(lost),
         ]

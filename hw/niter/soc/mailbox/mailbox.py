@@ -31,8 +31,6 @@ class Mailbox(wiring.Component):
         Host memory.
     csr : In(csr.Signature)
         ``requests``, ``transfer`` and ``window``.
-    waiting : Out(1)
-        There are messages.
     """
 
     def __init__(self, ports: int, functions: int):
@@ -50,7 +48,6 @@ class Mailbox(wiring.Component):
                 "read": Out(HostRead),
                 "write": Out(HostWrite),
                 "csr": In(csr.Signature(addr_width=11)),
-                "waiting": Out(1),
             }
         )
         self.csr.memory_map = self._decoder.bus.memory_map
@@ -68,7 +65,6 @@ class Mailbox(wiring.Component):
         connect(m, flipped(self.csr), self._decoder.bus)
         connect(m, transfer.read, flipped(self.read))
         connect(m, transfer.write, flipped(self.write))
-        m.d.comb += self.waiting.eq(requests.waiting)
 
         # A function belongs to one engine, so that any of them may speak for it.
         reset = Signal(MAX_FUNCTIONS)

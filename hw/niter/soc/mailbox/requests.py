@@ -50,8 +50,6 @@ class Requests(wiring.Component):
         How often each was cleared.
     bus : In(csr.Signature)
         Registers.
-    waiting : Out(1)
-        There are messages.
     """
 
     class Pending(csr.Register, access="r"):
@@ -106,7 +104,6 @@ class Requests(wiring.Component):
                 "receiving": Out(MAX_FUNCTIONS),
                 "generation": Out(8).array(functions),
                 "bus": In(csr.Signature(addr_width=self._bridge.bus.addr_width)),
-                "waiting": Out(1),
             }
         )
         self.bus.memory_map = self._bridge.bus.memory_map
@@ -133,7 +130,7 @@ class Requests(wiring.Component):
             ]
             with m.If(self.clear[f]):
                 m.d.sync += self.generation[f].eq(self.generation[f] + 1)
-        m.d.comb += [self.waiting.eq(waits.any()), self._pending.f.functions.r_data.eq(waits)]
+        m.d.comb += self._pending.f.functions.r_data.eq(waits)
 
         def slot(function, place):
             return Cat(place[:places], function[: ceil_log2(self.functions)])
