@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from firmware.boot.layout import FLASH
+from firmware.build import DEVELOPMENT_KEY, sign
 from niterctl.cli import main
 from niterctl.protocol import Role
 from tests.firmware.conftest import HOST
@@ -52,6 +53,20 @@ def test_people_get_tables(niterctl):
     assert "time_unknown" in niterctl("status", as_json=False)
     assert "session" in niterctl("log", as_json=False)
     assert "local" in niterctl("route", "list", as_json=False)
+
+
+def test_an_image_is_written_to_the_other_slot(card, tmp_path, niterctl):
+    file, none = tmp_path / "image", tmp_path / "none"
+    image, _ = sign(bytes(100), tmp_path, key=DEVELOPMENT_KEY, version="0.2.0")
+    file.write_bytes(image)
+    assert niterctl("firmware", "update", "--no-reset", file) == {"ok": True}
+    assert card.flash()[FLASH.slot_b :].startswith(image)
+    file.write_bytes(image[:60] + b"x" + image[61:])
+    refusal = niterctl("firmware", "update", "--no-reset", file, code=1, as_json=False)
+    assert "refused the image: SIGNATURE" in refusal
+    for content in (b"", bytes(100), image[:32]):
+        none.write_bytes(content)
+        assert "firmware image" in niterctl("firmware", "update", none, code=1, as_json=False)
 
 
 def test_time_is_set(niterctl):
