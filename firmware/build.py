@@ -32,8 +32,8 @@ _BUILD = _ROOT.parent / "build" / "firmware"
 #: Signs images of development, and is public: a product's ROM is built with another.
 DEVELOPMENT_KEY = _ROOT / "keys" / "development-only.pem"
 
-#: Code for any RV32IMC, in an order for a pipeline whose loads and products come two cycles late, as
-#: the core's do: they are used by a later instruction than the next.
+#: Code for any RV32IMC, in an order for a pipeline whose loads and products come two cycles late,
+#: as the core's do: the next instruction should not need them.
 _TARGET = ["-target", "riscv32-freestanding-none", "-mcpu=rocket_rv32+m+c+relax", "-mabi=ilp32"]
 _CODE = ["-Oz", "-ffreestanding", "-ffunction-sections", "-fdata-sections", "-g0"]
 _CODE += ["-fno-sanitize=all", "-msave-restore"]
