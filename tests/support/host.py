@@ -48,6 +48,13 @@ class Write:
     function: int
 
 
+def _watch_offer(offered: list[Any], valid: int, ready: int, command: Any) -> None:
+    """A command that is offered stays as it is until it is taken: it may be in work already."""
+    if offered:
+        assert valid and command == offered[0], "a command was withdrawn"
+    offered[:] = [command] if valid and not ready else []
+
+
 def serve_reads(
     bench: Any,
     port: Any,
@@ -65,6 +72,7 @@ def serve_reads(
     rng = bench.rng()
     seen: list[Read] = []
     pending: deque[tuple[int, Any, Read]] = deque()
+    offered: list[Any] = []
     now = 0
 
     async def commands(ctx):
@@ -75,6 +83,7 @@ def serve_reads(
                 port.command.valid, port.command.ready, port.command.payload
             )
             now += 1
+            _watch_offer(offered, valid, ready, command)
             if valid and ready:
                 assert 1 <= command.length <= MAX_TRANSFER_BYTES, "a read of forbidden length"
                 read = Read(command.address, command.length, command.function)
@@ -118,6 +127,7 @@ def serve_writes(bench: Any, port: Any, *, stall: float = 0.0) -> list[Write]:
     """Take the writes of ``port``: the list grows when a write has been accepted whole."""
     rng = bench.rng()
     seen: list[Write] = []
+    offered: list[Any] = []
     commands: deque[Any] = deque()
     packets: deque[bytes] = deque()
 
@@ -134,6 +144,7 @@ def serve_writes(bench: Any, port: Any, *, stall: float = 0.0) -> list[Write]:
             _, _, valid, ready, command = await ctx.tick().sample(
                 port.command.valid, port.command.ready, port.command.payload
             )
+            _watch_offer(offered, valid, ready, command)
             if valid and ready:
                 assert command.kind == WriteKind.MEMORY
                 assert 1 <= command.length <= MAX_TRANSFER_BYTES, "a write of forbidden length"

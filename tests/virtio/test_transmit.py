@@ -209,8 +209,9 @@ def test_writable_segments_are_not_touched():
     run(chains, 1)
 
 
+@pytest.mark.parametrize("stall", [0, 0.5])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_failed_reads_end_their_frames_and_no_others(seed):
+def test_failed_reads_end_their_frames_and_no_others(seed, stall):
     """Frames with a refused piece end in error or do not appear; the books say which."""
     rng = random.Random(seed)
     chains = [make_chain(rng, rng.choice(LENGTHS), pieces=rng.randint(1, 12)) for _ in range(40)]
@@ -226,7 +227,7 @@ def test_failed_reads_end_their_frames_and_no_others(seed):
         segments += parts
         if chain.head in refused:
             bad.add(rng.choice(parts)["address"])
-    serve_reads(bench, dut.host, space, refuse=lambda read: read.address in bad)
+    serve_reads(bench, dut.host, space, refuse=lambda read: read.address in bad, stall=stall)
     bench.put(dut.i, segments)
     used = bench.get(dut.used, len(chains), stall=0.3)
     records = bench.get(dut.record, len(chains))

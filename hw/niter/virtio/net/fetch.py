@@ -105,6 +105,8 @@ class Fetch(wiring.Component):
         recount = Signal()
         returned = Signal()
         may_read = Signal()
+        #: A command that was not taken at once: it is not withdrawn, whatever has failed since.
+        offered = Signal()
         m.d.comb += [
             returned.eq(self.freed_valid & self.freed.last),
             may_read.eq(roomy & (reads != _READS) & ~recount),
@@ -164,7 +166,8 @@ class Fetch(wiring.Component):
                 ]
                 m.next = "Read"
             with m.State("Read"):
-                m.d.comb += command.valid.eq(may_read)
+                m.d.comb += command.valid.eq(may_read | offered)
+                m.d.sync += offered.eq(command.valid & ~command.ready)
                 with m.If(command.valid & command.ready):
                     m.d.sync += [
                         left[_CHUNK_BITS:].eq(left[_CHUNK_BITS:] - 1),
