@@ -159,7 +159,7 @@ def filesystem(setting: DiskSetting) -> None:
 def fio(setting: DiskSetting) -> None:
     """Random reads and writes of 512 bytes to 1 MiB, checked block by block, four jobs at once."""
     guest, seen = setting.guest, []
-    for block, size in (("512", "64k"), ("4k", "512k"), ("64k", "1m"), ("1m", "4m")):
+    for block, size in (("512", "64k"), ("4k", "256k"), ("64k", "512k"), ("1m", "2m")):
         job = (
             f"--name=verify --filename={setting.device} --direct=1 --ioengine=libaio --iodepth=32 "
             f"--rw=randrw --bs={block} --size={size} --offset_increment=4m --numjobs=4 "
