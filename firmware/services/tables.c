@@ -7,6 +7,7 @@
 #include "card_layout.h"
 #include "card_registers.h"
 #include "command.h"
+#include "crypto/job.h"
 #include "hal/card.h"
 #include "hal/registers.h"
 #include "log.h"
@@ -154,16 +155,25 @@ void tables_open(const struct addresses *own)
     card_release((1u << FUNCTIONS) - 1);
 }
 
+/* On the way through all slots: give way now and then. */
+static void pass(unsigned slot)
+{
+    if (slot % 32 == 0)
+        job_point();
+}
+
 /* The tunnels that a network's entries use, as bits. */
 static void tunnels_of(uint32_t vni, uint8_t used[LAYOUT_TUNNELS])
 {
     unsigned network = mapping_network(vni), target;
     memset(used, 0, LAYOUT_TUNNELS);
-    for (unsigned slot = 0; slot < LAYOUT_SLOTS; slot++)
+    for (unsigned slot = 0; slot < LAYOUT_SLOTS; slot++) {
+        pass(slot);
         if (mapping_kind(slot) == LAYOUT_KIND_MAC
             && (mapping_network_at(slot) == network || vni == LAYOUT_UNDERLAY_VNI)
             && (target = mapping_value(slot, 0)) < LAYOUT_TUNNELS)
             used[target] = 1;
+    }
 }
 
 /* Whether another open port than this is in the network. */
@@ -231,6 +241,7 @@ static void forget(uint32_t vni, const uint8_t mac[6])
     unsigned network = mapping_network(vni);
     mapping_remove(&entry);
     for (unsigned slot = 0; slot < LAYOUT_SLOTS; slot++) {
+        pass(slot);
         unsigned kind = mapping_kind(slot);
         if (kind && kind != LAYOUT_KIND_MAC && mapping_network_at(slot) == network
             && mapping_value(slot, 2) == get16(mac + 4) && mapping_value(slot, 1) == get16(mac + 2)
