@@ -3,7 +3,8 @@
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -192,15 +193,27 @@ def jumbo(setting: Setting) -> None:
 
 
 @case
+def rings(setting: Setting) -> None:
+    """Queues of other sizes under load: the driver resets one after the other (RING_RESET)."""
+    guest = setting.guests[0]
+    most = setting.card.config.card.queue_size
+    for receive, transmit in ((most // 2, most // 4), (64, 64), (most, most)):
+        with _under_load(guest):
+            guest.run(f"ethtool -G eth0 rx {receive} tx {transmit}")
+        seen = guest.run("ethtool -g eth0").output.split("Current")[1]
+        sizes = dict(re.findall(r"^(RX|TX):\s+(\d+)", seen, re.MULTILINE))
+        assert sizes == {"RX": str(receive), "TX": str(transmit)}, seen
+    clean_log(guest)
+
+
+@case
 def down_up(setting: Setting) -> None:
     """Interface down and up under load."""
     guest = setting.guests[0]
     for _ in range(3):
-        guest.run(_load())
-        guest.run("ip link set eth0 down; sleep 0.3; ip link set eth0 up")
-        _restore(guest, 0)
-    guest.run("killall ping; true")
-    ping(guest, PEERS[0][1])
+        with _under_load(guest):
+            guest.run("ip link set eth0 down; sleep 0.3; ip link set eth0 up")
+    clean_log(guest)
 
 
 @case
@@ -209,11 +222,8 @@ def unbind_bind(setting: Setting) -> None:
     guest = setting.guests[0]
     driver = "/sys/bus/virtio/drivers/virtio_net"
     for _ in range(3):
-        guest.run(_load())
-        guest.run(f"echo virtio0 > {driver}/unbind; sleep 0.2; echo virtio0 > {driver}/bind")
-        guest.run("killall ping; true")
-        _restore(guest, 0)
-        ping(guest, PEERS[0][1])
+        with _under_load(guest):
+            guest.run(f"echo virtio0 > {driver}/unbind; sleep 0.2; echo virtio0 > {driver}/bind")
     clean_log(guest)
 
 
@@ -222,11 +232,8 @@ def pci_unbind_bind(setting: Setting) -> None:
     """The same one layer down: the PCI driver, so that vectors and BARs are set up anew."""
     guest = setting.guests[0]
     driver = "/sys/bus/pci/drivers/virtio-pci"
-    guest.run(_load())
-    guest.run(f"echo 0000:01:00.0 > {driver}/unbind; echo 0000:01:00.0 > {driver}/bind")
-    guest.run("killall ping; true")
-    _restore(guest, 0)
-    ping(guest, PEERS[0][1])
+    with _under_load(guest):
+        guest.run(f"echo 0000:01:00.0 > {driver}/unbind; echo 0000:01:00.0 > {driver}/bind")
     clean_log(guest)
 
 
@@ -237,12 +244,9 @@ def function_level_reset(setting: Setting) -> None:
     driver = "/sys/bus/virtio/drivers/virtio_net"
     device = "/sys/bus/pci/devices/0000:01:00.0"
     for _ in range(2):
-        guest.run(_load())
-        guest.run(f"echo flr > {device}/reset_method; echo 1 > {device}/reset", timeout=60)
-        guest.run("killall ping; true")
-        guest.run(f"echo virtio0 > {driver}/unbind; echo virtio0 > {driver}/bind", timeout=120)
-        _restore(guest, 0)
-        ping(guest, PEERS[0][1])
+        with _under_load(guest):
+            guest.run(f"echo flr > {device}/reset_method; echo 1 > {device}/reset")
+            guest.run(f"echo virtio0 > {driver}/unbind; echo virtio0 > {driver}/bind")
     # The other guest has not noticed.
     ping(setting.guests[1], PEERS[1][1])
 
@@ -327,15 +331,18 @@ def _cpu_seconds(setting: Setting) -> float:
     return (int(fields[11]) + int(fields[12])) / 100
 
 
-def _load() -> str:
-    """Traffic in the background: as much as a slow simulation carries, and both ways."""
-    return f"ping -q -i 0.02 -s 1400 {PEERS[0][1]} >/dev/null 2>&1 &"
-
-
-def _restore(guest: Guest, number: int) -> None:
-    """Addresses that an interface has lost, and the interface up."""
-    own = GUESTS[number]
+@contextmanager
+def _under_load(guest: Guest) -> Iterator[None]:
+    """The first guest sends and receives as much as a slow simulation carries; afterwards its
+    interface has its addresses again, and must reach the peer."""
+    guest.run(f"ping -q -i 0.02 -s 1400 {PEERS[0][1]} >/dev/null 2>&1 &")
+    try:
+        yield
+    finally:
+        guest.run("killall ping; true")
+    own = GUESTS[0]
     guest.run(f"ip address replace {own.ipv4}/24 dev eth0")
     guest.run(f"ip address replace {own.shared}/24 dev eth0")
     guest.run(f"ip address replace {own.ipv6}/64 dev eth0 nodad")
     guest.run("ip link set eth0 mtu 1500 up")
+    ping(guest, PEERS[0][1])

@@ -7,9 +7,10 @@ import lzma
 import re
 import stat
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from .packages import PackageError, Root
 
@@ -125,11 +126,15 @@ def kernel(root: Root) -> Path:
     return found
 
 
-def make_image(root: Root, contents: Contents, to: Path) -> Path:
-    """Write the archive."""
+def make_image(
+    root: Root, contents: Contents, to: Path, own: Mapping[str, Path] = MappingProxyType({})
+) -> Path:
+    """Write the archive; ``own`` are programs of ours, without libraries, by their place."""
     entries: dict[str, tuple[int, bytes]] = {}
     for name in (*contents.programs, *contents.others):
         _add(entries, name, root.path / name)
+    for name, path in own.items():
+        _add(entries, name, path)
     _add(entries, "bin/busybox", root.path / "usr/bin/busybox")
     # Loaded by name when a thread is cancelled.
     _add(entries, f"{_LIBRARIES}/libgcc_s.so.1", root.path / _LIBRARIES / "libgcc_s.so.1")

@@ -3,13 +3,15 @@
 import os
 import signal
 import subprocess
+import zlib
 from collections.abc import Sequence
+from pathlib import Path
 
 from .packages import Root
 
-__all__ = ["NAME", "UNDERLAY_MAC", "Namespace"]
+__all__ = ["UNDERLAY_MAC", "Namespace"]
 
-NAME = "niter-linux"
+_PREFIX = "niter-linux"
 #: Of the peer's interface on the underlay.
 UNDERLAY_MAC = "02:bb:00:00:00:02"
 #: The card's port appears in the namespace as this interface.
@@ -28,25 +30,30 @@ class Namespace:
         Of the card's.
     programs
         Unpacked packages that iperf3 is taken from.
+    folder
+        For what its programs say.
     """
 
     what = "Linux' vxlan in a network namespace"
     full = True
 
-    def __init__(self, address: str, card: str, programs: Root):
+    def __init__(self, address: str, card: str, programs: Root, folder: Path):
+        self._folder = folder
         self._address, self._card, self._programs = address, card, programs
         self._started: list[subprocess.Popen] = []
-        self.prefix = ["ip", "netns", "exec", NAME]
+        # One for each tree: the next run in it finds what an earlier one has left.
+        self._name = f"{_PREFIX}-{zlib.crc32(str(folder.resolve()).encode()):08x}"
+        self.prefix = ["ip", "netns", "exec", self._name]
         self.wire = f"tap:{_INTERFACE}"
-        subprocess.run(["ip", "netns", "delete", NAME], capture_output=True)
-        self._ip("netns", "add", NAME)
+        subprocess.run(["ip", "netns", "delete", self._name], capture_output=True)
+        self._ip("netns", "add", self._name)
 
     @staticmethod
     def possible() -> bool:
         """Namespaces can be made here."""
         if os.geteuid():
             return False
-        probe = f"{NAME}-probe"
+        probe = f"{_PREFIX}-probe-{os.getpid()}"
         made = subprocess.run(["ip", "netns", "add", probe], capture_output=True)
         subprocess.run(["ip", "netns", "delete", probe], capture_output=True)
         return not made.returncode and os.path.exists("/dev/net/tun")
@@ -79,18 +86,17 @@ class Namespace:
         ).stdout
 
     def serve_iperf(self, address: str) -> None:
-        """Start an iperf3 server at an address."""
+        """Start an iperf3 server at an address; what it says is in ``iperf3-<address>.log``."""
         command = [*self.prefix, *self._programs.command("usr/bin/iperf3"), "-s", "-B", address]
-        self._started.append(
-            subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        )
+        with (self._folder / f"iperf3-{address}.log").open("w") as log:
+            self._started.append(subprocess.Popen(command, stdout=log, stderr=log))
 
     def stop(self) -> None:
         """End what was started, and remove the namespace."""
         for process in self._started:
             process.send_signal(signal.SIGTERM)
             process.wait()
-        subprocess.run(["ip", "netns", "delete", NAME], capture_output=True)
+        subprocess.run(["ip", "netns", "delete", self._name], capture_output=True)
 
     @staticmethod
     def _ip(*arguments: str) -> None:

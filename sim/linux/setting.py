@@ -103,5 +103,5 @@ class Setting:
 def start_peer(folder: Path, programs) -> Namespace | Station:
     """The best peer that can be had here."""
     if Namespace.possible():
-        return Namespace(PEER_ADDRESS, CARD.ipv4, programs)
+        return Namespace(PEER_ADDRESS, CARD.ipv4, programs, folder)
     return Station(PEER_ADDRESS, UNDERLAY_MAC, CARD.ipv4, CARD.mac, folder)

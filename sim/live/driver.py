@@ -8,19 +8,27 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sim.models.virtio.specification import (
+    Cap,
+    Control,
+    DescriptorFlag,
+    Feature,
+    Net,
+    Register,
+    Status,
+)
+
 from .client import CONFIG, Client, Memory
 
 __all__ = ["DriverError", "NetDriver"]
 
 _COMMAND, _MEMORY_AND_MASTER = 4, 6
 _VENDOR_CAPABILITY = 9
-_COMMON, _NOTIFY = 1, 2
-#: Of the common configuration structure.
-_FEATURE_SELECT, _FEATURE, _STATUS, _SELECT, _SIZE, _ENABLE = 0x08, 0x0C, 0x14, 0x16, 0x18, 0x1C
-_RINGS = (0x20, 0x28, 0x30)
-_FEATURES_OK, _DRIVER_OK, _NEEDS_RESET = 11, 15, 64
-_MERGE, _CONTROL, _PAIRS, _VERSION_1 = 1 << 15, 1 << 17, 1 << 22, 1 << 32
-_NEXT, _WRITE = 1, 2
+_RINGS = (Register.QUEUE_DESC, Register.QUEUE_DRIVER, Register.QUEUE_DEVICE)
+#: What a driver writes to ``device_status``, one after the other (3.1.1).
+_KNOWN = Status.ACKNOWLEDGE | Status.DRIVER
+_AGREED = _KNOWN | Status.FEATURES_OK
+_READY = _AGREED | Status.DRIVER_OK
 _HEADER = 12
 #: Each queue has a part of memory: rings in its first pages, then a buffer for each entry.
 _AVAILABLE, _USED, _BUFFERS = 0x1000, 0x2000, 0x3000
@@ -83,24 +91,27 @@ class NetDriver:
         """Bring the device up with so many queue pairs of so many entries and receive buffers
         of so many bytes."""
         self.client.write(CONFIG, _COMMAND, 2, _MEMORY_AND_MASTER)
-        self._common, self._notify = self._window(_COMMON), self._window(_NOTIFY)
+        self._common, self._notify = self._window(Cap.COMMON), self._window(Cap.NOTIFY)
         self.reset()
-        for status in (1, 3):
-            self.client.write(0, self._common + _STATUS, 1, status)
-        features = _VERSION_1 | _MERGE | (_CONTROL | _PAIRS if pairs > 1 else 0)
+        for status in (Status.ACKNOWLEDGE, _KNOWN):
+            self.client.write(0, self._common + Register.DEVICE_STATUS, 1, status)
+        wanted = {Feature.VERSION_1, Net.MRG_RXBUF}
+        if pairs > 1:
+            wanted |= {Net.CTRL_VQ, Net.MQ}
+        features = sum(1 << bit for bit in wanted)
         for select in (0, 1):
-            self.client.write(0, self._common + _FEATURE_SELECT, 4, select)
+            self.client.write(0, self._common + Register.DRIVER_FEATURE_SELECT, 4, select)
             part = features >> 32 * select & 0xFFFFFFFF
-            self.client.write(0, self._common + _FEATURE, 4, part)
-        self.client.write(0, self._common + _STATUS, 1, _FEATURES_OK)
-        if self.status != _FEATURES_OK:
+            self.client.write(0, self._common + Register.DRIVER_FEATURE, 4, part)
+        self.client.write(0, self._common + Register.DEVICE_STATUS, 1, _AGREED)
+        if self.status != _AGREED:
             raise DriverError("features are refused")
         self._buffer = buffer
         self._frames: dict[int, tuple[int, list[bytes]]] = {}
         self.receive = [self._queue(2 * n, size) for n in range(pairs)]
         self.transmit = [self._queue(2 * n + 1, size) for n in range(pairs)]
         control = self._queue(2 * self._most, 16) if pairs > 1 else None
-        self.client.write(0, self._common + _STATUS, 1, _DRIVER_OK)
+        self.client.write(0, self._common + Register.DEVICE_STATUS, 1, _READY)
         for queue in self.receive:
             while queue.free:
                 self._add(queue, [(None, buffer)])
@@ -110,28 +121,28 @@ class NetDriver:
 
     def _set_pairs(self, control: _Queue, pairs: int) -> None:
         """VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET."""
-        command = struct.pack("<BBH", 4, 0, pairs)
+        command = struct.pack("<BBH", Control.CLASS_MQ, Control.MQ_VQ_PAIRS_SET, pairs)
         head = self._add(control, [(command, len(command)), (None, 1)])
         answer = control.at + _BUFFERS + control.outstanding[head][1] * _BUFFER
         self.memory.write(answer, b"\xff")
         self._ring(control)
         self.wait(lambda: self._used(control), "an answer to a control command")
-        if self.memory.read(answer, 1) != b"\0":
+        if self.memory.read(answer, 1)[0] != Control.OK:
             raise DriverError("queue pairs are refused")
 
     @property
     def status(self) -> int:
         """device_status."""
-        return self.client.read(0, self._common + _STATUS, 1)
+        return self.client.read(0, self._common + Register.DEVICE_STATUS, 1)
 
     @property
     def broken(self) -> bool:
         """The device asks to be reset."""
-        return bool(self.status & _NEEDS_RESET)
+        return bool(self.status & Status.NEEDS_RESET)
 
     def reset(self) -> None:
         """Reset the device, and wait until that is done."""
-        self.client.write(0, self._common + _STATUS, 1, 0)
+        self.client.write(0, self._common + Register.DEVICE_STATUS, 1, 0)
         self.wait(lambda: self.status == 0, "the end of a reset")
         self.receive, self.transmit = [], []
 
@@ -153,11 +164,11 @@ class NetDriver:
     def _queue(self, number: int, size: int) -> _Queue:
         queue = _Queue(number, size, number * _PART, list(range(size)), outstanding={})
         self.memory.write(queue.at, bytes(_BUFFERS))
-        self.client.write(0, self._common + _SELECT, 2, number)
-        self.client.write(0, self._common + _SIZE, 2, size)
+        self.client.write(0, self._common + Register.QUEUE_SELECT, 2, number)
+        self.client.write(0, self._common + Register.QUEUE_SIZE, 2, size)
         for register, place in zip(_RINGS, (0, _AVAILABLE, _USED), strict=True):
             self.client.write(0, self._common + register, 8, self.base + queue.at + place)
-        self.client.write(0, self._common + _ENABLE, 2, 1)
+        self.client.write(0, self._common + Register.QUEUE_ENABLE, 2, 1)
         return queue
 
     def _add(self, queue: _Queue, parts: list[tuple[bytes | None, int]]) -> int:
@@ -168,7 +179,9 @@ class NetDriver:
             if data is not None:
                 self.memory.write(buffer, data)
             last = n + 1 == len(chain)
-            flags = (_WRITE if data is None else 0) | (0 if last else _NEXT)
+            flags = (DescriptorFlag.WRITE if data is None else 0) | (
+                0 if last else DescriptorFlag.NEXT
+            )
             following = 0 if last else chain[n + 1]
             entry = struct.pack("<QIHH", self.base + buffer, length, flags, following)
             self.memory.write(queue.at + 16 * place, entry)
