@@ -80,6 +80,7 @@ soak: setup ## Run the fuzz benches, AoE over a bad relay, and the card as a pro
 	@python -m sim.storage.aoe.relay --requests 100000
 	@python -m sim.storage.aoe.row
 	@.ci/setup live
+	@python -m pytest -q -m long tests/live
 	@python -m sim.live soak sim/live/example.toml --minutes $(MINUTES)
 
 lock: setup ## Write requirements.lock anew from pyproject.toml.

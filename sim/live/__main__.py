@@ -1,6 +1,7 @@
 """niter-sim: starts a card as a process, shows what it does, and asks it about its registers."""
 
 import dataclasses
+import os
 import random
 import sys
 import time
@@ -18,7 +19,8 @@ from sim.live.model import BuildError, build_card
 from sim.live.soak import Soak
 from sim.live.station import Station
 
-_MODELS = Path("build/live/models")
+_TOP = Path(__file__).parents[2]
+_MODELS = _TOP / "build/live/models"
 _console = Console()
 _config = click.argument("config", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 _folder = click.option(
@@ -151,6 +153,11 @@ def _play(card: RunningCard, play: Soak, end: float, cycles: int | None) -> None
     print(f"{rounds} rounds, {status['cycles']:,} core cycles in")
     text = ", ".join(f"{count:,} {name}" for name, count in sorted(totals.items()))
     print(f"{status['seconds']:.0f} s of processor time; {text}")
+
+
+def entry() -> None:
+    """The command of the virtual environment: as ``sim/live/niter-sim``, with its settings."""
+    os.execv(_TOP / "sim/live/niter-sim", ["niter-sim", *sys.argv[1:]])
 
 
 def _load(path: Path) -> LiveConfig:

@@ -1,0 +1,177 @@
+"""A component with clocks for its parts does what it does without, cycle by cycle."""
+
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from amaranth.hdl import Const, Module
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from boards.rooms import find
+from sim.harness.build import TOP, VERILATOR_FLAGS, to_verilog, tool_environment
+from sim.live.gating import gated_verilog
+
+_HERE = Path(__file__).parent
+#: Way, name and width of each.
+Ports = list[tuple[str, str, int]]
+
+
+class Counter(wiring.Component):
+    """A register of its own beside a module that has too few for a clock."""
+
+    go: In(1)
+    step: In(8)
+    count: Out(16)
+
+    def elaborate(self, platform):
+        m = Module()
+        with m.If(self.go):
+            m.d.sync += self.count.eq(self.count + self.step)
+        return m
+
+
+class Store(wiring.Component):
+    """A memory with bytes that are written apart, and a read that waits for an enable."""
+
+    address: In(4)
+    data: In(32)
+    enable: In(4)
+    read: In(1)
+    value: Out(32)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.memory = memory = Memory(shape=32, depth=16, init=range(16))
+        write, read = memory.write_port(granularity=8), memory.read_port()
+        m.d.comb += [
+            write.addr.eq(self.address),
+            write.data.eq(self.data),
+            write.en.eq(self.enable),
+            read.addr.eq(self.address ^ 1),
+            read.en.eq(self.read),
+            self.value.eq(read.data),
+        ]
+        return m
+
+
+class Design(wiring.Component):
+    """Modules in modules, which read each other without a register between."""
+
+    signature = wiring.Signature(
+        {
+            "bus__address": In(4),
+            "bus__data": In(32),
+            "bus__enable": In(4),
+            "bus__wide": In(100),
+            "free__go": In(1),
+            "sum": Out(33),
+            "wide": Out(100),
+            "direct": Out(32),
+        }
+    )
+
+    def __init__(self):
+        super().__init__(self.signature)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.store = store = Store()
+        for n in range(8):
+            m.submodules[f"counter{n}"] = counter = Counter()
+            m.d.comb += counter.go.eq(self.free__go & (store.value[n] == self.bus__data[n]))
+            m.d.comb += counter.step.eq(self.bus__data[8:16] + n)
+            m.d.sync += self.sum.eq(self.sum + counter.count)
+        m.d.comb += [
+            store.address.eq(self.bus__address),
+            store.data.eq(self.bus__data),
+            store.enable.eq(self.bus__enable),
+            store.read.eq(self.free__go | self.sum[0]),
+            self.direct.eq(store.value ^ self.bus__data),
+        ]
+        with m.If(self.sum[0]):
+            m.d.sync += self.wide.eq(self.bus__wide ^ (self.wide << 1) ^ Const(5, 100))
+        return m
+
+
+def _ports(text: str) -> Ports:
+    """Of the top."""
+    top = re.search(rf"^module {TOP}\(.*?^endmodule", text, re.MULTILINE | re.DOTALL)[0]
+    found = re.findall(r"^  (input|output) (?:reg )?(?:\[(\d+):0\] )?(\w+) ?;", top, re.MULTILINE)
+    return [(way, name, int(high or 0) + 1) for way, high, name in found]
+
+
+def _build(make: Callable[[], wiring.Component], groups: tuple[str, ...], folder: Path) -> Path:
+    """Build both models, and the program that compares them."""
+    tool_environment()
+    texts = {"Plain": to_verilog(make()), "Gated": gated_verilog(make(), groups, ("rst",))}
+    for prefix, text in texts.items():
+        source = folder / f"{prefix}.v"
+        source.write_text(text)
+        command = ["verilator", "--cc", "--top-module", TOP, "--prefix", prefix, "--no-timing"]
+        _run([*command, *VERILATOR_FLAGS, "--Mdir", folder / prefix, source])
+        # The library that every model needs comes with the first.
+        target = "libPlain" if prefix == "Plain" else "libGated.a"
+        make_model = ["make", "-s", "-C", folder / prefix, "-f", f"{prefix}.mk", target]
+        _run([*make_model, "OPT_FAST=-O1", "OPT_SLOW=-O0", "CFG_CXXFLAGS_PCH_I=-include"])
+    (folder / "ports.hpp").write_text(_lists(_ports(texts["Plain"]), _ports(texts["Gated"])))
+    include = Path(os.environ["VERILATOR_ROOT"]) / "include"
+    kinds = ("COVERAGE", "SC", "TIMING", "TRACE", "TRACE_FST", "TRACE_VCD", "TRACE_SAIF")
+    system = [f"-isystem{path}" for path in (include, folder / "Plain", folder / "Gated")]
+    libraries = [folder / name / f"lib{name}.a" for name in texts]
+    libraries += [folder / "Plain" / "libverilated.a", "-lpthread"]
+    program = folder / "lockstep"
+    flags = ["-std=c++17", "-O1", f"-I{folder}", *(f"-DVM_{kind}=0" for kind in kinds)]
+    _run(["g++", *flags, *system, _HERE / "lockstep.cpp", *libraries, "-o", program])
+    return program
+
+
+def _lists(plain: Ports, gated: Ports) -> str:
+    """The pins, by Verilator's names for them, as the C++ wants to have them."""
+
+    def mangled(name: str) -> str:
+        return name.replace("__", "___05F")
+
+    own = {name for _, name, _ in plain} - {"clk", "rst"}
+    parts = [name.removeprefix("clk__") for _, name, _ in gated if name.startswith("clk__")]
+    lists = {
+        "INPUTS": [(mangled(n), str(w)) for way, n, w in plain if way == "input" and n in own],
+        "OUTPUTS": [(mangled(n),) for way, n, _ in plain if way == "output"],
+        "GROUPS": [(n,) for _, n, _ in gated if n.startswith("clk_in_")],
+        "PARTS": [(mangled(f"clk__{n}"), mangled(f"active__{n}")) for n in parts],
+    }
+    return "".join(
+        f"#define {name}(F) {' '.join(f'F({chr(44).join(entry)})' for entry in entries)}\n"
+        for name, entries in lists.items()
+    )
+
+
+def _run(command: list) -> None:
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    assert not done.returncode, done.stdout + done.stderr
+
+
+def _compare(program: Path, cycles: int, seed: int) -> tuple[int, int]:
+    """How often parts had a clock, and how often none."""
+    done = subprocess.run([program, str(cycles), str(seed)], capture_output=True, text=True)
+    assert not done.returncode, done.stdout
+    moved, rested = map(int, done.stdout.split())
+    return moved, rested
+
+
+def test_design(tmp_path):
+    program = _build(Design, ("bus",), tmp_path)
+    for seed in range(3):
+        moved, rested = _compare(program, 100_000, seed)
+        assert moved > 10_000 and rested > 10_000
+
+
+@pytest.mark.long
+def test_room(tmp_path):
+    program = _build(find("overlay.full").make, ("frames",), tmp_path)
+    moved, rested = _compare(program, 100_000, 1)
+    assert moved > 10_000 and rested > 10_000
