@@ -87,7 +87,11 @@ class Namespace:
 
     def serve_iperf(self, address: str) -> None:
         """Start an iperf3 server at an address; what it says is in ``iperf3-<address>.log``."""
-        command = [*self.prefix, *self._programs.command("usr/bin/iperf3"), "-s", "-B", address]
+        # It counts the time without data from its own start, and would end the first connection
+        # that comes later than that, if that has nothing to read for a second.
+        patience = ("--rcv-timeout", "86400000")
+        program = self._programs.command("usr/bin/iperf3")
+        command = [*self.prefix, *program, "-s", "-B", address, *patience]
         with (self._folder / f"iperf3-{address}.log").open("w") as log:
             self._started.append(subprocess.Popen(command, stdout=log, stderr=log))
 

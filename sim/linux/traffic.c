@@ -1,5 +1,6 @@
 // Traffic, and little else that a count of instructions would see.
 //
+//     traffic rest COUNT MICROSECONDS       sleeps so often, and sends nothing
 //     traffic send ADDRESS PORT BYTES COUNT MICROSECONDS   UDP datagrams, with so long between them
 //     traffic receive PORT COUNT     ends after so many of them, or 20 s without; prints how many
 //     traffic give ADDRESS PORT BYTES       a TCP stream; ends when the other end has taken all of it
@@ -38,12 +39,24 @@ static int wait_at(int wire, const char *port) {
     return 1;
 }
 
+static struct timespec pause_of(const char *microseconds) {
+    long length = atol(microseconds);
+    return (struct timespec){length / 1000000, length % 1000000 * 1000};
+}
+
+static int rest(int wire, char **words) {
+    struct timespec gap = pause_of(words[1]);
+    (void)wire;
+    for (long left = atol(words[0]); left; left--)
+        nanosleep(&gap, NULL);
+    return 0;
+}
+
 static int send_all(int wire, char **words) {
     if (reach(wire, words))
         return 1;
     size_t size = strtoul(words[2], NULL, 10);
-    long pause = atol(words[4]) * 1000;
-    struct timespec gap = {.tv_sec = pause / 1000000000, .tv_nsec = pause % 1000000000};
+    struct timespec gap = pause_of(words[4]);
     for (long left = atol(words[3]); left; left--) {
         if (size > sizeof data || send(wire, data, size, 0) != (ssize_t)size) {
             perror("send");
@@ -97,6 +110,7 @@ int main(int argc, char **argv) {
         int words, kind;
         int (*run)(int wire, char **words);
     } ways[] = {
+        {"rest", 2, SOCK_DGRAM, rest},
         {"send", 5, SOCK_DGRAM, send_all},
         {"receive", 2, SOCK_DGRAM, receive_all},
         {"give", 3, SOCK_STREAM, give},
@@ -105,6 +119,6 @@ int main(int argc, char **argv) {
     for (size_t n = 0; n < sizeof ways / sizeof *ways; n++)
         if (argc == 2 + ways[n].words && !strcmp(argv[1], ways[n].name))
             return ways[n].run(socket(AF_INET, ways[n].kind, 0), argv + 2);
-    fprintf(stderr, "usage: traffic send | receive | give | take, see its source\n");
+    fprintf(stderr, "usage: traffic rest | send | receive | give | take, see its source\n");
     return 2;
 }

@@ -206,6 +206,10 @@ def measure(
         if seen != amount:
             raise RuntimeError(f"{guest.name}: {seen} of {amount} have come")
 
+    def pause(count: int) -> None:
+        guest.run(f"{_IN_GUEST} rest {count} {_GAP_US}")
+
+    note("nothing sent: a sleep", pause)
     for size in _SIZES:
         how = f"{_PORT} {size - _HEADERS}"
 
