@@ -34,6 +34,8 @@ class Hand:
         From what was fetched to the index that the event told.
     step
         By how much ``standing.begun`` moves in this cycle.
+    sized, size_log2
+        The ring's size is set in this cycle, and to what.
     """
 
     agenda: Agenda
@@ -43,6 +45,8 @@ class Hand:
     active: Signal
     ahead: Signal
     step: Signal
+    sized: Signal
+    size_log2: Signal
 
 
 def event_states(m: Module, fetcher: Any, hand: Hand) -> None:
@@ -93,6 +97,7 @@ def event_states(m: Module, fetcher: Any, hand: Hand) -> None:
         ]
         with m.If(control.p.kind != ControlKind.STOP):
             started = control.p.kind == ControlKind.START
+            m.d.comb += [hand.sized.eq(1), hand.size_log2.eq(control.p.size_log2)]
             m.d.sync += [
                 standing.eq(0),
                 standing.listed.eq(standing.listed & started),

@@ -9,7 +9,7 @@ from niter.stream import Ram
 
 from .agenda import Agenda, Event
 from .events import Hand, event_states
-from .geometry import Geometry
+from .geometry import Geometry, ring_mask
 from .layouts import Notification
 from .messages import (
     Access,
@@ -132,10 +132,17 @@ class Fetcher(wiring.Component):
         batch = Signal.like(may.batch)
         reads_entries = Signal()
 
+        # The ring's mask stands ready when the queue is in hand: checks with it are long enough.
+        sized, size_log2 = Signal(), Signal.like(course.size_log2)
+        m.d.comb += size_log2.eq(loaded.size_log2)
+        fresh_mask = ring_mask(m, size_log2)
+        with m.If(sized):
+            m.d.sync += may.mask.eq(fresh_mask)
+
         # A chain is begun, or comes back to be begun anew.
         step = Signal(6)
         m.d.sync += standing.begun.eq(standing.begun + step)
-        hand = Hand(agenda, may, standing, course, active, ahead, step)
+        hand = Hand(agenda, may, standing, course, active, ahead, step, sized, size_log2)
 
         # What is asked of others; ``valid`` follows below.
         access, begin = self.access.p, self.begin.p
@@ -172,6 +179,7 @@ class Fetcher(wiring.Component):
                 m.d.sync += standing.eq(load.data)
                 m.next = "COURSE"
             with m.State("COURSE"):
+                m.d.comb += sized.eq(1)
                 m.d.sync += [
                     course.eq(loaded),
                     ahead.eq(latest.value - loaded.fetched),

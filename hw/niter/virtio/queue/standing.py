@@ -1,10 +1,8 @@
 """What the fetcher knows of a queue: two words of its RAM."""
 
-from amaranth import Module, Signal
+from amaranth import C, Cat, Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
-
-from .geometry import ring_mask
 
 __all__ = ["HEADS", "HEADS_PER_READ", "Course", "Judgement", "Standing"]
 
@@ -89,6 +87,8 @@ class Judgement(wiring.Component):
     -------
     standing : In(Standing), course : In(Course)
         The queue.
+    mask : In(10)
+        What of a position tells the place in its ring.
     idle : Out(1)
         No chain of it is in a slot.
     flushing : Out(1)
@@ -99,21 +99,21 @@ class Judgement(wiring.Component):
         There are entries to be read, and room for them.
     caught_up : Out(1)
         All entries that are known of have arrived.
-    size : Out(11), mask : Out(10)
-        Entries of the ring; what of a position tells the place in it.
+    size : Out(11)
+        Entries of the ring.
     batch : Out(range(HEADS_PER_READ + 1))
         Entries that a read takes.
     """
 
     standing: In(Standing)
     course: In(Course)
+    mask: In(10)
     idle: Out(1)
     flushing: Out(1)
     may_begin: Out(1)
     may_read: Out(1)
     caught_up: Out(1)
     size: Out(11)
-    mask: Out(10)
     batch: Out(range(HEADS_PER_READ + 1))
 
     def elaborate(self, platform):  # noqa: D102
@@ -131,8 +131,8 @@ class Judgement(wiring.Component):
             held.eq(fetched[:5] - standing.kept),
             self.caught_up.eq(lag == 0),
             self.may_read.eq(~self.caught_up & ~standing.reading_heads & (held[3:] == 0)),
-            self.size.eq(1 << course.size_log2),
-            self.mask.eq(ring_mask(m, course.size_log2)),
+            # One above the mask's highest.
+            self.size.eq(Cat(C(1, 1), self.mask) & ~Cat(self.mask, C(0, 1))),
         ]
         # Chains as long as those before find room behind the slots for sure: up to 32 of one
         # segment, and so on by halves.
