@@ -1,6 +1,6 @@
 # Every target sets itself up; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup firmware sim linux test lint format formal bench report bitstream costs flash wave list \
+.PHONY: help setup firmware sim linux work test lint format formal bench report bitstream costs flash wave list \
 	soak lock captures clean
 
 MINUTES ?= 10
@@ -37,6 +37,10 @@ linux: ## Boot stock Linux on the running card; as root against Linux' own vxlan
 	@.ci/setup live
 	@python -m pytest -q -m slow tests/live
 	@python -m sim.linux network
+
+work: ## Count a guest's instructions for each frame, with the card and with its own vxlan. As root.
+	@.ci/setup live
+	@python -m sim.linux.work
 
 test: setup ## Run every fast test: units, proofs, short benches. SEED=
 	@python -m pytest -n 2 --dist worksteal
@@ -80,7 +84,6 @@ soak: setup ## Run the fuzz benches, AoE over a bad relay, and the card as a pro
 	@python -m sim.storage.aoe.relay --requests 100000
 	@python -m sim.storage.aoe.row
 	@.ci/setup live
-	@python -m pytest -q -m long tests/live
 	@python -m sim.live soak sim/live/example.toml --minutes $(MINUTES)
 
 lock: setup ## Write requirements.lock anew from pyproject.toml.

@@ -6,13 +6,11 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from amaranth.hdl import Const, Module
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from boards.rooms import find
 from sim.harness.build import TOP, VERILATOR_FLAGS, to_verilog, tool_environment
 from sim.live.gating import gated_verilog
 
@@ -168,10 +166,3 @@ def test_design(tmp_path):
     for seed in range(3):
         moved, rested = _compare(program, 100_000, seed)
         assert moved > 10_000 and rested > 10_000
-
-
-@pytest.mark.long
-def test_room(tmp_path):
-    program = _build(find("overlay.full").make, ("frames",), tmp_path)
-    moved, rested = _compare(program, 100_000, 1)
-    assert moved > 10_000 and rested > 10_000
