@@ -41,8 +41,8 @@ class OuterHeaders(wiring.Component):
     The first word is the first two bytes of the frame behind two of nothing, as for the
     ``Dissector``. A reason that a word gives takes effect with the next one.
 
-    ARP, and with ``config.ipv6`` ICMPv6 in a datagram of sound length, is a question to the
-    card, whoever it is sent to.
+    ARP, and with ``config.ipv6`` ICMPv6 in a datagram that is whole, is a question to the card,
+    whoever it is sent to.
 
     Parameters
     ----------
@@ -268,8 +268,12 @@ class OuterHeaders(wiring.Component):
                     self._reject_if(m, word[28:] != 6, Verdict.MALFORMED)
                 with m.Case(1):
                     m.d.comb += self._slack.eq(-36)
-                    self._reject_if(m, ~self._exact, Verdict.MALFORMED)
-                    with m.If(self._exact), m.Switch(word[8:16]):
+                    # Questions may be padded, but not cut.
+                    asks = word[8:16] == IpProtocol.ICMPV6
+                    whole = self._length <= (self.left + self._slack)[:16]
+                    sound = self._exact | (asks & whole)
+                    self._reject_if(m, ~sound, Verdict.MALFORMED)
+                    with m.If(sound), m.Switch(word[8:16]):
                         with m.Case(IpProtocol.FRAGMENT):
                             self._reject_if(m, 1, Verdict.OUTER_FRAGMENT)
                         with m.Case(IpProtocol.ICMPV6):
