@@ -162,7 +162,9 @@ class UsedWriter(wiring.Component):
                 with m.If(length == 0):
                     m.d.sync += start.eq(ring.index & mask)
                 m.next = "LOOK"
-                with m.If(~active):
+                # What was begun is written to its end, also if the function has failed meanwhile:
+                # others wait for the end of the run.
+                with m.If((length == 0) & ~active):
                     m.next = "STORE"
             with m.State("LOOK"):
                 m.d.sync += last.eq(~same | ((ring.index & mask) == 0) | (length == MAX_RUN))
