@@ -7,8 +7,9 @@ across all ports, as the contract has it.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from random import Random
+from typing import Any
 
 import cocotb
 from amaranth.hdl import ShapeCastable
@@ -111,6 +112,25 @@ class HostPorts:
         self._rate = bytes_per_ns
         self._rng = rng
         self._link_free = 0.0
+
+    def serve_all(self, component: Any, pauses: Callable[[str], Iterator[int] | None]) -> None:
+        """Serve the arrays ``read`` and ``write`` of a component's ports.
+
+        Parameters
+        ----------
+        component
+            What the device under test was made from.
+        pauses
+            The pauses of a stream, by a name for its chance.
+        """
+        for number in range(len(component.read)):
+            self.serve_read(f"read__{number}", command_stalls=pauses(f"read {number}"))
+        for number in range(len(component.write)):
+            self.serve_write(
+                f"write__{number}",
+                command_stalls=pauses(f"write {number}"),
+                data_stalls=pauses(f"data {number}"),
+            )
 
     def serve_read(
         self,

@@ -119,14 +119,7 @@ class Host:
         self.ports = HostPorts(
             dut, self.memory, latency_ns=latency_ns, rng=rng("latency") if stalled else None
         )
-        for number in range(len(component.read)):
-            self.ports.serve_read(f"read__{number}", command_stalls=pauses(f"read {number}"))
-        for number in range(len(component.write)):
-            self.ports.serve_write(
-                f"write__{number}",
-                command_stalls=pauses(f"write {number}"),
-                data_stalls=pauses(f"data {number}"),
-            )
+        self.ports.serve_all(component, pauses)
         self._master = FunctionMaster(dut, "function")
         memory_map = component.csr.memory_map
         self.control = ControlBus(dut, "csr", memory_map)

@@ -68,14 +68,7 @@ class Host:
             bytes_per_ns=bytes_per_ns,
             rng=rng("latency") if stalled else None,
         )
-        for number in range(len(component.read)):
-            self.ports.serve_read(f"read__{number}", command_stalls=pauses(f"read {number}"))
-        for number in range(len(component.write)):
-            self.ports.serve_write(
-                f"write__{number}",
-                command_stalls=pauses(f"write {number}"),
-                data_stalls=pauses(f"data {number}"),
-            )
+        self.ports.serve_all(component, pauses)
         self.master = FunctionMaster(dut, "function")
         self.control = ControlBus(dut, "csr", component.csr.memory_map)
         self.tx = FrameSink(dut, "tx", stalls=pauses("tx"))
