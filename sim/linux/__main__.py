@@ -18,7 +18,7 @@ from rich.table import Table
 
 from niter.card import CardConfig
 from sim.live.card import CardError, RunningCard
-from sim.live.config import Host, load
+from sim.live.config import Host, LiveConfig, load
 from sim.live.model import BuildError, build_card
 from sim.live.storage import Disk
 from sim.models.aoe import SECTOR
@@ -140,16 +140,7 @@ def _run_storage(folder: Path, seed: int, chosen: list[Case]) -> Run:
     small = make_image(programs, SMALL, folder / "small.initrd")
     _fill(disk, base.disks, seed, boot_disk(machine.kernel, small, folder))
     with ExitStack() as stack:
-        target = start_target(disk, own, folder)
-        stack.callback(target.stop)
-        host = Host(seed=seed, stall=0.02, latency=20, spread=60, split=0.5)
-        config = dataclasses.replace(base, host=host, wires=(target.wire,))
-        card = stack.enter_context(RunningCard(program, config, own, prefix=target.prefix))
-        target.start()
-        # A pair of I/O queues for each of its processors.
-        guest = Guest(machine, "guest", own, function=card.sockets[0], arguments=("-smp", "2"))
-        stack.enter_context(guest)
-        guest.wait()
+        card, guest, target = _start_disk(stack, folder, disk, base, seed, machine, program)
         setting = DiskSetting(card, guest, target, Machine(machine.qemu), stack, own)
         verdicts = [_try(case, setting) for case in chosen]
         return Run("storage", target.what, verdicts, setting.notes)
@@ -164,18 +155,34 @@ def _run_disks(folder: Path, seed: int, chosen: list[Case]) -> Run:
     end = max(each.first + each.length for each in base.disks)
     disk.write_bytes(random.Random(seed).randbytes(end * SECTOR))
     with ExitStack() as stack:
-        target = start_target(disk, own, folder)
-        stack.callback(target.stop)
-        host = Host(seed=seed, stall=0.02, latency=20, spread=60, split=0.5)
-        config = dataclasses.replace(base, host=host, wires=(target.wire,))
-        card = stack.enter_context(RunningCard(program, config, own, prefix=target.prefix))
-        target.start()
-        guest = Guest(machine, "guest", own, function=card.sockets[0], arguments=("-smp", "2"))
-        stack.enter_context(guest)
-        guest.wait()
+        card, guest, target = _start_disk(stack, folder, disk, base, seed, machine, program)
         setting = DiskSetting(card, guest, target, None, stack, own, device=VIRTIO_DEVICE)
         verdicts = [_try(case, setting) for case in chosen]
         return Run("disks", target.what, verdicts, setting.notes)
+
+
+def _start_disk(
+    stack: ExitStack,
+    folder: Path,
+    disk: Path,
+    base: LiveConfig,
+    seed: int,
+    machine: Machine,
+    program: Path,
+):
+    """A card with its target behind it and a guest before it, all in the disk's folder."""
+    own = disk.parent
+    target = start_target(disk, own, folder)
+    stack.callback(target.stop)
+    host = Host(seed=seed, stall=0.02, latency=20, spread=60, split=0.5)
+    config = dataclasses.replace(base, host=host, wires=(target.wire,))
+    card = stack.enter_context(RunningCard(program, config, own, prefix=target.prefix))
+    target.start()
+    # A pair of I/O queues for each of its processors.
+    guest = Guest(machine, "guest", own, function=card.sockets[0], arguments=("-smp", "2"))
+    stack.enter_context(guest)
+    guest.wait()
+    return card, guest, target
 
 
 def _fill(path: Path, disks: Sequence[Disk], seed: int, bootable: bytes) -> None:
