@@ -192,7 +192,8 @@ class _Builder:
             includes += [f"-isystem{self.libraries[package] / each}" for each in names]
         found = [*self.include.glob("*.h"), *_ROOT.glob("*/*.h"), *_ROOT.glob("boot/include/*.h")]
         headers = b"".join(path.read_bytes() for path in sorted(found))
-        jobs = [(path, [*_OURS, *_DEFINES, *includes]) for path in sources]
+        ours = [*_OURS, *_DEFINES, *includes]
+        jobs = [(path, ours if path.suffix == ".c" else []) for path in sources]
         for package, files in LIBRARIES.items():
             flags = [*_THEIRS, *_DEFINES, *includes]
             for each, long in files:
@@ -294,7 +295,12 @@ def build(
     )
     builder.pin("loader", loader)
     of_hal = [hal / f"{name}.c" for name in _HAL]
-    rom = builder.program("rom", ROM_BASE, ROM_BYTES, [boot / "rom.c", boot / "pinned.c", *of_hal])
+    rom = builder.program(
+        "rom",
+        ROM_BASE,
+        ROM_BYTES,
+        [*(boot / name for name in ("reset.S", "rom.c", "pinned.c")), *of_hal],
+    )
     services = sorted((_ROOT / "services").glob("*.c"))
     content = builder.program(
         "firmware",

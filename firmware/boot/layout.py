@@ -131,7 +131,7 @@ class Memory:
             "ENTRY(_start)\n"
             "SECTIONS\n{\n"
             f"  . = 0x{base:x};\n"
-            "  .text : { KEEP(*(.start)) *(.text .text.*) }\n"
+            "  .text : { KEEP(*(.reset)) KEEP(*(.start)) *(.text .text.*) }\n"
             "  .rodata : { *(.rodata .rodata.* .srodata .srodata.*) }\n"
             "  .data : { *(.data .data.* .sdata .sdata.*) . = ALIGN(4); }\n"
             "  image_end = .;\n"

@@ -4,8 +4,6 @@
     .globl _start
 _start:
     la      sp, stack_top
-    la      t0, trap
-    csrw    mtvec, t0
     fence.i
     la      t0, bss_start
     la      t1, bss_end
@@ -14,8 +12,3 @@ _start:
     addi    t0, t0, 4
     j       1b
 2:  call    main
-
-# A trap is a defect, and main() does not return: the watchdog, if it runs, restarts the card.
-    .align  2
-trap:
-    j       trap

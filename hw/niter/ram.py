@@ -1,6 +1,6 @@
 """A memory in EBR that costs nothing beside it."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import memory
 
 __all__ = ["Ram"]
@@ -27,22 +27,34 @@ class Ram(memory.Memory):
         )
         self._reads = []
 
-    def read_port(self, *, domain="sync"):
-        """A port with ``addr``, ``en`` and ``data``: the word stands there one cycle later."""
+    def read_port(self, *, domain="sync", shown=None):
+        """A port with ``addr``, ``en`` and ``data``: the word stands there one cycle later.
+
+        Parameters
+        ----------
+        domain
+            Of its clock.
+        shown
+            A signal. One cycle after it is low, all zeros stand there instead, whatever ``en`` is.
+        """
         inside = super().read_port(domain="comb")
         outside = memory.ReadPort.Signature(
             addr_width=inside.signature.addr_width, shape=inside.signature.shape
         ).create()
-        self._reads.append((inside, outside, domain))
+        self._reads.append((inside, outside, domain, shown))
         return outside
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         m.submodules.cells = super().elaborate(platform)
         # A register behind an asynchronous port is what synthesis takes as "undefined".
-        for number, (inside, outside, domain) in enumerate(self._reads):
+        for number, (inside, outside, domain, shown) in enumerate(self._reads):
             data = Signal.like(outside.data, name=f"data_{number}", reset_less=True)
             m.d.comb += [inside.addr.eq(outside.addr), outside.data.eq(data)]
             with m.If(outside.en):
                 m.d[domain] += data.eq(inside.data)
+            if shown is not None:
+                # The reset of the EBR's own register.
+                with m.If(~shown):
+                    m.d[domain] += Value.cast(data).eq(0)
         return m

@@ -51,20 +51,47 @@ class Source:
         return text
 
 
+#: The core executes from the first 256 KiB of its address space: its program counter has no bits
+#: above.
+_CODE_BITS = 18
+
+_CODE_MASK = f"32'h{(1 << _CODE_BITS) - 1:x}"
+
 #: The source of each module.
 _MODULES: Mapping[str, Source] = {
     "VexRiscv": Source(
         "luna_soc",
         "gateware/cpu/verilog/vexriscv/vexriscv_imc.v",
         (
-            # Of the control and status registers only the trap vector, 0x305, is decoded. The
-            # others, counters among them, can then never be read, and synthesis takes them away;
-            # for software they are no instructions. Interrupts cannot be enabled.
+            # There are no control and status registers, no system instructions (ecall, mret, wfi)
+            # and no atomic ones: neither decoded nor legal. What is behind them, counters,
+            # interrupts and the causes of traps among it, synthesis then takes away.
+            (r"(assign decode_(?:IS_CSR|MEMORY_ATOMIC) =) .*;", r"\1 1'b0;", 2),
+            (r"(assign _zz_decode_ENV_CTRL_2 =) .*;", r"\1 3'b000;", 1),
+            (r"\(\(decode_INSTRUCTION & _zz_decode_LEGAL_INSTRUCTION\) == 32'h\w+\)", "1'b0", 1),
+            (r"\(_zz_decode_LEGAL_INSTRUCTION_1 == _zz_decode_LEGAL_INSTRUCTION_2\)", "1'b0", 1),
+            (r"\(\(decode_INSTRUCTION & 32'hf800707f\) == 32'h1800202f\)", "1'b0", 1),
+            (r"(assign _zz_decode_LEGAL_INSTRUCTION_16 =) .*;", r"\1 1'b0;", 1),
+            (r"(assign _zz_decode_LEGAL_INSTRUCTION_17 =) .*;", r"\1 3'b000;", 1),
+            # A trap goes to the word behind the reset vector.
             (
-                r"(execute_CsrPlugin_csr_\d+ <=) \(decode_INSTRUCTION.* == 12'h(?!305)\w+\);",
-                r"\1 1'b0;",
-                22,
+                r"(CsrPlugin_jumpInterface_payload =) \{CsrPlugin_xtvec_base,2'b00\};",
+                r"\1 externalResetVector + 32'd4;",
+                1,
             ),
+            # Wherever an address of code comes from.
+            (
+                r"(IBusCachedPlugin_fetchPc_pc)\[0\] = 1'b0;",
+                rf"\1 = \1 & {_CODE_MASK} & ~32'd1;",
+                1,
+            ),
+            (
+                r"(assign IBusCachedPlugin_(?:jump_pcLoad_payload|decodePc_pcPlus) =) (.*);",
+                rf"\1 \2 & {_CODE_MASK};",
+                2,
+            ),
+            # Synthesis would have to keep these signals as they are.
+            (r"\(\* keep , syn_keep \*\) ", "", 5),
             # Nothing depends on what a read gives in the cycle of a write to the same place: the
             # core forwards its registers, and a line that is being filled is not valid.
             (

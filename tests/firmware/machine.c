@@ -27,12 +27,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "boot_layout.h"
 #include "card_layout.h"
 #include "card_registers.h"
 
 #define GET(field, word) (((word) & field##_MASK) >> field##_SHIFT)
 
-enum { ROM = 2048, RAM_BASE = 0x40000000, LINES = 128, LINE = 32, MISS = 12, LOAD = 2, BUS = 7, FLASH_WORD = 76 };
+enum { ROM = 2048, RAM_BASE = BOOT_IMAGE_BASE, LINES = 128, LINE = 32, MISS = 12, LOAD = 2, BUS = 7, FLASH_WORD = 76 };
 enum { RESET = 3, ILLEGAL = 4, CUT = 5, HERTZ = 62500000, LONGEST = 1518 };
 
 static uint8_t rom[ROM], *ram, *flash;
@@ -331,7 +332,6 @@ static void full(uint32_t word) {
     case 0x13: result = alu(f3, f3 == 5 && word >> 30 & 1, a, f3 == 1 || f3 == 5 ? bits(word, 24, 20) : (uint32_t)immediate); break;
     case 0x33: result = word >> 25 & 1 ? multiply(f3, a, b) : alu(f3, word >> 30 & 1, a, b); break;
     case 0x0f: writes = false; memset(tags, 0, sizeof tags); break;
-    case 0x73: if (f3 == 1) break; stop(ILLEGAL, "system", word);
     default: stop(ILLEGAL, "instruction", word);
     }
     if (writes && rd) x[rd] = result;

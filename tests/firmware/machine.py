@@ -30,7 +30,7 @@ def _program() -> Path:
     found = images()
     include, bearssl = found.folder / "include", fetch(BEARSSL)
     source = _HERE / "machine.c"
-    headers = [include / f"card_{name}.h" for name in ("registers", "layout")]
+    headers = sorted(include.glob("*_[rl]*.h"))
     text = b"".join(path.read_bytes() for path in (source, *headers))
     program = found.folder / f"machine-{hashlib.sha256(text).hexdigest()[:16]}"
     if not program.exists():

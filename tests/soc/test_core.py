@@ -8,12 +8,14 @@ import pytest
 from niter.verilog import sources
 
 
-def test_of_the_control_registers_it_has_the_trap_vector():
+def test_it_has_no_control_registers_and_no_system_instructions():
     (source,) = sources("VexRiscv core (")
-    decoded = re.findall(r"execute_CsrPlugin_csr_\d+ <= (.*);", source.text())
-    assert len(decoded) == 23
-    numbers = {each.rpartition("h")[2].strip("()") for each in decoded if each != "1'b0"}
-    assert numbers == {"305"}
+    text = source.text()
+    assert re.search(r"decode_IS_CSR = 1'b0;", text)
+    legal = re.findall(r"LEGAL_INSTRUCTION\w* = (.*);", text)
+    opcodes = {int(each, 16) & 0x7F for line in legal for each in re.findall(r"== 32'h(\w+)", line)}
+    system, atomic = 0x73, 0x2F
+    assert opcodes and not opcodes & {system, atomic}
 
 
 def test_another_edition_of_the_package_is_noticed():

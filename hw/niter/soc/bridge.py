@@ -16,7 +16,7 @@ class CsrBridge(wiring.Component):
 
     Registers are words: a write of less than a whole word does nothing. The strobe is
     registered, so that the control bus, which spans the card, begins at flip-flops. It stands until
-    the bus is free.
+    the bus is free. ``bus`` shows zero but in the cycle in which it acknowledges a read.
 
     Parameters
     ----------
@@ -55,8 +55,10 @@ class CsrBridge(wiring.Component):
         m.d.sync += [
             answered.eq(strobed & ~self.hold),
             bus.ack.eq(answered),
-            bus.dat_r.eq(out.r_data),
+            bus.dat_r.eq(0),
         ]
+        with m.If(answered):
+            m.d.sync += bus.dat_r.eq(out.r_data)
         with m.If(~(strobed & self.hold)):
             m.d.sync += [
                 out.r_stb.eq(begin & ~bus.we),

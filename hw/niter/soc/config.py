@@ -2,10 +2,22 @@
 
 from dataclasses import dataclass
 
-__all__ = ["CSR_BASE", "CSR_WIDTH", "RAM_BASE", "ROM_BASE", "ROM_BYTES", "SocConfig"]
+__all__ = [
+    "CSR_BASE",
+    "CSR_WIDTH",
+    "MEMORY_SPACE",
+    "RAM_BASE",
+    "ROM_BASE",
+    "ROM_BYTES",
+    "SocConfig",
+]
 
-#: Where the core finds what; accesses with bit 31 set pass its caches by.
-ROM_BASE, RAM_BASE, CSR_BASE = 0x0000_0000, 0x4000_0000, 0x8000_0000
+#: Where the core finds what. It executes from the first 256 KiB; accesses with bit 31 set pass its
+#: cache by.
+ROM_BASE, RAM_BASE, CSR_BASE = 0x0000_0000, 0x0002_0000, 0x8000_0000
+
+#: What the core's memories have of its address space, each.
+MEMORY_SPACE = 0x0002_0000
 
 #: Word address bits of the control bus that the core has.
 CSR_WIDTH = 20
@@ -49,7 +61,7 @@ class SocConfig:
     def __post_init__(self):
         if len(self.rom) * 4 > ROM_BYTES:
             raise ValueError(f"The ROM holds {ROM_BYTES // 4} words, not {len(self.rom)}")
-        if self.ram_bytes % 4096 or not 32 * 1024 <= self.ram_bytes <= 128 * 1024:
+        if self.ram_bytes % 4096 or not 32 * 1024 <= self.ram_bytes <= MEMORY_SPACE:
             raise ValueError(f"ram_bytes must be pages from 32 to 128 KiB, not {self.ram_bytes!r}")
         if not 1 <= self.baud <= self.clock_hz // 2:
             raise ValueError(f"baud must be at most half of the clock, not {self.baud!r}")

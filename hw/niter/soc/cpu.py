@@ -24,10 +24,11 @@ _TARGET = {"dat_r": "DAT_MISO", "ack": "ACK"}
 class Cpu(wiring.Component):
     """VexRiscv with short instructions: RV32IMC, 4 KiB of instruction cache.
 
-    There is no data cache: the core's memory is EBR, and answers almost as fast. Of the control and
-    status registers it has only ``mtvec``; a trap goes there and cannot return, and there are no
-    interrupts. Amaranth's own simulator cannot run it: the Verilog comes from a package, by way
-    of ``niter.verilog``.
+    There is no data cache: the core's memory is EBR, and answers almost as fast. It executes from
+    the first 256 KiB of its address space; a jump elsewhere wraps into them. It has no control and
+    status registers and no interrupts: what is no instruction, or an access that is not aligned,
+    goes to the word behind the reset address, and cannot return. Amaranth's own simulator cannot
+    run it: the Verilog comes from a package, by way of ``niter.verilog``.
 
     Parameters
     ----------

@@ -5,13 +5,11 @@ from collections.abc import Mapping
 from amaranth import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from .wishbone import CycleType, Wishbone
 
 __all__ = ["Interconnect"]
-
-#: Bits of the word address that choose the target: 31:28 of the byte address.
-_PAGE = slice(26, 30)
 
 _REQUEST = ("cyc", "stb", "we", "adr", "sel", "cti", "dat_w")
 
@@ -23,10 +21,12 @@ class Interconnect(wiring.Component):
     latency of its own. Where there is no target, writes do nothing and reads give zero, one
     cycle later: the core knows no bus errors, and zero is no instruction.
 
+    Targets show zero unless they are acknowledging a read, so that their words are joined by OR.
+
     Parameters
     ----------
     targets
-        Bits 31:28 of the byte address, by name of the target.
+        Byte address and size of each target's space, a power of two, by its name.
 
     Members
     -------
@@ -36,7 +36,7 @@ class Interconnect(wiring.Component):
         To each target.
     """
 
-    def __init__(self, targets: Mapping[str, int]):
+    def __init__(self, targets: Mapping[str, tuple[int, int]]):
         self.targets = dict(targets)
         ports = {name: Out(Wishbone) for name in targets}
         super().__init__({"fetch": In(Wishbone), "data": In(Wishbone), **ports})
@@ -59,18 +59,19 @@ class Interconnect(wiring.Component):
             m.d.comb += [bus.dat_r.eq(shared.dat_r), bus.ack.eq(shared.ack & mine)]
 
         nowhere = Signal()
-        with m.Switch(shared.adr[_PAGE]):
-            for name, page in self.targets.items():
-                target = getattr(self, name)
-                m.d.comb += [getattr(target, each).eq(getattr(shared, each)) for each in _REQUEST]
-                m.d.comb += target.cyc.eq(0)
-                with m.Case(page):
-                    m.d.comb += [
-                        target.cyc.eq(shared.cyc),
-                        shared.dat_r.eq(target.dat_r),
-                        shared.ack.eq(target.ack),
-                    ]
-            with m.Default():
-                m.d.comb += shared.ack.eq(nowhere)
-                m.d.sync += nowhere.eq(shared.cyc & shared.stb & ~nowhere)
+        anywhere, word, acknowledged = 0, 0, nowhere
+        for name, (start, size) in self.targets.items():
+            target = getattr(self, name)
+            here = Signal(name=f"in_{name}")
+            bits = exact_log2(size) - 2
+            m.d.comb += [getattr(target, each).eq(getattr(shared, each)) for each in _REQUEST]
+            m.d.comb += [
+                here.eq(shared.adr[bits:] == start // size),
+                target.cyc.eq(shared.cyc & here),
+            ]
+            anywhere |= here
+            word |= target.dat_r
+            acknowledged |= target.ack
+        m.d.comb += [shared.dat_r.eq(word), shared.ack.eq(acknowledged)]
+        m.d.sync += nowhere.eq(shared.cyc & shared.stb & ~anywhere & ~nowhere)
         return m

@@ -19,10 +19,10 @@ __all__ = ["BusMemory"]
 class BusMemory(wiring.Component):
     """RAM or ROM in EBR.
 
-    A single access takes two cycles, a burst one more than its words. The memory is made of powers
-    of two, the largest first: synthesis would round any other size up, or multiplex dozens of
-    words. The interconnect decodes coarsely: addresses wrap at the next power of two, and between
-    the size and that, reads give zero and writes do nothing.
+    A single access takes two cycles, a burst one more than its words; in other cycles the bus shows
+    zero. The memory is made of powers of two, the largest first: synthesis would round any other
+    size up, or multiplex dozens of words. The interconnect decodes coarsely: addresses wrap at the
+    next power of two, and between the size and that, reads give zero and writes do nothing.
 
     Parameters
     ----------
@@ -76,17 +76,22 @@ class BusMemory(wiring.Component):
             at.eq(bus.adr + (bus.ack & burst)),
             address.eq(Cat(at, bus.adr[len(at) :])),
         ]
-        m.d.sync += bus.ack.eq(request & (~bus.ack | burst))
+        # A transfer of the next cycle.
+        taken = Signal()
+        m.d.comb += taken.eq(request & (~bus.ack | burst))
+        m.d.sync += bus.ack.eq(taken)
         put = bus.sel & (request & bus.we & ~bus.ack).replicate(4)
         found = []
         for number, (start, bits, storage) in enumerate(self._parts):
             m.submodules[f"storage_{number}"] = storage
-            read = storage.read_port()
-            here = address[bits:] == start >> bits
-            shown = Signal(init=1, name=f"shown_{number}")
-            m.d.comb += [read.addr.eq(address), read.en.eq(1)]
-            m.d.sync += shown.eq(here)
-            found.append(read.data & shown.replicate(32))
+            here = Signal(name=f"here_{number}")
+            read = storage.read_port(shown=here & taken)
+            m.d.comb += [
+                here.eq(address[bits:] == start >> bits),
+                read.addr.eq(address),
+                read.en.eq(1),
+            ]
+            found.append(read.data)
             if self.writable:
                 write = storage.write_port(granularity=8)
                 m.d.comb += [

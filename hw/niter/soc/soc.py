@@ -14,7 +14,7 @@ from niter.security.measurements import Measurements
 from niter.security.noise import RingNoise, SeededNoise
 
 from .bridge import CsrBridge
-from .config import CSR_BASE, CSR_WIDTH, RAM_BASE, ROM_BASE, ROM_BYTES, SocConfig
+from .config import CSR_BASE, CSR_WIDTH, MEMORY_SPACE, RAM_BASE, ROM_BASE, ROM_BYTES, SocConfig
 from .cpu import Cpu
 from .flash import FlashController
 from .interconnect import Interconnect
@@ -157,8 +157,13 @@ class Soc(wiring.Component):
         """What the watchdog resets."""
         m = Module()
         m.submodules.cpu = cpu = Cpu(ROM_BASE)
-        pages = {"rom": ROM_BASE >> 28, "ram": RAM_BASE >> 28, "control": CSR_BASE >> 28}
-        m.submodules.interconnect = interconnect = Interconnect(pages)
+        m.submodules.interconnect = interconnect = Interconnect(
+            {
+                "rom": (ROM_BASE, MEMORY_SPACE),
+                "ram": (RAM_BASE, MEMORY_SPACE),
+                "control": (CSR_BASE, 4 << CSR_WIDTH),
+            }
+        )
         m.submodules.rom = rom = BusMemory(ROM_BYTES, self.config.rom, writable=False)
         m.submodules.ram = ram = BusMemory(self.config.ram_bytes)
         m.submodules.bridge = bridge = CsrBridge(self.csr.addr_width)
