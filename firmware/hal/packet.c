@@ -7,34 +7,34 @@
 enum { SHORTEST = 14 };
 
 void packet_listen(unsigned udp_port, uint32_t interval) {
-    register_write(CARD_SOC_PACKET_INTERVAL, interval);
-    register_write(CARD_SOC_PACKET_LISTEN, udp_port);
+    register_write(CARD_SOC_PACKET_PORT_INTERVAL, interval);
+    register_write(CARD_SOC_PACKET_PORT_LISTEN, udp_port);
 }
 
 size_t packet_receive(void *to, unsigned *port) {
     uint8_t *next = to;
-    uint32_t word = register_read(CARD_SOC_PACKET_RECEIVE);
-    size_t length = REGISTER_GET(CARD_SOC_PACKET_RECEIVE_LENGTH, word);
+    uint32_t word = register_read(CARD_SOC_PACKET_PORT_RECEIVE);
+    size_t length = REGISTER_GET(CARD_SOC_PACKET_PORT_RECEIVE_LENGTH, word);
     if (!length) return 0;
-    *port = REGISTER_GET(CARD_SOC_PACKET_RECEIVE_PORT, word);
+    *port = REGISTER_GET(CARD_SOC_PACKET_PORT_RECEIVE_PORT, word);
     for (size_t at = 0; at < length; at += 4) {
-        word_to(next + at, register_read(CARD_SOC_PACKET_RECEIVED), length - at);
+        word_to(next + at, register_read(CARD_SOC_PACKET_FRAME_RECEIVED), length - at);
     }
-    register_write(CARD_SOC_PACKET_DONE, 0);
+    register_write(CARD_SOC_PACKET_PORT_DONE, 0);
     return length;
 }
 
 bool packet_send(const void *from, size_t length, unsigned port) {
     const uint8_t *next = from;
     if (length < SHORTEST || length > PACKET_LONGEST) return false;
-    if (register_read(CARD_SOC_PACKET_SEND) & CARD_SOC_PACKET_SEND_BUSY_MASK) return false;
+    if (register_read(CARD_SOC_PACKET_PORT_SEND) & CARD_SOC_PACKET_PORT_SEND_BUSY_MASK) return false;
     for (size_t at = 0; at < length; at += 4) {
-        register_write(CARD_SOC_PACKET_CONTENT, word_of(next + at, length - at));
+        register_write(CARD_SOC_PACKET_PORT_CONTENT, word_of(next + at, length - at));
     }
     register_write(
-        CARD_SOC_PACKET_SEND,
-        REGISTER_FIELD(CARD_SOC_PACKET_SEND_LENGTH, length) |
-            REGISTER_FIELD(CARD_SOC_PACKET_SEND_PORT, port)
+        CARD_SOC_PACKET_PORT_SEND,
+        REGISTER_FIELD(CARD_SOC_PACKET_PORT_SEND_LENGTH, length) |
+            REGISTER_FIELD(CARD_SOC_PACKET_PORT_SEND_PORT, port)
     );
     return true;
 }

@@ -7,62 +7,63 @@
 #include "registers.h"
 #include "words.h"
 
-/* Bytes that do not yet make a word, and words that the engine's queue has room for. */
-static uint8_t partial[4];
-static size_t held, room;
-static bool open, longer;
+enum { BLOCK = 128, LENGTH_AT = BLOCK - 16 };
 
-static void make_room(void) {
-    while (!room) {
-        uint32_t status = register_read(CARD_SOC_HASH_STATUS);
-        room = REGISTER_GET(CARD_SOC_HASH_STATUS_ROOM, status);
-    }
-    room--;
+/* Bytes of the message so far, and those that do not yet make a word. */
+static uint32_t total;
+static uint8_t partial[4];
+static bool longer;
+
+/* The engine takes a block as fast as it can be written, but only from its beginning on. */
+static void wait_block(void) {
+    while (!(total % BLOCK) && !(register_read(CARD_SOC_HASH_STATUS) & CARD_SOC_HASH_STATUS_ROOM_MASK)) {}
 }
 
 static void put(uint32_t word) {
-    make_room();
+    wait_block();
     register_write(CARD_SOC_HASH_DATA, word);
+    total += 4;
 }
 
 void sha_begin(enum sha_kind kind) {
-    uint8_t ignored[SHA512_BYTES];
-    if (open) sha_finish(ignored);
-    held = room = 0;
-    open = true;
+    total = 0;
     longer = kind == SHA512;
     register_write(CARD_SOC_HASH_CONTROL, longer);
 }
 
 void sha_update(const void *from, size_t length) {
     const uint8_t *next = from;
-    if (!held && (uintptr_t)next % 4 == 0) {
-        while (length >= 4) {
-            make_room();
-            size_t words = room + 1 < length / 4 ? room + 1 : length / 4;
-            room -= words - 1;
+    while (length) {
+        size_t held = total % 4, words = (BLOCK - total % BLOCK) / 4;
+        if (!held && length >= 4 && (uintptr_t)next % 4 == 0) {
+            if (words > length / 4) words = length / 4;
+            wait_block();
+            total += 4 * words;
             length -= 4 * words;
             for (; words; words--, next += 4)
                 *bus_at(CARD_SOC_HASH_DATA) = *(const uint32_t *)(const void *)next;
+            continue;
         }
-    }
-    while (length--) {
-        partial[held++] = *next++;
-        if (held == 4) put(word_of(partial, 4));
-        held %= 4;
+        partial[held] = *next++;
+        length--;
+        total++;
+        if (held == 3) {
+            total -= 4;
+            put(word_of(partial, 4));
+        }
     }
 }
 
 void sha_finish(uint8_t *digest) {
-    make_room();
-    register_write(
-        CARD_SOC_HASH_FINISH,
-        REGISTER_FIELD(CARD_SOC_HASH_FINISH_TAIL, word_of(partial, held)) |
-            REGISTER_FIELD(CARD_SOC_HASH_FINISH_BYTES, held)
-    );
+    static const uint8_t mark[] = {0x80, 0, 0, 0};
+    uint32_t bits = total * 8;
+    sha_update(mark, 4 - total % 4);
+    while (total % BLOCK != LENGTH_AT) put(0);
+    /* The upper 96 bits of the length. */
+    for (int n = 0; n < 3; n++) put(0);
+    register_write(CARD_SOC_HASH_FINISH, __builtin_bswap32(bits));
     while (!(register_read(CARD_SOC_HASH_STATUS) & CARD_SOC_HASH_STATUS_DONE_MASK)) {}
     for (size_t at = 0; at < (longer ? SHA512_BYTES : SHA384_BYTES); at += 4) {
         word_to(digest + at, register_read(CARD_SOC_HASH_DIGEST), 4);
     }
-    open = false;
 }

@@ -3,7 +3,9 @@
 #include "card_registers.h"
 #include "registers.h"
 
-void watchdog_feed(uint32_t cycles) { register_write(CARD_SOC_WATCHDOG_FEED, cycles); }
+enum { TICK = 65536 };
+
+void watchdog_feed(uint32_t cycles) { register_write(CARD_SOC_WATCHDOG_FEED, cycles / TICK); }
 
 _Noreturn void watchdog_reset(void) {
     watchdog_feed(0);

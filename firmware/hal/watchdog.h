@@ -7,7 +7,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Start it, or start the time anew: `cycles` from now the SoC is reset. It cannot be stopped. */
+/*
+ * Start it, or start the time anew: `cycles` from now the SoC is reset, or up to 131,072 cycles before
+ * that. It cannot be stopped.
+ */
 void watchdog_feed(uint32_t cycles);
 
 /* Reset the SoC now. Does not return. */

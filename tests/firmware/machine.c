@@ -131,11 +131,11 @@ static void hash_begin(bool kind) {
     else br_sha384_init(&hash.sha384);
 }
 
+/* Software's messages are padded: behind the last block the state is the digest. */
 static void hash_finish(uint32_t word) {
-    uint8_t tail[4] = {(uint8_t)word, (uint8_t)(word >> 8), (uint8_t)(word >> 16)};
-    hash_bytes(tail, GET(CARD_SOC_HASH_FINISH_BYTES, word));
-    if (longer) br_sha512_out(&hash.sha512, digest);
-    else br_sha384_out(&hash.sha384, digest);
+    hash_bytes(&word, 4);
+    const uint64_t *state = longer ? hash.sha512.val : hash.sha384.val;
+    for (int n = 0; n < 64; n++) digest[n] = (uint8_t)(state[n / 8] >> (56 - n % 8 * 8));
     done = true;
 }
 
@@ -143,8 +143,7 @@ static void extend(uint32_t index) {
     hash_begin(false);
     hash_bytes(pcr[index & 31], 48);
     hash_bytes(input, 48);
-    hash_finish(0);
-    memcpy(pcr[index & 31], digest, 48);
+    br_sha384_out(&hash.sha384, pcr[index & 31]);
     input_at = 0;
 }
 
@@ -156,7 +155,7 @@ static uint64_t asked;
 
 static void take_frame(void) {
     socklen_t size = sizeof peer;
-    if (received_length || !bus[CARD_SOC_PACKET_LISTEN / 4]) return;
+    if (received_length || !bus[CARD_SOC_PACKET_PORT_LISTEN / 4]) return;
     ssize_t length = recvfrom(udp, received, LONGEST, 0, (struct sockaddr *)&peer, &size);
     if (length > 0) {
         received_length = (uint32_t)length;
@@ -167,7 +166,7 @@ static void take_frame(void) {
 
 static void send_frame(uint32_t word) {
     fprintf(stderr, "answered %llu\n", (unsigned long long)(cycles - asked));
-    sendto(udp, sent, GET(CARD_SOC_PACKET_SEND_LENGTH, word), 0, (struct sockaddr *)&peer, sizeof peer);
+    sendto(udp, sent, GET(CARD_SOC_PACKET_PORT_SEND_LENGTH, word), 0, (struct sockaddr *)&peer, sizeof peer);
     sent_at = 0;
 }
 
@@ -194,17 +193,17 @@ static uint32_t bus_read(uint32_t at) {
     }
     switch (at) {
     case CARD_SOC_MEASUREMENTS_COMMANDS_STATUS: return 0;
-    case CARD_SOC_HASH_STATUS: return (done ? CARD_SOC_HASH_STATUS_DONE_MASK : 0) | 16;
+    case CARD_SOC_HASH_STATUS: return (done ? CARD_SOC_HASH_STATUS_DONE_MASK : 0) | CARD_SOC_HASH_STATUS_ROOM_MASK;
     case CARD_SOC_HASH_DIGEST: digest_at += 4; return word_of(digest + (digest_at - 4) % 64);
     case CARD_SOC_FLASH_STATUS: return flash_left ? 1 | (programming || cycles >= flash_ready) << 1 : 0;
     case CARD_SOC_FLASH_DATA: return flash_read();
     case CARD_SOC_GUARD_DENIED: return denied ? CARD_SOC_GUARD_DENIED_ANY_MASK : 0;
     case CARD_SOC_RANDOM_STATUS: return 1 | 4 | 8;
     case CARD_SOC_RANDOM_WORD: return random_word();
-    case CARD_SOC_PACKET_RECEIVE: take_frame(); return received_length;
-    case CARD_SOC_PACKET_RECEIVED: received_at += 4; return word_of(received + (received_at - 4) % 2044);
-    case CARD_SOC_PACKET_SEND: return 0;
-    case CARD_SOC_TIMER_LOW: bus[CARD_SOC_TIMER_HIGH / 4] = (uint32_t)(cycles >> 32); return (uint32_t)cycles;
+    case CARD_SOC_PACKET_PORT_RECEIVE: take_frame(); return received_length;
+    case CARD_SOC_PACKET_FRAME_RECEIVED: received_at += 4; return word_of(received + (received_at - 4) % 2044);
+    case CARD_SOC_PACKET_PORT_SEND: return 0;
+    case CARD_SOC_TIMER_CYCLES: return (uint32_t)cycles;
     case CARD_SOC_TIMER_RATE: return HERTZ;
     case CARD_SOC_UART_STATUS: return 1;
     case CARD_CARD_IDENTITY: return LAYOUT_FUNCTIONS | LAYOUT_PORTS << 4;
@@ -225,10 +224,10 @@ static void bus_write(uint32_t at, uint32_t word) {
     case CARD_SOC_FLASH_COMMAND: flash_command(word); break;
     case CARD_SOC_FLASH_DATA: flash_write(word); break;
     case CARD_SOC_GUARD_DENIED: denied = false; break;
-    case CARD_SOC_PACKET_DONE: received_length = 0; break;
-    case CARD_SOC_PACKET_CONTENT: memcpy(sent + sent_at % 2044, &word, 4); sent_at += 4; break;
-    case CARD_SOC_PACKET_SEND: send_frame(word); break;
-    case CARD_SOC_WATCHDOG_FEED: deadline = cycles + word; break;
+    case CARD_SOC_PACKET_PORT_DONE: received_length = 0; break;
+    case CARD_SOC_PACKET_PORT_CONTENT: memcpy(sent + sent_at % 2044, &word, 4); sent_at += 4; break;
+    case CARD_SOC_PACKET_PORT_SEND: send_frame(word); break;
+    case CARD_SOC_WATCHDOG_FEED: deadline = cycles + ((uint64_t)word << 16); break;
     case CARD_SOC_UART_DATA: fputc((int)word, stderr); fprintf(stderr, " %llu\n", (unsigned long long)cycles); break;
     case CARD_CARD_RELEASE: fprintf(stderr, "released %llu\n", (unsigned long long)cycles); break;
     default: break;

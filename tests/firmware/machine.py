@@ -2,26 +2,22 @@
 
 import hashlib
 import os
-import socket
 import struct
 import subprocess
 import threading
 from itertools import count
 from pathlib import Path
 
-from scapy.layers.inet import IP, UDP
-from scapy.layers.l2 import Ether
-
 from firmware.packages import BEARSSL, fetch
 from niter.csr import MemoryMap
 from niterctl.protocol import PORT
+from sim.soc.gateway import Gateway
 from sim.soc.identity import MAC, VTEP, provisioned
 from sim.soc.rig import CONFIG, flash_content, images
 
 __all__ = ["CUT", "Machine"]
 
 _HERE = Path(__file__).parent
-_CLIENT = "02:00:00:00:00:fe", "192.0.2.9"
 _FLASH_BYTES = 16 << 20
 
 
@@ -82,31 +78,22 @@ class Machine:
         self._process = subprocess.Popen(
             [_program(), *names, *numbers], stdout=subprocess.PIPE, stderr=self._errors
         )
-        self._card = "127.0.0.1", int(self._process.stdout.readline())
+        self._gateway.card = "127.0.0.1", int(self._process.stdout.readline())
 
     def __enter__(self) -> "Machine":
         self._errors = open(self._folder / "console", "w+b")
+        self._gateway, self._stopped = Gateway(MAC, VTEP, PORT), threading.Event()
         self._start(0)
-        self._wire, self._client = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in "ab")
-        for each in (self._wire, self._client):
-            each.bind(("127.0.0.1", 0))
-            each.settimeout(0.1)
-        self._peer, self._stopped = None, threading.Event()
-        works = (self._to_card, self._from_card, self._restart)
-        self._threads = [threading.Thread(target=work) for work in works]
-        for thread in self._threads:
-            thread.start()
+        self._thread = threading.Thread(target=self._restart)
+        self._thread.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._stopped.set()
-        while self._threads[-1].is_alive():
+        while self._thread.is_alive():
             self._process.kill()
-            self._threads[-1].join(0.1)
-        for thread in self._threads:
-            thread.join()
-        self._wire.close()
-        self._client.close()
+            self._thread.join(0.1)
+        self._gateway.close()
         self._errors.close()
 
     def _restart(self) -> None:
@@ -121,7 +108,7 @@ class Machine:
     @property
     def port(self) -> int:
         """Where a client finds the card on loopback."""
-        return self._client.getsockname()[1]
+        return self._gateway.port
 
     def console(self) -> list[str]:
         """What the card has said, and when."""
@@ -147,22 +134,3 @@ class Machine:
         with open(self._folder / "registers", "rb") as file:
             file.seek(4 * (resources[path].start + first))
             return list(struct.unpack(f"<{count}I", file.read(4 * count)))
-
-    def _to_card(self) -> None:
-        while not self._stopped.is_set():
-            try:
-                data, self._peer = self._client.recvfrom(4096)
-            except TimeoutError:
-                continue
-            ip = IP(src=_CLIENT[1], dst=VTEP)
-            frame = Ether(src=_CLIENT[0], dst=MAC) / ip / UDP(sport=self._peer[1], dport=PORT)
-            self._wire.sendto(bytes(frame / data), self._card)
-
-    def _from_card(self) -> None:
-        while not self._stopped.is_set():
-            try:
-                frame = Ether(self._wire.recv(4096))
-            except TimeoutError:
-                continue
-            if (frame.dst, frame[IP].dst, frame[UDP].sport) == (*_CLIENT, PORT):
-                self._client.sendto(bytes(frame[UDP].payload), ("127.0.0.1", frame[UDP].dport))

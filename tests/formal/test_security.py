@@ -123,21 +123,24 @@ class Turns(Elaboratable):
             Assert(~(first.word.valid & first.word.ready & second.word.valid & second.word.ready)),
             Assert(~(first.digest.valid & second.digest.valid)),
         ]
-        # Between the first word of one and the last of its digest the other sees nothing.
+        # Between the first word of one and the last of its digest the other sees nothing, unless
+        # the one gives up; and a digest is of words that its owner gave since it got the engine.
         for one, other in ((first, second), (second, first)):
             open_ = Signal()
             ends = one.digest.valid & one.digest.ready & one.digest.payload.last
-            with m.If(ends):
+            with m.If(ends | ~one.claim):
                 m.d.sync += open_.eq(0)
             with m.Elif(one.word.valid & one.word.ready):
                 m.d.sync += open_.eq(1)
-            with m.If(open_):
+            with m.If(open_ & one.claim):
                 m.d.comb += Assert(~(other.word.valid & other.word.ready) & ~other.digest.valid)
+            with m.If(~open_):
+                m.d.comb += Assert(~one.digest.valid)
         return m
 
 
 def test_a_digest_goes_to_its_owner():
-    prove(Turns(), depth=12)
+    prove(Turns(), depth=20)
 
 
 def reached(folder, component, pattern):

@@ -8,7 +8,7 @@ from amaranth.sim import Simulator
 from niter.security.hashing import HashRegisters, HashShare
 from tests.support.csr import read, write
 
-__all__ = ["HashRig", "hash_by_software", "simulate"]
+__all__ = ["HashRig", "hash_by_software", "padded", "simulate", "until"]
 
 
 class HashRig(Elaboratable):
@@ -43,21 +43,23 @@ async def until(ctx, bus, addr, mask, limit=3000):
     raise AssertionError(f"register {addr} never showed {mask:#x}")
 
 
+def padded(message):
+    """A message as the standard pads it (FIPS 180-4, 5.1.2)."""
+    zeros = -(len(message) + 17) % 128
+    return message + b"\x80" + bytes(zeros) + (8 * len(message)).to_bytes(16, "big")
+
+
 async def hash_by_software(ctx, registers, message, *, long=False):
     """Hash a message as firmware does."""
     bus = registers.bus
     at = {info.path[0]: info.start for info in bus.memory_map.resources()}
     await write(ctx, bus, at["control"], long)
-    whole = len(message) // 4
-    for index in range(whole):
-        if index % 8 == 0:
-            # Room for 8 words at least.
-            await until(ctx, bus, at["status"], 1 << 4 | 1 << 3)
-        word = int.from_bytes(message[4 * index : 4 * index + 4], "little")
-        await write(ctx, bus, at["data"], word)
-    await until(ctx, bus, at["status"], 0x1F)
-    tail = message[4 * whole :]
-    await write(ctx, bus, at["finish"], int.from_bytes(tail, "little") | len(tail) << 24)
-    assert await until(ctx, bus, at["status"], 3 << 5) == 1 << 5
+    message = padded(message)
+    for place in range(0, len(message), 4):
+        if place % 128 == 0:
+            await until(ctx, bus, at["status"], 1)
+        register = at["data" if place + 4 < len(message) else "finish"]
+        await write(ctx, bus, register, int.from_bytes(message[place : place + 4], "little"))
+    assert await until(ctx, bus, at["status"], 2) == 2
     words = [await read(ctx, bus, at["digest"]) for _ in range(16 if long else 12)]
     return b"".join(word.to_bytes(4, "little") for word in words)

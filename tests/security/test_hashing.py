@@ -1,12 +1,15 @@
 import hashlib
 import random
 
+import pytest
+
 from niter.security.hashing import HashRegisters
-from tests.security.rig import HashRig, hash_by_software, simulate, until
+from niter.security.measurements import Measurements
+from tests.security.rig import HashRig, hash_by_software, padded, simulate, until
 from tests.support.csr import read, write
 
 CONTROL, DATA, FINISH, STATUS, DIGEST = range(5)
-ROOM, DONE, ERROR = 16, 1 << 5, 1 << 6
+ROOM, DONE, ERROR = 1, 2, 4
 
 
 def test_map():
@@ -14,59 +17,87 @@ def test_map():
     assert found == ["control", "data", "finish", "status", "digest"]
 
 
-def test_messages_in_parts():
+def test_messages_of_any_length():
     rig = HashRig()
     rng = random.Random(1)
 
     async def testbench(ctx):
-        for size in (0, 1, 3, 4, 110, 128, 131, 3000):
+        for size in (0, 1, 3, 4, 110, 111, 112, 128, 131, 3000):
             message = rng.randbytes(size)
             digest = await hash_by_software(ctx, rig.registers, message, long=size & 1)
             wanted = hashlib.sha512 if size & 1 else hashlib.sha384
             assert digest == wanted(message).digest(), size
-            assert await read(ctx, rig.registers.bus, STATUS) == ROOM
+            assert await read(ctx, rig.registers.bus, STATUS) == 0
             assert await read(ctx, rig.registers.bus, DIGEST) == 0
 
     simulate(rig, testbench)
 
 
-def test_a_lost_word_gives_no_digest():
+@pytest.mark.parametrize("wait", [0, 1, 5, 13, 40, 100])
+@pytest.mark.parametrize("words", [0, 1, 2, 31, 32])
+def test_a_message_may_be_abandoned(words, wait):
     rig = HashRig()
     bus = rig.registers.bus
 
     async def testbench(ctx):
-        words = 0
-        while not await read(ctx, bus, STATUS) & ERROR:
-            await write(ctx, bus, DATA, 0x01020304)
-            words += 1
-        assert words > ROOM
-        # The end must get in.
-        await until(ctx, bus, STATUS, DONE - 1)
-        await write(ctx, bus, FINISH, 0)
-        value = 0
-        while value != ROOM | ERROR:
-            value = await read(ctx, bus, STATUS)
-            assert not value & DONE
-            assert await read(ctx, bus, DIGEST) == 0
-        await write(ctx, bus, CONTROL, 0)
-        assert await read(ctx, bus, STATUS) == ROOM
+        await write(ctx, bus, CONTROL, 1)
+        await until(ctx, bus, STATUS, ROOM)
+        for n in range(words):
+            await write(ctx, bus, FINISH if n == 31 else DATA, 0x01020304)
+        for _ in range(wait):
+            await ctx.tick()
         message = b"as good as new"
-        digest = await hash_by_software(ctx, rig.registers, message)
-        assert digest == hashlib.sha384(message).digest()
+        for long, wanted in ((0, hashlib.sha384), (1, hashlib.sha512)):
+            digest = await hash_by_software(ctx, rig.registers, message, long=long)
+            assert digest == wanted(message).digest()
 
     simulate(rig, testbench)
 
 
-def test_a_word_behind_the_end_is_an_error():
+def test_words_that_come_too_early_are_lost():
     rig = HashRig()
     bus = rig.registers.bus
 
     async def testbench(ctx):
-        await write(ctx, bus, FINISH, 0)
+        # Nobody has begun.
         await write(ctx, bus, DATA, 1)
-        assert await until(ctx, bus, STATUS, ERROR) & DONE == 0
-        for _ in range(200):
-            assert await read(ctx, bus, STATUS) & DONE == 0
-        assert await read(ctx, bus, STATUS) == ROOM | ERROR
+        assert await read(ctx, bus, STATUS) == ERROR
+        await write(ctx, bus, CONTROL, 0)
+        await until(ctx, bus, STATUS, ROOM)
+        for _ in range(33):
+            await write(ctx, bus, DATA, 1)
+        assert await read(ctx, bus, STATUS) == ERROR
+        message = padded(b"")
+        await until(ctx, bus, STATUS, ROOM)
+        # The error stands, and does no harm.
+        for place in range(0, 128, 4):
+            register = FINISH if place == 124 else DATA
+            await write(ctx, bus, register, int.from_bytes(message[place : place + 4], "little"))
+        assert await until(ctx, bus, STATUS, DONE) == DONE | ERROR
+        await write(ctx, bus, CONTROL, 0)
+        assert await until(ctx, bus, STATUS, ROOM) == ROOM
+
+    simulate(rig, testbench)
+
+
+def test_software_without_the_engine_feeds_nobody():
+    """Words that it writes while another has the engine are not in that one's digest."""
+    other = Measurements()
+    rig = HashRig(other)
+    bus = rig.registers.bus
+
+    async def testbench(ctx):
+        while await read(ctx, other.bus, 514) & 1:
+            pass
+        value = bytes(range(48))
+        for at in range(0, 48, 4):
+            await write(ctx, other.bus, 512, int.from_bytes(value[at : at + 4], "little"))
+        await write(ctx, other.bus, 513, 5)
+        await write(ctx, bus, CONTROL, 1)
+        while await read(ctx, other.bus, 514) & 1:
+            await write(ctx, bus, DATA, 0xFFFFFFFF)
+        words = [await read(ctx, other.bus, 16 * 5 + n) for n in range(12)]
+        digest = b"".join(word.to_bytes(4, "little") for word in words)
+        assert digest == hashlib.sha384(bytes(48) + value).digest()
 
     simulate(rig, testbench)

@@ -2,42 +2,60 @@ import hashlib
 import random
 
 import pytest
+from amaranth.sim import Simulator
 
 from niter.security.sha512 import Sha512
 from tests.security.records import records
-from tests.support.stream import SEEDS, STALLS, Bench
+from tests.security.rig import padded
+from tests.support.stream import SEEDS, STALLS
 
 MARKS = (0, 1, 7, 8, 9, 16, 103, 104, 111, 112, 119, 120, 121, 127, 128, 129, 239, 240, 256, 300)
 
 
-def pieces(message: bytes, long: bool) -> list[dict]:
-    chunks = [message[at : at + 8] for at in range(0, len(message), 8)] or [b""]
-    return [
-        {
-            "data": int.from_bytes(chunk, "little"),
-            "bytes": len(chunk),
-            "last": index == len(chunks) - 1,
-            "long": long,
-        }
-        for index, chunk in enumerate(chunks)
-    ]
-
-
 def digests(messages: list[tuple[bytes, bool]], stalls=(0.0, 0.0), seed=1) -> tuple[list, int]:
+    """Hash messages one after the other; their digests, and how many cycles that took."""
+    found, cycles = [], 0
     dut = Sha512()
-    bench = Bench(dut, seed)
-    sent = [piece for message, long in messages for piece in pieces(message, long)]
-    words = sum(8 if long else 6 for _, long in messages)
-    bench.put(dut.i, sent, stall=stalls[0])
-    taken = bench.get(dut.o, words, stall=stalls[1])
-    cycles = bench.run(200_000)
-    found, digest = [], b""
-    for word in taken:
-        digest += int(word.data).to_bytes(8, "little")
-        if word.last:
+    rng = random.Random(seed)
+
+    async def give(ctx, message):
+        for at in range(0, len(message), 8):
+            while rng.random() < stalls[0]:
+                await ctx.tick()
+            ctx.set(dut.i.payload.data, int.from_bytes(message[at : at + 8], "little"))
+            ctx.set(dut.i.payload.last, at + 8 == len(message))
+            ctx.set(dut.i.valid, 1)
+            await ctx.tick().until(dut.i.ready)
+            ctx.set(dut.i.valid, 0)
+
+    async def testbench(ctx):
+        for message, long in messages:
+            ctx.set(dut.long, long)
+            ctx.set(dut.open, 1)
+            await give(ctx, padded(message))
+            digest, last = b"", False
+            while not last:
+                while rng.random() < stalls[1]:
+                    await ctx.tick()
+                ctx.set(dut.o.ready, 1)
+                (word,) = await ctx.tick().sample(dut.o.payload).until(dut.o.valid)
+                ctx.set(dut.o.ready, 0)
+                digest += int(word.data).to_bytes(8, "little")
+                last = word.last
             found.append(digest)
-            digest = b""
-    assert not digest
+            ctx.set(dut.open, 0)
+            await ctx.tick()
+
+    async def clock(ctx):
+        nonlocal cycles
+        async for _ in ctx.tick():
+            cycles += 1
+
+    sim = Simulator(dut)
+    sim.add_clock(1e-6)
+    sim.add_testbench(testbench)
+    sim.add_process(clock)
+    sim.run()
     return found, cycles
 
 

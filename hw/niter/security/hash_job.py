@@ -1,6 +1,6 @@
 """Hashes words of a memory and puts the digest back into it."""
 
-from amaranth import Module, Mux
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -9,9 +9,11 @@ from .hashing import HashPort
 
 __all__ = ["HashJob"]
 
+_BLOCK_WORDS = 32
+
 
 class HashJob(wiring.Component):
-    """One message: an optional constant word, two sections of a memory; then its digest.
+    """One message: an optional constant word, two sections of a memory, padding; then its digest.
 
     The owner translates ``section`` and ``index`` into addresses of its memory and keeps them
     as they are while ``busy``; nothing of a section changes before the digest comes. A word takes
@@ -68,13 +70,24 @@ class HashJob(wiring.Component):
         m = Module()
         word, digest = self.hash.word, self.hash.digest
         end = self.index == self.words - 1
+        # FIPS 180-4, 5.1.2: a one bit, zeros, and the length, of which the last word is enough.
+        length = 2 * self.words + (self.prefix is not None)
+        padding = -length % _BLOCK_WORDS
+        assert 5 <= padding <= 2 << len(self.index)
+        padded = Cat(self.index, self.section)
+        bits = int.from_bytes((32 * length).to_bytes(4, "big"), "little")
+        pad, padding_now = Signal(32), Signal()
+        with m.If(padded == 0):
+            m.d.comb += pad.eq(0x80)
+        with m.If(padded == padding - 1):
+            m.d.comb += [pad.eq(bits), word.payload.last.eq(padding_now)]
         m.d.comb += [
-            word.payload.data.eq(self.data),
-            word.payload.long.eq(self.long),
+            self.hash.long.eq(self.long),
+            word.payload.data.eq(Mux(padding_now, pad, self.data)),
             self.stored.eq(digest.payload.data),
         ]
         with m.FSM() as fsm:
-            m.d.comb += self.busy.eq(~fsm.ongoing("Idle"))
+            m.d.comb += [self.busy.eq(~fsm.ongoing("Idle")), self.hash.claim.eq(self.busy)]
             with m.State("Idle"), m.If(self.start):
                 m.d.sync += [self.index.eq(0), self.section.eq(0)]
                 m.next = "Read" if self.prefix is None else "Prefix"
@@ -89,15 +102,17 @@ class HashJob(wiring.Component):
                 m.d.comb += word.valid.eq(1)
                 with m.If(word.ready):
                     m.d.sync += self.index.eq(Mux(end, 0, self.index + 1))
-                    m.d.sync += self.section.eq(self.section | end)
+                    m.d.sync += self.section.eq(self.section ^ end)
                     m.next = "Read"
                     with m.If(self.section & end):
-                        m.next = "End"
-            with m.State("End"):
-                # All bytes are out: the last word has none.
-                m.d.comb += [word.valid.eq(1), word.payload.last.eq(1)]
+                        m.next = "Pad"
+            with m.State("Pad"):
+                m.d.comb += [word.valid.eq(1), padding_now.eq(1)]
                 with m.If(word.ready):
-                    m.next = "Take"
+                    m.d.sync += padded.eq(padded + 1)
+                    with m.If(word.payload.last):
+                        m.d.sync += padded.eq(0)
+                        m.next = "Take"
             with m.State("Take"):
                 m.d.comb += [digest.ready.eq(self.take), self.store.eq(digest.valid & self.take)]
                 with m.If(self.store):

@@ -1,12 +1,11 @@
 """The one hash engine, shared: software, the key store and the measurements take turns."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from niter import csr
-from niter.stream import Fifo
 
 from .sha512 import Sha512
 
@@ -14,24 +13,18 @@ __all__ = ["Digest", "HashPort", "HashRegisters", "HashShare", "HashWord"]
 
 
 class HashWord(data.Struct):
-    """Up to four bytes of a message.
+    """Four bytes of a message of whole blocks; ``last`` with its last four.
 
     Members
     -------
     data : 32 bits
         Byte lanes, lane 0 (bits 7:0) first.
-    tail : 2 bits
-        How many of them count in the last word. In every other all four do.
     last : 1 bit
         The message ends here.
-    long : 1 bit
-        SHA-512 is wanted, otherwise SHA-384; the same on every word of a message.
     """
 
     data: 32
-    tail: 2
     last: 1
-    long: 1
 
 
 class Digest(data.Struct):
@@ -41,13 +34,13 @@ class Digest(data.Struct):
     last: 1
 
 
-#: What software may write ahead of the engine, in LUT-RAM. The engine stops for 75 cycles in each
-#: block, in which software writes a dozen.
-_QUEUE_WORDS = 16
-
-#: One user of the engine, seen from that user. ``free`` tells that nobody has it.
+#: One user of the engine, seen from that user. While ``claim`` is high it wants the engine, or has
+#: it; ``long`` holds meanwhile and asks for SHA-512 instead of SHA-384. The message is padded (FIPS
+#: 180-4, 5.1.2). ``free`` tells that nobody has the engine.
 HashPort = wiring.Signature(
     {
+        "claim": Out(1),
+        "long": Out(1),
         "word": Out(stream.Signature(HashWord)),
         "digest": In(stream.Signature(Digest)),
         "free": In(1),
@@ -56,9 +49,11 @@ HashPort = wiring.Signature(
 
 
 class HashShare(wiring.Component):
-    """Gives the hash engine to one user at a time, from its first word to its last of the digest.
+    """Gives the hash engine to one user at a time, until the last word of the digest is taken.
 
-    The lowest number is served first. Granting takes a cycle; then a word a cycle.
+    A user may give it back before by no longer claiming it; its message is forgotten. The lowest
+    number is served first. Words are taken, one a cycle, while the engine has not got a whole
+    block: it becomes ready 14 cycles after an uncontested claim, and then as ``Sha512`` says.
 
     Parameters
     ----------
@@ -87,41 +82,42 @@ class HashShare(wiring.Component):
         owner = Signal(max(1, ceil_log2(self.users)))
         with m.If(~busy):
             for number, port in reversed(list(enumerate(self.ports))):
-                with m.If(port.word.valid):
+                with m.If(port.claim):
                     m.d.sync += [owner.eq(number), busy.eq(1)]
 
-        # Two words make a piece; the last may be alone.
+        claim, valid, digest_ready = Signal(), Signal(), Signal()
+        # From the cycle on in which a claim is given up, nothing is taken.
+        owned = Signal()
+        m.d.comb += owned.eq(busy & claim)
         word = HashWord(Signal(HashWord))
-        valid, ready = Signal(), Signal()
-        half = Signal()
-        low = Signal(32)
-        digest_ready = Signal()
         with m.Switch(owner):
             for number, port in enumerate(self.ports):
                 with m.Case(number):
                     m.d.comb += [
+                        claim.eq(port.claim),
+                        engine.long.eq(port.long),
                         word.eq(port.word.payload),
-                        valid.eq(port.word.valid & busy),
-                        port.word.ready.eq(ready & busy),
+                        valid.eq(port.word.valid & owned),
+                        port.word.ready.eq(engine.i.ready & owned),
                         digest_ready.eq(port.digest.ready),
-                        port.digest.valid.eq(engine.o.valid & busy),
+                        port.digest.valid.eq(engine.o.valid & owned),
                     ]
-        piece = engine.i.payload
+        # Two words make one of the engine's.
+        half = Signal()
+        low = Signal(32)
         m.d.comb += [
-            engine.i.valid.eq(valid & (half | word.last)),
-            piece.data.eq(Cat(Mux(half, low, word.data), word.data)),
-            piece.bytes.eq(Mux(word.last, Cat(word.tail, half), 8)),
-            piece.last.eq(word.last),
-            piece.long.eq(word.long),
-            ready.eq(engine.i.ready | ~(half | word.last)),
+            engine.open.eq(busy),
+            engine.i.valid.eq(valid & half),
+            engine.i.payload.data.eq(Cat(low, word.data)),
+            engine.i.payload.last.eq(word.last),
         ]
-        with m.If(valid & ready):
-            m.d.sync += [half.eq(~half & ~word.last), low.eq(word.data)]
+        with m.If(valid & engine.i.ready):
+            m.d.sync += [half.eq(~half), low.eq(word.data)]
 
         upper = Signal()
         last = engine.o.payload.last & upper
-        taken = engine.o.valid & digest_ready & busy
-        m.d.comb += engine.o.ready.eq(digest_ready & busy & upper)
+        taken = engine.o.valid & digest_ready & owned
+        m.d.comb += engine.o.ready.eq(digest_ready & owned & upper)
         for port in self.ports:
             m.d.comb += [
                 port.free.eq(~busy),
@@ -130,42 +126,44 @@ class HashShare(wiring.Component):
             ]
         with m.If(taken):
             m.d.sync += upper.eq(~upper)
-            with m.If(last):
-                m.d.sync += busy.eq(0)
+        with m.If(busy & (~claim | (taken & last))):
+            m.d.sync += [busy.eq(0), half.eq(0), upper.eq(0)]
         return m
 
 
-class _Control(csr.Register, access="rw"):
-    """Chooses the algorithm of the next message, and forgets an error."""
+class _Control(csr.Register, access="w"):
+    """Begins a message, and forgets one that was begun."""
 
-    long: csr.Field(csr.action.RW, 1, doc="SHA-512 instead of SHA-384.")
+    long: csr.Field(csr.action.WO, 1, doc="SHA-512 instead of SHA-384.")
 
 
 class _Data(csr.Register, access="w"):
-    """Four bytes of the message, the first in bits 7:0. Never write more of them than ``room``."""
+    """Four bytes of the message, the first in bits 7:0."""
 
     data: csr.Field(csr.action.W, 32)
 
 
 class _Finish(csr.Register, access="w"):
-    """Ends the message, with up to three bytes more. It takes room for a word, too."""
+    """The last four bytes of the message's last block."""
 
-    tail: csr.Field(csr.action.W, 24, doc="These bytes, the first in bits 7:0.")
-    bytes: csr.Field(csr.action.W, 2, doc="How many of them count.")
+    data: csr.Field(csr.action.W, 32)
 
 
 class _Status(csr.Register, access="r"):
     """What the engine does."""
 
-    room: csr.Field(csr.action.R, 5, doc="Words that can be written without looking again.")
+    room: csr.Field(
+        csr.action.R, 1, doc="The rest of a block can be written without looking again."
+    )
     done: csr.Field(csr.action.R, 1, doc="The digest can be read.")
-    error: csr.Field(csr.action.R, 1, doc="A word was lost: there will be no digest.")
+    error: csr.Field(csr.action.R, 1, doc="A word was lost since ``control`` was written.")
 
 
 class _DigestWord(csr.Register, access="r"):
     """The next four bytes of the digest, the first in bits 7:0; zero unless ``done``.
 
-    All 12 words (16 for SHA-512) must be read: until then the engine is not free.
+    All 12 words (16 for SHA-512) must be read, or ``control`` written: until then the engine is not
+    free.
     """
 
     data: csr.Field(csr.action.R, 32)
@@ -174,10 +172,10 @@ class _DigestWord(csr.Register, access="r"):
 class HashRegisters(wiring.Component):
     """Software's access to the hash engine.
 
-    Write a message to ``data`` in words, end it with ``finish``, wait for ``done``, read
-    ``digest`` word by word. A queue of 16 words stands before the engine. A word that finds it
-    full, or comes between ``finish`` and the digest's last word, is lost: the message then still
-    has to be finished, gives no digest, and ``error`` stays until ``control`` is written.
+    Write ``control``; then, a block of 32 words at a time, wait for ``room`` and write it to
+    ``data``; write the last word of the last block to ``finish`` instead, wait for ``done``, read
+    ``digest`` word by word. The message's padding is software's, too. A word that the engine does
+    not take at once is lost: ``error``.
 
     Members
     -------
@@ -205,38 +203,31 @@ class HashRegisters(wiring.Component):
         m.submodules.bridge = self._bridge
         wiring.connect(m, wiring.flipped(self.bus), self._bridge.bus)
         word, digest = self.hash.word, self.hash.digest
-        m.submodules.queue = queue = Fifo(HashWord, _QUEUE_WORDS)
-        wiring.connect(m, queue.o, wiring.flipped(self.hash.word))
-        word, digest = queue.i.payload, self.hash.digest
-        error = Signal()
-        finished = Signal()
-        put = self._data.f.data.w_stb
-        end = self._finish.f.bytes.w_stb
+        claimed, again, error = Signal(), Signal(), Signal()
+        end = self._finish.f.data.w_stb
         m.d.comb += [
-            queue.i.valid.eq((put | end) & ~finished),
-            word.data.eq(Mux(end, self._finish.f.tail.w_data, self._data.f.data.w_data)),
-            word.tail.eq(self._finish.f.bytes.w_data),
-            word.last.eq(end),
-            # The engine looks at the first word's only.
-            word.long.eq(self._control.f.long.data),
+            self.hash.claim.eq(claimed),
+            self.hash.long.eq(self._control.f.long.data),
+            word.valid.eq(self._data.f.data.w_stb | end),
+            # Both registers are written from the same wires.
+            word.payload.data.eq(self._data.f.data.w_data),
+            word.payload.last.eq(end),
         ]
-        with m.If(self._control.w_stb & ~finished):
-            m.d.sync += error.eq(0)
-        with m.If(put | end):
-            m.d.sync += error.eq(error | finished | ~queue.i.ready)
-            m.d.sync += finished.eq(finished | (end & queue.i.ready))
+        with m.If(word.valid & ~word.ready):
+            m.d.sync += error.eq(1)
+        with m.If(digest.valid & digest.ready & digest.payload.last):
+            m.d.sync += claimed.eq(0)
+        # A message that is under way loses its claim for a cycle.
+        with m.If(again):
+            m.d.sync += [claimed.eq(1), again.eq(0)]
+        with m.If(self._control.w_stb):
+            m.d.sync += [claimed.eq(~claimed), again.eq(claimed), error.eq(0)]
 
-        done = Signal()
         m.d.comb += [
-            done.eq(digest.valid & ~error),
-            digest.ready.eq(self._digest.r_stb | error),
-            self._digest.f.data.r_data.eq(digest.payload.data & done.replicate(32)),
-            self._status.f.room.r_data.eq(
-                Mux(finished | (queue.level > _QUEUE_WORDS), 0, _QUEUE_WORDS - queue.level)
-            ),
-            self._status.f.done.r_data.eq(done),
+            digest.ready.eq(self._digest.r_stb),
+            self._digest.f.data.r_data.eq(digest.payload.data & digest.valid.replicate(32)),
+            self._status.f.room.r_data.eq(word.ready),
+            self._status.f.done.r_data.eq(digest.valid),
             self._status.f.error.r_data.eq(error),
         ]
-        with m.If(digest.valid & digest.ready & digest.payload.last):
-            m.d.sync += finished.eq(0)
         return m

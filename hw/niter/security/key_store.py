@@ -1,22 +1,20 @@
 """Keys that software can load, derive and use, and never read."""
 
-from amaranth import C, Cat, Module, Mux, Signal
+from amaranth import Module, Mux, Signal
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from niter import csr
-from niter.ram import Ram
 
 from . import key_registers
 from .hash_job import HashJob
 from .hashing import HashPort
+from .key_memory import KEY_WORDS, KeyMemory
 from .key_registers import KeyCommand
+from .key_slots import KeySlots
 
 __all__ = ["KEY_WORDS", "KeyStore", "KeyWord"]
-
-#: 32-bit words of a slot: 512 bits, the two keys of AES-256-XTS.
-KEY_WORDS = 16
 
 #: The counter of SP 800-56C, 1 as a big-endian word.
 _COUNTER = int.from_bytes((1).to_bytes(4, "big"), "little")
@@ -50,7 +48,7 @@ class KeyStore(wiring.Component):
 
     A derived key is SHA-512 of the number 1 (32 bits, big-endian), the source's 64 bytes, and 64
     bytes of ``info``: the one-step key derivation of SP 800-56C, 4.1, with a hash, of one round.
-    It takes about 300 cycles. It goes into a slot, or, if the source was loaded with ``disclose``,
+    It takes about 350 cycles. It goes into a slot, or, if the source was loaded with ``disclose``,
     to software: this is for keys that software itself computes with, as a boot ROM does with
     those it derives from a device secret before it locks that.
 
@@ -99,16 +97,16 @@ class KeyStore(wiring.Component):
         self._usage = registers.add("usage", key_registers.Usage())
         self._derived = registers.add("derived", key_registers.Derived())
         self._bridge = csr.Bridge(registers.as_memory_map())
-        self._storage = Ram(shape=32, depth=2 * slots * KEY_WORDS, init=[])
-        # The memory's only ports, and the state that proofs are about.
-        self._write = self._storage.write_port()
-        self._read = self._storage.read_port()
+        self._memory = KeyMemory(slots)
+        # What proofs are about.
+        self._write = self._memory.write
         self._phase = Signal(_Phase, init=_Phase.WIPE)
         self._every = Signal(init=1)
         self._opened = Signal()
         self._active = Signal(ceil_log2(slots))
         self._position = Signal(ceil_log2(slots) + 5)
-        self._lock = Signal(slots)
+        self._slots = KeySlots(slots)
+        self._lock = self._slots.locked
         self._disclosing = Signal()
         super().__init__(
             {
@@ -124,38 +122,28 @@ class KeyStore(wiring.Component):
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         m.submodules.bridge = self._bridge
-        m.submodules.storage = self._storage
+        m.submodules.memory = memory = self._memory
         m.submodules.job = job = HashJob(KEY_WORDS, long=True, prefix=_COUNTER)
         wiring.connect(m, wiring.flipped(self.bus), self._bridge.bus)
         wiring.connect(m, job.hash, wiring.flipped(self.hash))
-        read, write = self._read, self._write
         phase, every, opened = self._phase, self._every, self._opened
-        slot, address, locked = self._active, self._position, self._lock
+        slot, address = self._active, self._position
+        m.submodules.slots = slots = self._slots
         disclosing = self._disclosing
-        width = ceil_log2(self.slots)
         command = self._command.f
 
-        loaded, storage, derive, disclose = (
-            Signal(self.slots, name=name) for name in ("loaded", "storage", "derive", "disclose")
-        )
         refused = Signal()
-        source = Signal(width)
-        use_storage, use_derive, use_disclose = Signal(), Signal(), Signal()
-        # Sixteen words of each kind; one more shows that there were too many.
-        given_key, given_info = Signal(5), Signal(5)
-        asked = self._slot.f.index.data[:width]
-        asked_source = command.source.w_data[:width]
-        in_range = (self._slot.f.index.data >> width == 0) & (command.source.w_data >> width == 0)
-
-        def at(index):
-            return (C(1, self.slots) << index)[: self.slots]
+        asked = self._slot.f.index.data[: len(slot)]
+        m.d.comb += [
+            slots.slot.eq(self._slot.f.index.data),
+            slots.source.eq(command.source.w_data),
+            slots.active.eq(slot),
+        ]
 
         code = command.code.w_data
         strobe = command.code.w_stb & (code != KeyCommand.NONE)
         idle = Signal()
         allowed = Signal()
-        unlocked = ~(locked & at(asked)).any()
-        source_good = (loaded & derive & ~locked & at(asked_source)).any()
         tamper_before = Signal()
         wipe_all = Signal()
         m.d.sync += tamper_before.eq(self.tamper)
@@ -170,37 +158,24 @@ class KeyStore(wiring.Component):
 
         export = self.export.payload
         m.d.comb += [
-            job.data.eq(read.data),
-            read.addr.eq(
-                Mux(
-                    job.busy,
-                    Cat(job.index, Mux(job.section, C(0, width), source), job.section),
-                    Cat(address[:4], slot, C(0, 1)),
-                )
-            ),
+            memory.slot.eq(slot),
+            memory.position.eq(address),
+            memory.job.eq(job.busy),
+            memory.index.eq(job.index),
+            memory.section.eq(job.section),
+            job.data.eq(memory.word),
+            memory.key.eq(self._key.f.data.w_stb & opened),
+            memory.info.eq(self._info.f.data.w_stb & idle),
+            # Both registers are written from the same wires.
+            memory.given.eq(self._key.f.data.w_data),
+            memory.stored.eq(job.stored),
+            memory.store.eq((phase == _Phase.DERIVE) & job.store & ~disclosing),
+            memory.wipe.eq(phase == _Phase.WIPE),
+            memory.every.eq(every),
             export.slot.eq(slot),
             export.index.eq(address),
-            export.data.eq(read.data & (~export.erase).replicate(32)),
+            export.data.eq(memory.word & (~export.erase).replicate(32)),
         ]
-
-        put_key = self._key.f.data.w_stb
-        put_info = self._info.f.data.w_stb
-        with m.If(put_key & opened):
-            m.d.sync += given_key.eq(Mux(given_key > KEY_WORDS, given_key, given_key + 1))
-        with m.If(put_info & idle):
-            m.d.sync += given_info.eq(Mux(given_info > KEY_WORDS, given_info, given_info + 1))
-        with m.If(put_info):
-            m.d.comb += [
-                write.addr.eq(Cat(given_info[:4], C(0, width), C(1, 1))),
-                write.data.eq(self._info.f.data.w_data),
-                write.en.eq(idle & (given_info < KEY_WORDS)),
-            ]
-        with m.Else():
-            m.d.comb += [
-                write.addr.eq(Cat(given_key[:4], slot, C(0, 1))),
-                write.data.eq(self._key.f.data.w_data),
-                write.en.eq(put_key & opened & (given_key < KEY_WORDS)),
-            ]
 
         shown = Signal()
         with m.Switch(phase):
@@ -208,31 +183,23 @@ class KeyStore(wiring.Component):
                 m.d.sync += address.eq(0)
                 with m.If(strobe & idle), m.Switch(code):
                     with m.Case(KeyCommand.LOAD):
-                        m.d.comb += allowed.eq(unlocked & in_range)
+                        m.d.comb += allowed.eq(slots.unlocked & slots.in_range)
                         with m.If(allowed):
-                            m.d.sync += [
-                                opened.eq(1),
-                                slot.eq(asked),
-                                given_key.eq(0),
-                                loaded.eq(loaded & ~at(asked)),
-                            ]
+                            m.d.sync += [opened.eq(1), slot.eq(asked)]
+                            m.d.comb += [memory.key_anew.eq(1), slots.forget.eq(1)]
                     with m.Case(KeyCommand.COMMIT):
                         m.d.comb += allowed.eq(
-                            opened & (slot == asked) & in_range & (given_key == KEY_WORDS)
+                            opened & (slot == asked) & slots.in_range & memory.key_whole
                         )
                         with m.If(allowed):
                             m.d.sync += phase.eq(_Phase.EXPORT)
                     with m.Case(KeyCommand.DERIVE):
                         m.d.comb += [
                             allowed.eq(
-                                Mux(
-                                    command.disclose.w_data,
-                                    (disclose & at(asked_source)).any(),
-                                    unlocked,
-                                )
-                                & in_range
-                                & source_good
-                                & (given_info == KEY_WORDS)
+                                Mux(command.disclose.w_data, slots.discloses, slots.unlocked)
+                                & slots.in_range
+                                & slots.derives
+                                & memory.info_whole
                                 & self.hash.free
                             ),
                             job.start.eq(allowed),
@@ -240,42 +207,35 @@ class KeyStore(wiring.Component):
                         with m.If(allowed):
                             m.d.sync += [
                                 opened.eq(0),
-                                source.eq(asked_source),
+                                memory.source.eq(command.source.w_data),
                                 disclosing.eq(command.disclose.w_data),
                                 phase.eq(_Phase.DERIVE),
                             ]
                             with m.If(~command.disclose.w_data):
-                                m.d.sync += [slot.eq(asked), loaded.eq(loaded & ~at(asked))]
+                                m.d.sync += slot.eq(asked)
+                                m.d.comb += slots.forget.eq(1)
                         # What was given is for one derivation, or for none.
-                        m.d.sync += given_info.eq(0)
+                        m.d.comb += memory.info_anew.eq(1)
                     with m.Case(KeyCommand.LOCK):
-                        m.d.comb += allowed.eq(in_range)
-                        with m.If(allowed):
-                            m.d.sync += locked.eq(locked | at(asked))
-                            with m.If(slot == asked):
-                                m.d.sync += opened.eq(0)
+                        m.d.comb += [allowed.eq(slots.in_range), slots.lock.eq(allowed)]
+                        with m.If(allowed & (slot == asked)):
+                            m.d.sync += opened.eq(0)
                     with m.Case(KeyCommand.ZEROISE):
-                        m.d.comb += allowed.eq(in_range)
+                        m.d.comb += [allowed.eq(slots.in_range), slots.forget.eq(allowed)]
                         with m.If(allowed):
                             m.d.sync += [
                                 opened.eq(0),
                                 slot.eq(asked),
-                                loaded.eq(loaded & ~at(asked)),
                                 every.eq(0),
                                 phase.eq(_Phase.WIPE),
                             ]
                 with m.If(strobe & allowed):
                     m.d.sync += [
-                        use_storage.eq(command.storage.w_data),
-                        use_derive.eq(command.derive.w_data),
-                        use_disclose.eq(command.disclose.w_data),
+                        slots.storage.eq(command.storage.w_data),
+                        slots.derive.eq(command.derive.w_data),
+                        slots.disclose.eq(command.disclose.w_data),
                     ]
             with m.Case(_Phase.DERIVE):
-                m.d.comb += [
-                    write.addr.eq(Cat(job.index, slot, C(0, 1))),
-                    write.data.eq(job.stored),
-                    write.en.eq(job.store & ~disclosing),
-                ]
                 with m.If(disclosing):
                     m.d.comb += [
                         job.take.eq(self._derived.r_stb),
@@ -285,26 +245,13 @@ class KeyStore(wiring.Component):
                     m.d.sync += phase.eq(Mux(disclosing, _Phase.IDLE, _Phase.EXPORT))
             with m.Case(_Phase.EXPORT):
                 # The word stands there a cycle after its address.
-                m.d.sync += self.export.valid.eq(use_storage)
-                with m.If(~use_storage | (self.export.valid & self.export.ready)):
+                m.d.sync += self.export.valid.eq(slots.storage)
+                with m.If(~slots.storage | (self.export.valid & self.export.ready)):
                     m.d.sync += [self.export.valid.eq(0), address.eq(address + 1)]
-                    with m.If(~use_storage | address[:4].all()):
-                        m.d.sync += [
-                            opened.eq(0),
-                            loaded.eq(loaded | at(slot)),
-                            storage.eq(Mux(use_storage, storage | at(slot), storage & ~at(slot))),
-                            derive.eq(Mux(use_derive, derive | at(slot), derive & ~at(slot))),
-                            disclose.eq(
-                                Mux(use_disclose, disclose | at(slot), disclose & ~at(slot))
-                            ),
-                            phase.eq(_Phase.IDLE),
-                        ]
+                    with m.If(~slots.storage | address[:4].all()):
+                        m.d.comb += slots.keep.eq(1)
+                        m.d.sync += [opened.eq(0), phase.eq(_Phase.IDLE)]
             with m.Case(_Phase.WIPE):
-                m.d.comb += [
-                    write.addr.eq(Mux(every, address, Cat(address[:4], slot, C(0, 1)))),
-                    write.data.eq(0),
-                    write.en.eq(1),
-                ]
                 m.d.sync += address.eq(address + 1)
                 with m.If(Mux(every, address.all(), address[:4].all())):
                     m.d.sync += [
@@ -332,25 +279,20 @@ class KeyStore(wiring.Component):
                         phase.eq(_Phase.WIPE),
                     ]
         with m.If(wipe_all):
-            m.d.comb += allowed.eq(1)
-            m.d.sync += [
-                loaded.eq(0),
-                opened.eq(0),
-                given_info.eq(0),
-                phase.eq(_Phase.ABANDON),
-            ]
+            m.d.comb += [allowed.eq(1), slots.forget_all.eq(1), memory.info_anew.eq(1)]
+            m.d.sync += [opened.eq(0), phase.eq(_Phase.ABANDON)]
 
         m.d.comb += [
-            self.usable.eq(loaded & storage),
+            self.usable.eq(slots.for_storage),
             self._status.f.busy.r_data.eq(~idle),
             self._status.f.refused.r_data.eq(refused),
             self._status.f.tamper.r_data.eq(self.tamper),
             self._status.f.disclosed.r_data.eq(shown),
             self._derived.f.data.r_data.eq(self.hash.digest.payload.data & shown.replicate(32)),
-            self._loaded.f.slots.r_data.eq(loaded),
-            self._loaded.f.disclose.r_data.eq(loaded & disclose),
-            self._locked.f.slots.r_data.eq(locked),
-            self._usage.f.storage.r_data.eq(loaded & storage),
-            self._usage.f.derive.r_data.eq(loaded & derive),
+            self._loaded.f.slots.r_data.eq(slots.loaded),
+            self._loaded.f.disclose.r_data.eq(slots.for_disclose),
+            self._locked.f.slots.r_data.eq(slots.locked),
+            self._usage.f.storage.r_data.eq(slots.for_storage),
+            self._usage.f.derive.r_data.eq(slots.for_derive),
         ]
         return m

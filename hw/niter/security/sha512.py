@@ -7,9 +7,8 @@ from amaranth.lib.wiring import In, Out
 from niter.ram import Ram
 
 from .sha512_constants import INITIAL_384, INITIAL_512, ROUND
-from .sha512_padding import BlockWord, Piece, Sha512Padding
 
-__all__ = ["DigestWord", "Sha512", "Sha512Rounds"]
+__all__ = ["BlockWord", "DigestWord", "Sha512"]
 
 #: Place of the chaining value in the block RAM, behind the constants: its last word first.
 _CHAIN = 80
@@ -17,6 +16,13 @@ _CHAIN = 80
 #: The steps of a block: sixteen take words in, 80 is the first to add the chaining value, and
 #: the last only writes.
 _LAST_STEP = 90
+
+
+class BlockWord(data.Struct):
+    """Eight bytes of a message, lane 0 (bits 7:0) first; ``last`` ends its last block."""
+
+    data: 64
+    last: 1
 
 
 class DigestWord(data.Struct):
@@ -36,11 +42,17 @@ def _rotate(word, *amounts, shift=None):
     return result[:64]
 
 
-class Sha512Rounds(wiring.Component):
-    """Compresses blocks (FIPS 180-4, 6.4) and hands out the digest.
+def _swapped(word):
+    """Between bytes in lanes and a word as the standard counts its bits: first byte on top."""
+    return Cat(word.word_select(7 - lane, 8) for lane in range(8))
 
-    A block takes 91 cycles from its first word, a message 12 more; the digest follows the last
-    block by a cycle, a word a cycle. A word that comes late only makes it wait.
+
+class Sha512(wiring.Component):
+    """Hashes messages of whole blocks with SHA-384 or SHA-512 (FIPS 180-4, 6.4 and 6.5).
+
+    Padding (5.1.2) is for those who give the messages. A block takes 91 cycles from its first word,
+    a message 12 more; the digest follows the last block by a cycle, a word a cycle. A word that
+    comes late only makes it wait.
 
     Round constants, initial values and the chaining value share one block RAM, with one read a
     cycle. At the end of a block its chaining value is added by seven turns of the working
@@ -50,12 +62,20 @@ class Sha512Rounds(wiring.Component):
 
     Members
     -------
+    open : In(1)
+        High from before a message's first word to the last of its digest, and low for a cycle or
+        more between messages. A message whose ``open`` falls before is forgotten.
+    long : In(1)
+        SHA-512, otherwise SHA-384; holds while ``open``.
     i : In(stream.Signature(BlockWord))
-        Blocks of sixteen words.
+        Blocks of sixteen words. None is taken before the engine has begun, for which it needs 12
+        cycles, or while it works on a block.
     o : Out(stream.Signature(DigestWord))
         The digest of each message: six words, eight for SHA-512.
     """
 
+    open: In(1)
+    long: In(1)
     i: In(stream.Signature(BlockWord))
     o: Out(stream.Signature(DigestWord))
 
@@ -80,22 +100,24 @@ class Sha512Rounds(wiring.Component):
         answer = Signal()
         which = Signal(3)
         next_which = Signal(3)
-        long = Signal()
+        shown = Signal()
 
         m.d.comb += [
-            begin.eq((count == 0) & self.i.valid & word.first & ~fresh & ~answer),
-            self.i.ready.eq((count < 16) & ~begin & ~answer),
+            begin.eq((count == 0) & self.open & ~fresh & ~answer),
+            self.i.ready.eq((count < 16) & fresh),
             step.eq((count >= 16) | (self.i.valid & self.i.ready)),
             next_count.eq(count + step),
         ]
         with m.If(begin):
             m.d.comb += next_count.eq(_CHAIN)
-            m.d.sync += [fresh.eq(1), initialise.eq(1), long.eq(word.long)]
+            m.d.sync += [fresh.eq(1), initialise.eq(1)]
         with m.Elif(count == _LAST_STEP):
             m.d.comb += next_count.eq(0)
             m.d.sync += [initialise.eq(0), answer.eq(final), final.eq(0)]
         with m.If(self.i.valid & self.i.ready & word.last):
             m.d.sync += [final.eq(1), fresh.eq(0)]
+        with m.If(~self.open & (count < 16)):
+            m.d.comb += next_count.eq(0)
         m.d.sync += count.eq(next_count)
 
         # The message schedule: the word of step n enters at the end, and is zero from 80 on. The
@@ -106,7 +128,9 @@ class Sha512Rounds(wiring.Component):
         expanded = Signal(64)
         m.d.comb += [
             expanded.eq(ahead + _rotate(schedule[14], 19, 61, shift=6)),
-            entering.eq(Mux(count < 16, word.data, expanded) & (count < 80).replicate(64)),
+            entering.eq(
+                Mux(count < 16, _swapped(word.data), expanded) & (count < 80).replicate(64)
+            ),
         ]
         constant = Signal(64)
         summed = Signal(64)
@@ -151,53 +175,27 @@ class Sha512Rounds(wiring.Component):
             write.addr.eq(count - 3),
             write.data.eq(added),
             write.en.eq(count >= _CHAIN + 3),
-            read.addr.eq(Cat(next_count, begin & ~word.long, begin & word.long)),
+            read.addr.eq(Cat(next_count, begin & ~self.long, begin & self.long)),
         ]
         with m.If(initialise & (count != _LAST_STEP)):
-            m.d.comb += read.addr[7:].eq(Cat(~long, long))
+            m.d.comb += read.addr[7:].eq(Cat(~self.long, self.long))
 
         # The digest is read back from there.
-        shown = Signal()
         out = self.o.payload
         taken = Signal()
         m.d.comb += [
             self.o.valid.eq(shown),
             taken.eq(shown & self.o.ready),
             next_which.eq(which + taken),
-            out.last.eq(which == Mux(long, 7, 5)),
-            out.data.eq(Cat(read.data.word_select(7 - lane, 8) for lane in range(8))),
+            out.last.eq(which == Mux(self.long, 7, 5)),
+            out.data.eq(_swapped(read.data)),
         ]
         with m.If(answer):
             m.d.comb += read.addr.eq(_CHAIN + 7 - next_which)
             m.d.sync += [which.eq(next_which), shown.eq(1)]
             with m.If(taken & out.last):
                 m.d.sync += [which.eq(0), shown.eq(0), answer.eq(0)]
-        return m
-
-
-class Sha512(wiring.Component):
-    """Hashes messages of any length with SHA-384 or SHA-512 (FIPS 180-4).
-
-    A message of ``n`` blocks, padding included, takes ``91 n + 12`` cycles to the first word of
-    its digest if its pieces never keep it waiting. The next message waits for the digest
-    to be taken.
-
-    Members
-    -------
-    i : In(stream.Signature(Piece))
-        Messages; a packet's beat is a piece of ``8 - empty`` bytes.
-    o : Out(stream.Signature(DigestWord))
-        A digest for each, 48 or 64 bytes.
-    """
-
-    i: In(stream.Signature(Piece))
-    o: Out(stream.Signature(DigestWord))
-
-    def elaborate(self, platform):  # noqa: D102
-        m = Module()
-        m.submodules.padding = padding = Sha512Padding()
-        m.submodules.rounds = rounds = Sha512Rounds()
-        wiring.connect(m, wiring.flipped(self.i), padding.i)
-        wiring.connect(m, padding.o, rounds.i)
-        wiring.connect(m, rounds.o, wiring.flipped(self.o))
+        # Steps that need no words go on to their end: nothing of them is seen.
+        with m.If(~self.open):
+            m.d.sync += [fresh.eq(0), final.eq(0), answer.eq(0), shown.eq(0), which.eq(0)]
         return m

@@ -62,18 +62,13 @@ class PacketPort(wiring.Component):
     class Interval(csr.Register, access="w"):
         """Rate limit."""
 
-        cycles: csr.Field(csr.action.WO, 24, doc="From one frame taken to the next.")
+        cycles: csr.Field(csr.action.WO, 18, doc="From one frame taken to the next.")
 
     class Receive(csr.Register, access="r"):
         """The frame that ``received`` gives."""
 
         length: csr.Field(csr.action.R, 14, doc="Bytes; zero: there is none.")
         port: csr.Field(csr.action.R, 2, doc="Where it came from.")
-
-    class Received(csr.Register, access="r"):
-        """The next four bytes of it, the first in bits 7:0."""
-
-        word: csr.Field(csr.action.R, 32)
 
     class Done(csr.Register, access="w"):
         """Gives the frame's buffer back."""
@@ -83,7 +78,7 @@ class PacketPort(wiring.Component):
     class Lost(csr.Register, access="r"):
         """Frames lost to the rate limit or for lack of a buffer."""
 
-        frames: csr.Field(csr.action.R, 16, doc="Wraps.")
+        frames: csr.Field(csr.action.R, 8, doc="Wraps.")
 
     class Content(csr.Register, access="w"):
         """The next four bytes of the frame to be sent; ignored while one is being sent."""
@@ -99,33 +94,41 @@ class PacketPort(wiring.Component):
 
     def __init__(self):
         self._listen, self._interval = self.Listen(), self.Interval()
-        self._receive, self._received, self._done = self.Receive(), self.Received(), self.Done()
+        self._receive, self._done = self.Receive(), self.Done()
         self._lost, self._content, self._send = self.Lost(), self.Content(), self.Send()
         self._bridge = bridge_of(
             {
                 "listen": self._listen,
                 "interval": self._interval,
                 "receive": self._receive,
-                "received": self._received,
                 "done": self._done,
                 "lost": self._lost,
                 "content": self._content,
                 "send": self._send,
             }
         )
-        super().__init__(
-            {
-                "tap": In(FrameTap),
-                "o": Out(FrameStream),
-                "bus": In(csr.Signature(addr_width=self._bridge.bus.addr_width)),
-            }
+        # Its answers come straight from the memory.
+        self._received = csr.Signature(addr_width=1).create()
+        self._received.memory_map = csr.MemoryMap(addr_width=1)
+        self._received.memory_map.add_resource(
+            csr.WordArray(
+                1, "The next four bytes of the frame, the first in bits 7:0.", access="r"
+            ),
+            name="received",
         )
-        self.bus.memory_map = self._bridge.bus.memory_map
+        self._decoder = csr.Decoder(addr_width=4)
+        self._decoder.add(self._bridge.bus, name="port", addr=0)
+        self._decoder.add(self._received, name="frame")
+        super().__init__(
+            {"tap": In(FrameTap), "o": Out(FrameStream), "bus": In(csr.Signature(addr_width=4))}
+        )
+        self.bus.memory_map = self._decoder.bus.memory_map
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         m.submodules.bridge = self._bridge
-        connect(m, flipped(self.bus), self._bridge.bus)
+        m.submodules.decoder = self._decoder
+        connect(m, flipped(self.bus), self._decoder.bus)
         self._take(m)
         self._give(m)
         return m
@@ -133,9 +136,6 @@ class PacketPort(wiring.Component):
     def _take(self, m):
         """From the wire to software."""
         tap = self.tap
-        m.submodules.received = storage = Ram(shape=64, depth=2 * _BEATS, init=[])
-        write, read = storage.write_port(), storage.read_port()
-
         # Each buffer is full or not; both sides go round.
         full = Signal(2)
         lengths = Signal(data.ArrayLayout(11, 2))
@@ -143,12 +143,6 @@ class PacketPort(wiring.Component):
         filling, emptying = Signal(), Signal()
         beat = Signal(9)
         fits = ~beat[8]
-        m.d.comb += [
-            write.addr.eq(Cat(beat[:8], filling)),
-            write.data.eq(tap.packet.data),
-            write.en.eq(tap.transfer & fits & ~full.bit_select(filling, 1)),
-        ]
-
         # What a beat must say, by its number.
         octets, matches, good, heard = tap.packet.data, Signal(), Signal(), Signal()
         m.d.comb += matches.eq(1)
@@ -173,9 +167,9 @@ class PacketPort(wiring.Component):
             & (tap.length <= LONGEST_FRAME)
             & (self._listen.f.port.data != 0)
         )
-        wait = Signal(24)
+        wait = Signal(18)
         taken = heard & (wait == 0) & ~full.bit_select(filling, 1)
-        lost = Signal(16)
+        lost = Signal(8)
         with m.If(wait != 0):
             m.d.sync += wait.eq(wait - 1)
         with m.If(tap.transfer):
@@ -199,13 +193,24 @@ class PacketPort(wiring.Component):
             ]
         with m.If(done):
             m.d.sync += [full.bit_select(emptying, 1).eq(0), emptying.eq(~emptying), word.eq(0)]
-        with m.Elif(self._received.f.word.r_stb):
+        with m.Elif(self._received.r_stb):
             m.d.sync += word.eq(word + 1)
+        answers = []
+        for half in range(2):
+            m.submodules[f"received_{half}"] = storage = Ram(shape=32, depth=2 * _BEATS, init=[])
+            write = storage.write_port()
+            read = storage.read_port(shown=self._received.r_stb & (word[0] == half))
+            m.d.comb += [
+                write.addr.eq(Cat(beat[:8], filling)),
+                write.data.eq(tap.packet.data.word_select(half, 32)),
+                write.en.eq(tap.transfer & fits & ~full.bit_select(filling, 1)),
+                read.addr.eq(Cat(word[1:], emptying)),
+                read.en.eq(1),
+            ]
+            answers.append(read.data)
         m.d.comb += [
             waiting.eq(full.bit_select(emptying, 1)),
-            read.addr.eq(Cat(word[1:], emptying)),
-            read.en.eq(1),
-            self._received.f.word.r_data.eq(read.data.word_select(word[0], 32)),
+            self._received.r_data.eq(answers[0] | answers[1]),
             self._receive.f.length.r_data.eq(Mux(waiting, lengths[emptying], 0)),
             self._receive.f.port.r_data.eq(ports[emptying]),
             self._lost.f.frames.r_data.eq(lost),

@@ -181,6 +181,7 @@ class Soc(wiring.Component):
             m.d.comb += self._keys.export.ready.eq(1)
         m.submodules.random = self._random
         m.submodules.timer = self._timer
+        m.d.comb += self._watchdog.tick.eq(self._timer.tick)
         m.submodules.uart = uart = self._uart
         m.d.comb += self.uart_tx.eq(uart.tx)
         connect(m, cpu.fetch, interconnect.fetch)

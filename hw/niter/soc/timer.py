@@ -2,7 +2,7 @@
 
 from amaranth import Module, Signal
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, connect, flipped
+from amaranth.lib.wiring import In, Out, connect, flipped
 
 from niter import csr
 
@@ -12,7 +12,7 @@ __all__ = ["Timer"]
 
 
 class Timer(wiring.Component):
-    """Counts cycles from reset on, in 64 bits.
+    """Counts cycles from reset on, in 32 bits; software that looks often enough extends them.
 
     Parameters
     ----------
@@ -23,15 +23,12 @@ class Timer(wiring.Component):
     -------
     bus : In(csr.Signature)
         Registers.
+    tick : Out(1)
+        High in one cycle of 65,536, from a flip-flop.
     """
 
-    class Low(csr.Register, access="r"):
-        """Cycles, low half. Reading it keeps the high half of the same moment."""
-
-        value: csr.Field(csr.action.R, 32)
-
-    class High(csr.Register, access="r"):
-        """Cycles, high half, as of the last read of ``low``."""
+    class Cycles(csr.Register, access="r"):
+        """Cycles, modulo 2**32."""
 
         value: csr.Field(csr.action.R, 32)
 
@@ -42,24 +39,25 @@ class Timer(wiring.Component):
 
     def __init__(self, clock_hz: int):
         self.clock_hz = clock_hz
-        self._low, self._high, self._rate = self.Low(), self.High(), self.Rate()
-        self._bridge = bridge_of({"low": self._low, "high": self._high, "rate": self._rate})
-        super().__init__({"bus": In(csr.Signature(addr_width=self._bridge.bus.addr_width))})
+        self._cycles, self._rate = self.Cycles(), self.Rate()
+        self._bridge = bridge_of({"cycles": self._cycles, "rate": self._rate})
+        super().__init__(
+            {"bus": In(csr.Signature(addr_width=self._bridge.bus.addr_width)), "tick": Out(1)}
+        )
         self.bus.memory_map = self._bridge.bus.memory_map
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         m.submodules.bridge = self._bridge
         connect(m, flipped(self.bus), self._bridge.bus)
-        # The high half counts a cycle late, so that no carry runs through 64 bits.
-        low, high, kept = Signal(32), Signal(32), Signal(32)
-        carry = Signal()
-        m.d.sync += [low.eq(low + 1), carry.eq(low.all()), high.eq(high + carry)]
-        with m.If(self._low.f.value.r_stb):
-            m.d.sync += kept.eq(high + carry)
+        cycles, before = Signal(32), Signal()
+        m.d.sync += [
+            cycles.eq(cycles + 1),
+            before.eq(cycles[15]),
+            self.tick.eq(before & ~cycles[15]),
+        ]
         m.d.comb += [
-            self._low.f.value.r_data.eq(low),
-            self._high.f.value.r_data.eq(kept),
+            self._cycles.f.value.r_data.eq(cycles),
             self._rate.f.hertz.r_data.eq(self.clock_hz),
         ]
         return m

@@ -19,6 +19,8 @@ class Watchdog(wiring.Component):
 
     Members
     -------
+    tick : In(1)
+        A unit of its time has passed: 65,536 cycles.
     bus : In(csr.Signature)
         Registers.
     expired : Out(1)
@@ -28,7 +30,9 @@ class Watchdog(wiring.Component):
     class Feed(csr.Register, access="w"):
         """Starts the watchdog, or starts its time anew."""
 
-        cycles: csr.Field(csr.action.W, 32, doc="Until the reset; zero: now.")
+        ticks: csr.Field(
+            csr.action.W, 16, doc="Of 65,536 cycles until the reset, the first perhaps a short one."
+        )
 
     class Cause(csr.Register, access="r"):
         """Why the SoC was reset last."""
@@ -41,6 +45,7 @@ class Watchdog(wiring.Component):
         super().__init__(
             {
                 "bus": In(csr.Signature(addr_width=self._bridge.bus.addr_width)),
+                "tick": In(1),
                 "expired": Out(1),
             }
         )
@@ -50,12 +55,13 @@ class Watchdog(wiring.Component):
         m = Module()
         m.submodules.bridge = self._bridge
         connect(m, flipped(self.bus), self._bridge.bus)
-        left = Signal(32)
+        left = Signal(16)
         running, caused = Signal(), Signal()
         hold = Signal(4)
-        feed = self._feed.f.cycles
+        feed = self._feed.f.ticks
         m.d.comb += self._cause.f.watchdog.r_data.eq(caused)
-        m.d.sync += left.eq(left - 1)
+        with m.If(self.tick):
+            m.d.sync += left.eq(left - 1)
         with m.If(self.expired):
             m.d.sync += [hold.eq(hold + 1), running.eq(0), caused.eq(1)]
             with m.If(hold.all()):
