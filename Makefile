@@ -1,6 +1,6 @@
 # Every target sets itself up; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup firmware sim linux work test lint format formal bench report bitstream costs flash wave list \
+.PHONY: help setup firmware sim linux disks work test lint format formal bench report bitstream costs flash wave list \
 	soak lock captures clean
 
 MINUTES ?= 10
@@ -33,10 +33,14 @@ firmware: setup ## Build boot ROM and firmware; prints sizes and measurements.
 sim: setup ## Run the card in Verilator against its partners; leaves build/sim/{results.xml,card.pcapng}.
 	@$(HARNESS) run card --tier fast --tier slow
 
-linux: ## Boot stock Linux on the running card; as root against Linux' own vxlan. SEED=
+linux: ## Boot stock Linux on running cards; as root against Linux' own vxlan and vblade. SEED=
 	@.ci/setup live
 	@python -m pytest -q -m slow tests/live
-	@python -m sim.linux network
+	@python -m sim.linux network storage --short
+
+disks: ## The rest of it: all cases of a storage card and of a card of virtio disks. SEED=
+	@.ci/setup live
+	@python -m sim.linux storage disks
 
 work: ## Count a guest's instructions for each frame, with the card and with its own vxlan. As root.
 	@.ci/setup live

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives import serialization
 from firmware.boot.layout import FLASH, Memory
 from firmware.generate import number_array, signer_header, write_changed, write_headers
 from firmware.packages import INCLUDES, LIBRARIES, fetch
+from firmware.sources import services
 from niter.card import Card, CardConfig
 from niter.csr.generate import svd
 from niter.soc.config import CSR_BASE, RAM_BASE, ROM_BASE, ROM_BYTES, SocConfig
@@ -301,12 +302,11 @@ def build(
         ROM_BYTES,
         [*(boot / name for name in ("reset.S", "rom.c", "pinned.c")), *of_hal],
     )
-    services = sorted((_ROOT / "services").glob("*.c"))
     content = builder.program(
         "firmware",
         RAM_BASE,
         memory.longest_image,
-        [main, boot / "choose.c", boot / "image.c", *everything, *services],
+        [main, boot / "choose.c", boot / "image.c", *everything, *services(config)],
         points=True,
         stack=memory.FIRMWARE_STACK,
     )

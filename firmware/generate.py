@@ -1,6 +1,6 @@
 """Headers for the firmware, made from what is declared elsewhere.
 
-``protocol.h`` comes from ``niterctl.protocol``, ``card_layout.h`` from the overlay's tables,
+``protocol.h`` comes from ``niterctl.protocol``, ``card_layout.h`` from the card's tables,
 ``card_registers.h`` from the register classes, ``nvme_layout.h`` from the NVMe room,
 ``nvme_messages.h`` from ``niter.nvme.front.messages``, ``certificate_template.h`` from
 ``niterctl.certificates``, ``boot_layout.h`` from ``firmware.boot.layout``. The same inputs give the
@@ -25,6 +25,7 @@ from niter.net import (
     Descriptor,
     EndpointWords,
     KeyKind,
+    OverlayConfig,
     PortRecord,
     SlotLayout,
     Steer,
@@ -36,6 +37,8 @@ from niter.nvme.engine import NamespaceRecord
 from niter.nvme.engine.layouts import MAX_SECTORS, PAGE_BITS
 from niter.nvme.front import messages
 from niter.soc import SocConfig
+from niter.storage import RateRecord, VolumeMode, VolumeRecord
+from niter.storage.aoe import HAS_TARGET, HEADER_BYTES, SLOT_BITS, TargetRecord
 from niterctl import protocol
 from niterctl.certificates import template_header
 
@@ -97,17 +100,30 @@ def signer_header(key: bytes) -> str:
 
 
 def layout_header(config: CardConfig) -> str:
-    """Where things stand in the tables of this card's overlay, and its sizes."""
-    overlay = config.overlay
+    """Sizes of this card, and where things stand in its tables."""
+    numbers = {
+        "NETWORK": int(config.overlay is not None),
+        "STORAGE": int(config.storage is not None),
+        "FUNCTIONS": config.functions,
+        "PORTS": config.ports,
+        "FRAME_BYTES": config.frame_bytes,
+        **(_overlay_numbers(config.overlay) if config.overlay else _storage_numbers(config)),
+    }
+    return _guard(
+        "CARD_LAYOUT",
+        "niter.card",
+        [f"#define LAYOUT_{key} {value}u" for key, value in numbers.items()],
+    )
+
+
+def _overlay_numbers(overlay: OverlayConfig) -> dict[str, int]:
     record, tunnels = PortRecord(overlay), TunnelLayout(overlay)
     crc = MAPPING_HASH.algorithm
     assert (crc.crc_width, crc.reflect_input, crc.reflect_output) == (16, False, False)
     partial, template, port, ipv6, checksum = (
         field.offset for _, field in Descriptor.as_shape() if True
     )
-    numbers = {
-        "FUNCTIONS": overlay.functions,
-        "PORTS": overlay.ports,
+    return {
         "IPV6": int(overlay.ipv6),
         "GENEVE": int(overlay.geneve),
         "SLOTS": overlay.slots,
@@ -115,7 +131,6 @@ def layout_header(config: CardConfig) -> str:
         "TEMPLATES": overlay.templates,
         "ADDRESSES": overlay.addresses,
         "REPLICAS": overlay.replicas,
-        "FRAME_BYTES": config.frame_bytes,
         "LOCAL": LOCAL,
         "UNDERLAY_VNI": UNDERLAY_VNI,
         "UNDERLAY_NETWORK": UNDERLAY_NETWORK,
@@ -154,11 +169,36 @@ def layout_header(config: CardConfig) -> str:
         "DESCRIPTOR_CHECKSUM": checksum,
         "COUNTERS": len(counter_names(overlay.functions)),
     }
-    return _guard(
-        "CARD_LAYOUT",
-        "niter.net",
-        [f"#define LAYOUT_{key} {value}u" for key, value in numbers.items()],
-    )
+
+
+def _storage_numbers(config: CardConfig) -> dict[str, int]:
+    # A frame's buffer decides how many of the sectors that the transport can put into one fit.
+    sectors = min(16, (config.frame_bytes - HEADER_BYTES) // SECTOR_BYTES)
+    return {
+        "CLOCK_HZ": config.storage.clock_hz,
+        "FRAME_SECTORS": sectors,
+        "TUNNEL": int(config.storage.tunnel),
+        "SLOTS": 1 << SLOT_BITS,
+        "VOLUMES": config.storage.volumes,
+        "VOLUME_STRIDE": VolumeRecord.STRIDE,
+        "VOLUME_FIRST": VolumeRecord.FIRST,
+        "VOLUME_LENGTH": VolumeRecord.LENGTH,
+        "VOLUME_FLAGS": VolumeRecord.FLAGS,
+        "VOLUME_ATTACHED": VolumeRecord.ATTACHED,
+        "VOLUME_READ_ONLY": VolumeRecord.READ_ONLY,
+        "VOLUME_PLAIN": VolumeMode.PLAIN.value << VolumeRecord.KEY,
+        "RATE_STRIDE": RateRecord.STRIDE,
+        "RATE_REQUEST": RateRecord.REQUEST,
+        "RATE_SECTOR": RateRecord.SECTOR,
+        "RATE_BURST": RateRecord.BURST,
+        "HAS_TARGET": HAS_TARGET,
+        "TARGET_STRIDE": TargetRecord.STRIDE,
+        "TARGET_MAC_HIGH": TargetRecord.MAC_HIGH,
+        "TARGET_MAC_LOW": TargetRecord.MAC_LOW,
+        "TARGET_PLACE": TargetRecord.PLACE,
+        "TARGET_FLAGS": TargetRecord.FLAGS,
+        "TARGET_ENABLED": TargetRecord.ENABLED,
+    }
 
 
 def messages_header() -> str:
@@ -216,12 +256,14 @@ def nvme_header(config: NvmeConfig, *, volumes: int = 16, first_function: int = 
 def write_headers(folder: Path, config: CardConfig) -> None:
     """Write all headers for a card into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
+    nvme, volumes = (config.storage.nvme, config.storage.volumes) if config.storage else (None, 0)
     texts = {
         "protocol.h": protocol_header(),
         "card_layout.h": layout_header(config),
         "certificate_template.h": template_header(),
         "nvme_messages.h": messages_header(),
         "card_registers.h": c_header(Card(config).csr.memory_map, name="card"),
+        **({"nvme_layout.h": nvme_header(nvme, volumes=volumes)} if nvme else {}),
         "boot_layout.h": Memory((config.soc or SocConfig()).ram_bytes).header(),
     }
     for name, text in texts.items():

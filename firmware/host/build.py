@@ -10,6 +10,7 @@ from pathlib import Path
 from firmware.build import DEVELOPMENT_KEY, public_key
 from firmware.generate import signer_header, write_changed, write_headers
 from firmware.packages import BEARSSL, INCLUDES, LIBRARIES, fetch
+from firmware.sources import services
 from niter.card import CardConfig
 from niter.net import OverlayConfig
 
@@ -33,11 +34,10 @@ _THEIRS = ["-std=c11", "-w", "-fsanitize=address"]
 _COMMON = ["-D_GNU_SOURCE", "-DZCBOR_CANONICAL", "-DJOB_STACK=131072", "-O1", "-g"]
 
 
-def _sources() -> list[Path]:
-    ours = [
-        path for folder in ("crypto", "services", "host") for path in (_ROOT / folder).glob("*.c")
-    ]
-    return [*ours, *(_ROOT / path for path in ("boot/choose.c", "boot/image.c", "hal/words.c"))]
+def _sources(config: CardConfig) -> list[Path]:
+    ours = [path for folder in ("crypto", "host") for path in (_ROOT / folder).glob("*.c")]
+    parts = (_ROOT / path for path in ("boot/choose.c", "boot/image.c", "hal/words.c"))
+    return [*ours, *services(config), *parts]
 
 
 def _stamp(paths: Iterable[Path]) -> str:
@@ -47,27 +47,29 @@ def _stamp(paths: Iterable[Path]) -> str:
     return digest.hexdigest()[:16]
 
 
-def build(compiler: str = "gcc") -> Path:
-    """The executable, built when anything of it has changed.
+def build(config: CardConfig = CONFIG, compiler: str = "gcc") -> Path:
+    """The executable for a card, built when anything of it has changed.
 
     Raises
     ------
     subprocess.CalledProcessError
         The compiler does not accept the source text.
     """
-    write_headers(_BUILD / "include", CONFIG)
-    write_changed(_BUILD / "include" / "signer.h", signer_header(public_key(DEVELOPMENT_KEY)))
+    include = _BUILD / "include" / hashlib.sha256(repr(config).encode()).hexdigest()[:16]
+    write_headers(include, config)
+    write_changed(include / "signer.h", signer_header(public_key(DEVELOPMENT_KEY)))
     folders = {package: fetch(package) for package in LIBRARIES}
-    headers = [*_ROOT.glob("*/*.h"), *(_BUILD / "include").glob("*.h")]
-    place = _BUILD / _stamp([*_sources(), *headers])
+    headers = [*_ROOT.glob("*/*.h"), *include.glob("*.h")]
+    sources = _sources(config)
+    place = _BUILD / _stamp([*sources, *headers])
     program = place / "card"
     if program.exists():
         return program
     place.mkdir(parents=True, exist_ok=True)
-    includes = [f"-I{_BUILD / 'include'}", f"-I{_ROOT}"]
+    includes = [f"-I{include}", f"-I{_ROOT}"]
     for package, names in INCLUDES.items():
         includes += [f"-isystem{folders[package] / name}" for name in names]
-    jobs = [(path, [*_OURS, *includes]) for path in _sources()]
+    jobs = [(path, [*_OURS, *includes]) for path in sources]
     for package, files in LIBRARIES.items():
         for name, points in files:
             flags = [*_THEIRS, *includes, *(["-fsanitize-coverage=trace-pc"] if points else [])]

@@ -2,17 +2,16 @@
 
 #include <arpa/inet.h>
 #include <bearssl.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "bus.h"
 #include "card_layout.h"
 #include "card_registers.h"
 #include "hal/card.h"
@@ -36,7 +35,6 @@ static struct host_options options;
 static int udp, frames;
 static struct sockaddr_in frames_peer;
 static uint8_t *flash;
-static uint32_t *words;
 static uint32_t locked_below, busy;
 static long operations;
 static uint8_t registers[MEASUREMENT_REGISTERS][MEASUREMENT_BYTES];
@@ -67,31 +65,16 @@ static int listen_on(uint16_t port, uint16_t *bound)
     return fd;
 }
 
-/* A file's bytes, shared; a new file is filled with `fill`. */
-static void *map_file(const char *name, size_t size, int fill)
-{
-    int fd = open(name, O_RDWR | O_CREAT, 0600);
-    if (fd < 0)
-        fail(name);
-    off_t before = lseek(fd, 0, SEEK_END);
-    if (ftruncate(fd, (off_t)size))
-        fail(name);
-    void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (at == MAP_FAILED)
-        fail(name);
-    if (before != (off_t)size)
-        memset(at, fill, size);
-    close(fd);
-    return at;
-}
-
 void host_open(const struct host_options *given)
 {
     options = *given;
     udp = listen_on(options.udp, &options.udp);
     frames = listen_on(options.frames, &options.frames);
     flash = map_file(options.flash, FLASH_BYTES, 0xff);
-    words = map_file(options.registers, CARD_SIZE, 0);
+    if (options.card)
+        bus_open_card(options.card);
+    else
+        bus_open_file(options.registers);
     printf("udp %u frames %u\n", options.udp, options.frames);
     fflush(stdout);
 }
@@ -99,7 +82,8 @@ void host_open(const struct host_options *given)
 void host_wait(bool work)
 {
     struct pollfd both[] = {{.fd = udp, .events = POLLIN}, {.fd = frames, .events = POLLIN}};
-    poll(both, 2, !work);
+    /* Nobody says when a host has a command: a look at the mailbox now and then. */
+    poll(both, 2, work ? 0 : options.card ? 2 : 1);
     if (deadline && timer_now() > deadline)
         exit(HOST_RESET);
 }
@@ -117,21 +101,6 @@ unsigned card_ports(void)
 void card_release(uint32_t functions)
 {
     register_write(CARD_CARD_RELEASE, functions);
-}
-
-uint32_t register_read(uint32_t address)
-{
-    return words[address / 4];
-}
-
-void register_write(uint32_t address, uint32_t value)
-{
-    words[address / 4] = value;
-}
-
-uint64_t register_read_counter(uint32_t address)
-{
-    return words[address / 4] | (uint64_t)words[address / 4 + 1] << 32;
 }
 
 uint64_t timer_now(void)

@@ -10,6 +10,7 @@ struct host_options {
     uint16_t frames;       /* Port whose datagrams are frames, on wire 1; 0: any. */
     const char *flash;     /* File that holds the flash. */
     const char *registers; /* File that holds the control bus' words, shared with a test. */
+    const char *card;      /* Control socket of a card that runs, which is then the bus. */
     uint64_t seed;         /* Of the random source; 0: the system's. */
     bool broken_random;    /* The random source's health test has failed. */
     long cut;              /* Flash operation in the middle of which power fails; 0: never. */

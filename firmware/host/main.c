@@ -68,7 +68,8 @@ int main(int count, char **arguments)
         {"firmware", required_argument, NULL, 'i'}, {"signer", required_argument, NULL, 'k'},
         {"secret", required_argument, NULL, 'd'},   {"certify", no_argument, NULL, 'C'},
         {"enrol", no_argument, NULL, 'e'},          {"slot", required_argument, NULL, 'S'},
-        {"speed", required_argument, NULL, 'p'},    {0},
+        {"speed", required_argument, NULL, 'p'},    {"card", required_argument, NULL, 'B'},
+        {0},
     };
     struct host_options options = {0};
     const char *firmware = "firmware", *signer = "signer";
@@ -109,6 +110,9 @@ int main(int count, char **arguments)
         case 'd':
             strncpy((char *)options.secret, optarg, sizeof options.secret);
             break;
+        case 'B':
+            options.card = optarg;
+            break;
         case 'S':
             slot = (uint8_t)atoi(optarg) % BOOT_SLOTS;
             break;
@@ -124,7 +128,7 @@ int main(int count, char **arguments)
         default:
             return 2;
         }
-    if (!options.flash || !options.registers) {
+    if (!options.flash || (!options.registers && !options.card)) {
         fputs("--flash and --registers name the files that stand for both\n", stderr);
         return 2;
     }

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 
 from firmware.boot.layout import FLASH
-from niter.card import Card
+from niter.card import Card, CardConfig
 from niterctl.policy import Policy
 
 from .build import CONFIG, build
@@ -21,8 +21,8 @@ RESET, CUT = 3, 4
 
 
 @cache
-def _resources() -> dict[str, object]:
-    resources = Card(CONFIG).csr.memory_map.all_resources()
+def _resources(config: CardConfig) -> dict[str, object]:
+    resources = Card(config).csr.memory_map.all_resources()
     return {".".join(info.path): info for info in resources}
 
 
@@ -35,12 +35,22 @@ class HostCard:
         Where flash and control bus are kept; what is there is used as it is.
     policy
         Written to flash when that is new.
+    config
+        What card it is.
     options
         Arguments of the process, such as ``seed=1``.
     """
 
-    def __init__(self, folder: Path, policy: Policy | None = None, **options: object):
+    def __init__(
+        self,
+        folder: Path,
+        policy: Policy | None = None,
+        *,
+        config: CardConfig = CONFIG,
+        **options: object,
+    ):
         self.folder = folder
+        self.config = config
         self._options = options
         self._flash_file, self._bus_file = folder / "flash", folder / "registers"
         if not self._flash_file.exists():
@@ -52,7 +62,7 @@ class HostCard:
         self._process: subprocess.Popen | None = None
 
     def _arguments(self, options: dict[str, object]) -> list[str]:
-        arguments = [str(build()), "--flash", str(self._flash_file)]
+        arguments = [str(build(self.config)), "--flash", str(self._flash_file)]
         arguments += ["--registers", str(self._bus_file)]
         for name, value in {**self._options, **options}.items():
             name = f"--{name.replace('_', '-')}"
@@ -75,8 +85,9 @@ class HostCard:
         """Start the process; it listens when this returns."""
         arguments = self._arguments(options)
         self._errors = open(self.folder / "errors", "w+b")  # noqa: SIM115
+        # In a group of its own: a terminal's interrupt is for whoever started it, who ends it.
         self._process = subprocess.Popen(
-            arguments, stdout=subprocess.PIPE, stderr=self._errors, text=True
+            arguments, stdout=subprocess.PIPE, stderr=self._errors, text=True, process_group=0
         )
         line = self._process.stdout.readline().split()
         if len(line) != 4:
@@ -126,13 +137,13 @@ class HostCard:
 
     def words(self, path: str, first: int = 0, count: int = 1) -> list[int]:
         """What was written last to words of the control bus, by the name of their resource."""
-        at = 4 * (_resources()[path].start + first)
+        at = 4 * (_resources(self.config)[path].start + first)
         with self._bus() as bus:
             return list(struct.unpack(f"<{count}I", bus[at : at + 4 * count]))
 
     def set_word(self, path: str, word: int, value: int) -> None:
         """Make a word of the control bus read as ``value``."""
-        at = 4 * (_resources()[path].start + word)
+        at = 4 * (_resources(self.config)[path].start + word)
         with self._bus() as bus:
             bus[at : at + 4] = struct.pack("<I", value)
 

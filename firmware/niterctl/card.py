@@ -12,7 +12,7 @@ from .image import version_text
 from .policy import Policy
 from .protocol import CHUNK, Command, Event, Health, Slot, Verdict
 
-__all__ = ["Card", "Route", "Tunnel", "UpdateError", "mac_bytes", "mac_text"]
+__all__ = ["Card", "Route", "Target", "Tunnel", "UpdateError", "Volume", "mac_bytes", "mac_text"]
 
 _LOCAL = 1 << 15
 _BANKS = ("transmit", "receive")
@@ -85,6 +85,76 @@ class Route:
     mac: str
     tunnel: int | None
     addresses: tuple[Address, ...]
+
+
+@dataclass(frozen=True)
+class Target:
+    """An AoE target.
+
+    Parameters
+    ----------
+    mac, shelf, slot
+        Who it is.
+    port
+        Wire port that leads there; the one behind the last is the tunnel.
+    sectors, buffers
+        That it takes in a frame, and frames that it takes at once.
+    """
+
+    mac: str
+    shelf: int
+    slot: int
+    port: int = 0
+    sectors: int = 2
+    buffers: int = 16
+
+
+@dataclass(frozen=True)
+class Volume:
+    """Sectors of a target, and the namespace that they are for a host.
+
+    Parameters
+    ----------
+    number
+        The card's for it.
+    function, nsid
+        The host's, and its name for it.
+    target, first, length
+        Where it lies, in sectors of 512 bytes.
+    block_bytes
+        512 or 4096.
+    read_only
+        It may not be written.
+    iops, rate
+        Requests and bytes a second that it may have; 0 is no limit.
+    """
+
+    number: int
+    function: int
+    nsid: int
+    target: Target
+    first: int
+    length: int
+    block_bytes: int = 512
+    read_only: bool = False
+    iops: int = 0
+    rate: int = 0
+
+    def arguments(self) -> list[Any]:
+        """As the protocol has it."""
+        at = self.target
+        place = [mac_bytes(at.mac), at.port, at.shelf, at.slot, at.sectors, at.buffers]
+        return [
+            *(self.number, self.function, self.nsid, place, self.first, self.length),
+            *(self.block_bytes, self.read_only, self.iops, self.rate),
+        ]
+
+    @classmethod
+    def decode(cls, arguments: list[Any]) -> "Volume":
+        """The other way."""
+        number, function, nsid, (mac, port, shelf, slot, sectors, buffers), *rest = arguments
+        target = Target(mac_text(mac), shelf, slot, port, sectors, buffers)
+        return cls(number, function, nsid, target, *rest)
 
 
 class Card:
@@ -186,6 +256,22 @@ class Card:
     def remove_route(self, vni: int, mac: str) -> None:
         """Forget a station."""
         self._session.request(Command.ROUTE_REMOVE, vni, mac_bytes(mac))
+
+    def volumes(self) -> list[Volume]:
+        """The volumes that are attached."""
+        return [Volume.decode(arguments) for arguments in self._pages(Command.VOLUME_LIST)]
+
+    def attach_volume(self, volume: Volume) -> None:
+        """Give a host a volume, which appears there as a namespace."""
+        self._session.request(Command.VOLUME_ATTACH, *volume.arguments())
+
+    def detach_volume(self, number: int) -> None:
+        """Take a volume away from its host."""
+        self._session.request(Command.VOLUME_DETACH, number)
+
+    def set_storage_tunnel(self, vni: int, remote: IPv4Address, next_hop: str) -> None:
+        """Say where the tunnel leads that targets may be behind."""
+        self._session.request(Command.VOLUME_TUNNEL, vni, remote.packed, mac_bytes(next_hop))
 
     def set_time(self, now_ms: int) -> None:
         """Tell the card the time: milliseconds since 1970."""

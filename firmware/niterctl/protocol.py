@@ -35,7 +35,7 @@ class Role(IntEnum):
 
     #: Reads, and asks for attestation.
     OBSERVER = 0
-    #: Provisions ports and routes, and sets the time.
+    #: Provisions ports, routes and volumes, and sets the time.
     OPERATOR = 1
     #: Changes the policy, resets.
     OWNER = 2
@@ -63,6 +63,10 @@ class Command(IntEnum):
     POLICY_WRITE = 18
     RESET = 19
     TUNNEL_LIST = 20
+    VOLUME_LIST = 21
+    VOLUME_ATTACH = 22
+    VOLUME_DETACH = 23
+    VOLUME_TUNNEL = 24
 
 
 class Status(IntEnum):
@@ -122,6 +126,9 @@ class Event(IntEnum):
     RANDOM = 15
     #: A reset was asked for.
     RESET = 16
+    #: A volume was attached, or detached. Argument: its number.
+    VOLUME = 17
+    VOLUME_DETACHED = 18
 
 
 class Slot(IntEnum):

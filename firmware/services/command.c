@@ -3,20 +3,38 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "card_layout.h"
+
 struct entry {
     uint8_t role; /* The least that it takes. */
     command_function *run;
 };
 
+/* What only the other kind of card can do. */
+static enum status unsupported(zcbor_state_t *in, zcbor_state_t *out)
+{
+    (void)in;
+    (void)out;
+    return STATUS_UNSUPPORTED;
+}
+
+#if LAYOUT_NETWORK
+#define OF_NETWORK(function) (function)
+#define OF_STORAGE(function) unsupported
+#else
+#define OF_NETWORK(function) unsupported
+#define OF_STORAGE(function) (function)
+#endif
+
 static const struct entry commands[] = {
     [COMMAND_STATUS] = {ROLE_OBSERVER, status_read},
-    [COMMAND_COUNTERS] = {ROLE_OBSERVER, counters_read},
-    [COMMAND_PORT_LIST] = {ROLE_OBSERVER, port_list},
-    [COMMAND_PORT_SET] = {ROLE_OPERATOR, port_set},
-    [COMMAND_PORT_REMOVE] = {ROLE_OPERATOR, port_remove},
-    [COMMAND_ROUTE_LIST] = {ROLE_OBSERVER, route_list},
-    [COMMAND_ROUTE_SET] = {ROLE_OPERATOR, route_set},
-    [COMMAND_ROUTE_REMOVE] = {ROLE_OPERATOR, route_remove},
+    [COMMAND_COUNTERS] = {ROLE_OBSERVER, OF_NETWORK(counters_read)},
+    [COMMAND_PORT_LIST] = {ROLE_OBSERVER, OF_NETWORK(port_list)},
+    [COMMAND_PORT_SET] = {ROLE_OPERATOR, OF_NETWORK(port_set)},
+    [COMMAND_PORT_REMOVE] = {ROLE_OPERATOR, OF_NETWORK(port_remove)},
+    [COMMAND_ROUTE_LIST] = {ROLE_OBSERVER, OF_NETWORK(route_list)},
+    [COMMAND_ROUTE_SET] = {ROLE_OPERATOR, OF_NETWORK(route_set)},
+    [COMMAND_ROUTE_REMOVE] = {ROLE_OPERATOR, OF_NETWORK(route_remove)},
     [COMMAND_TIME_SET] = {ROLE_OPERATOR, time_set},
     [COMMAND_LOG] = {ROLE_OBSERVER, log_list},
     [COMMAND_ATTEST] = {ROLE_OBSERVER, attest_begin},
@@ -27,7 +45,11 @@ static const struct entry commands[] = {
     [COMMAND_POLICY_READ] = {ROLE_OBSERVER, policy_read},
     [COMMAND_POLICY_WRITE] = {ROLE_OWNER, policy_write},
     [COMMAND_RESET] = {ROLE_OWNER, reset},
-    [COMMAND_TUNNEL_LIST] = {ROLE_OBSERVER, tunnel_list},
+    [COMMAND_TUNNEL_LIST] = {ROLE_OBSERVER, OF_NETWORK(tunnel_list)},
+    [COMMAND_VOLUME_LIST] = {ROLE_OBSERVER, OF_STORAGE(volume_list)},
+    [COMMAND_VOLUME_ATTACH] = {ROLE_OPERATOR, OF_STORAGE(volume_attach)},
+    [COMMAND_VOLUME_DETACH] = {ROLE_OPERATOR, OF_STORAGE(volume_detach)},
+    [COMMAND_VOLUME_TUNNEL] = {ROLE_OPERATOR, OF_STORAGE(volume_tunnel)},
 };
 
 enum status command_run(uint32_t number, uint32_t role, zcbor_state_t *in, zcbor_state_t *out)

@@ -34,6 +34,7 @@ bool command_reset_wanted(void);
 command_function status_read, counters_read, time_set, log_list;
 command_function port_list, port_set, port_remove;
 command_function route_list, route_set, route_remove, tunnel_list;
+command_function volume_list, volume_attach, volume_detach, volume_tunnel;
 command_function attest_begin, attest_read;
 command_function policy_read, policy_write, reset;
 command_function update_begin, update_write, update_end;

@@ -29,6 +29,7 @@ enum status status_read(zcbor_state_t *in, zcbor_state_t *out)
     return good ? STATUS_OK : STATUS_RANGE;
 }
 
+#if LAYOUT_NETWORK
 enum status counters_read(zcbor_state_t *in, zcbor_state_t *out)
 {
     static const uint32_t banks[] = {
@@ -49,6 +50,7 @@ enum status counters_read(zcbor_state_t *in, zcbor_state_t *out)
             return STATUS_RANGE;
     return zcbor_list_end_encode(out, AT_ONCE) ? STATUS_OK : STATUS_RANGE;
 }
+#endif
 
 enum status time_set(zcbor_state_t *in, zcbor_state_t *out)
 {

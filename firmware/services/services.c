@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "attest.h"
+#include "card_layout.h"
 #include "command.h"
 #include "crypto/job.h"
 #include "hal/packet.h"
@@ -17,6 +18,7 @@
 #include "session.h"
 #include "tables.h"
 #include "update.h"
+#include "volumes.h"
 
 enum { WATCHDOG_SECONDS = 4 };
 
@@ -47,7 +49,11 @@ void services_open(struct handover *handover)
     }
     /* Functions are released here: hosts need not wait for the keys. */
     network_open(&policy()->addresses);
+#if LAYOUT_NETWORK
     tables_open(&policy()->addresses);
+#else
+    volumes_open(&policy()->addresses);
+#endif
     if (!session_open(keys)) {
         health_set(HEALTH_RANDOM_FAILED);
         log_event(EVENT_RANDOM, 0);
@@ -77,6 +83,9 @@ static void listen(void)
 void services_turn(void)
 {
     watchdog_feed(WATCHDOG_SECONDS * timer_hz());
+#if LAYOUT_STORAGE
+    volumes_turn();
+#endif
     listen();
     job_run(timer_hz() / 1000);
     if (job_busy())

@@ -11,6 +11,7 @@
 #include "hal/card.h"
 #include "hal/registers.h"
 #include "log.h"
+#include "macs.h"
 #include "mapping.h"
 #include "tunnel.h"
 
@@ -76,30 +77,6 @@ static void close_port(unsigned function)
     show(function, ports[function].mac, false);
 }
 
-static void start_macs(void)
-{
-    static const uint32_t control[] = {
-        CARD_MAC_0_REGISTERS_CONTROL,
-#if LAYOUT_PORTS > 1
-        CARD_MAC_1_REGISTERS_CONTROL,
-#endif
-#if LAYOUT_PORTS > 2
-        CARD_MAC_2_REGISTERS_CONTROL,
-#endif
-#if LAYOUT_PORTS > 3
-        CARD_MAC_3_REGISTERS_CONTROL,
-#endif
-    };
-    for (unsigned n = 0; n < LAYOUT_PORTS; n++)
-        register_write(
-            control[n],
-            REGISTER_FIELD(CARD_MAC_0_REGISTERS_CONTROL_RECEIVE, 1)
-                | REGISTER_FIELD(CARD_MAC_0_REGISTERS_CONTROL_TRANSMIT, 1)
-                | REGISTER_FIELD(CARD_MAC_0_REGISTERS_CONTROL_HONOUR_PAUSE, 1)
-                | REGISTER_FIELD(CARD_MAC_0_REGISTERS_CONTROL_LONGEST, LAYOUT_FRAME_BYTES)
-        );
-}
-
 static void mac_key(const uint8_t mac[6], uint16_t key[3])
 {
     for (unsigned n = 0; n < 3; n++)
@@ -150,7 +127,7 @@ void tables_open(const struct addresses *own)
             CARD_OVERLAY_TRANSMIT_SIZE_LIMIT,
             REGISTER_FIELD(CARD_OVERLAY_TRANSMIT_SIZE_LIMIT_FRAME, LAYOUT_FRAME_BYTES - OUTER)
         );
-        start_macs();
+        macs_start();
     }
     card_release((1u << FUNCTIONS) - 1);
 }

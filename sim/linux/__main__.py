@@ -23,9 +23,10 @@ from sim.live.model import BuildError, build_card
 from sim.live.storage import Disk
 from sim.models.aoe import SECTOR
 
-from . import disk_cases, disk_resets, disk_tenants  # noqa: F401 (they add to DISK_CASES, in this order)
+from . import disk_cases, disk_hotplug, disk_resets, disk_tenants  # noqa: F401 (they add to DISK_CASES, in this order)
 from .boot_disk import boot_disk
 from .cases import CASES, Case, Skip
+from .disk_hotplug import SECTORS as EXTRA_SECTORS
 from .disk_setting import CASES as DISK_CASES
 from .disk_setting import DiskSetting
 from .guest import Guest, GuestError, Machine
@@ -65,8 +66,9 @@ class Run:
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[network | storage | disks | CASE]...")
+@click.option("--short", is_flag=True, help="Leave out cases of several minutes.")
 @click.option("--seed", envvar="NITER_SEED", default=1, show_default=True, help="Of the host.")
-def main(names: tuple[str, ...], seed: int) -> None:
+def main(names: tuple[str, ...], short: bool, seed: int) -> None:
     """Run the named cases (and the first one of their card), all of a card, or all."""
     folder = _BUILD.resolve()
     begin = time.monotonic()
@@ -74,6 +76,7 @@ def main(names: tuple[str, ...], seed: int) -> None:
     try:
         for card, (cases, first, run) in _CARDS.items():
             chosen = [case for case in cases if not names or {case.name, card} & set(names)]
+            chosen = [case for case in chosen if not (short and case.long)]
             if chosen:
                 chosen = [case for case in cases if case.name == first or case in chosen]
                 runs.append(run(folder, seed, chosen))
@@ -176,7 +179,10 @@ def _start_disk(
     stack.callback(target.stop)
     host = Host(seed=seed, stall=0.02, latency=20, spread=60, split=0.5)
     config = dataclasses.replace(base, host=host, wires=(target.wire,))
-    card = stack.enter_context(RunningCard(program, config, own, prefix=target.prefix))
+    managed = config.card.storage.nvme is not None
+    card = stack.enter_context(
+        RunningCard(program, config, own, prefix=target.prefix, managed=managed)
+    )
     target.start()
     # A pair of I/O queues for each of its processors.
     guest = Guest(machine, "guest", own, function=card.sockets[0], arguments=("-smp", "2"))
@@ -186,8 +192,8 @@ def _start_disk(
 
 
 def _fill(path: Path, disks: Sequence[Disk], seed: int, bootable: bytes) -> None:
-    """Make the target's file: chance, and what the second of its disks boots."""
-    end = max(disk.first + disk.length for disk in disks)
+    """Make the target's file: chance, what the second of its disks boots, and room for one more."""
+    end = max(disk.first + disk.length for disk in disks) + EXTRA_SECTORS
     content = bytearray(random.Random(seed).randbytes(end * SECTOR))
     second = disks[1]
     if len(bootable) > second.length * SECTOR:

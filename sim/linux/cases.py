@@ -22,10 +22,11 @@ class Skip(Exception):
 
 @dataclass(frozen=True)
 class Case:
-    """A named case."""
+    """A named case; one that is ``long`` takes minutes."""
 
     name: str
     run: Callable[[Setting], None]
+    long: bool = False
 
 
 CASES: list[Case] = []

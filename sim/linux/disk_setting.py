@@ -3,6 +3,7 @@
 import hashlib
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from sim.live.card import RunningCard
@@ -31,9 +32,11 @@ PCI = "0000:01:00.0"
 CASES: list[Case] = []
 
 
-def case(function):
+def case(function=None, *, long: bool = False):
     """Put a function on the list."""
-    CASES.append(Case(function.__name__, function))
+    if function is None:
+        return partial(case, long=long)
+    CASES.append(Case(function.__name__, function, long))
     return function
 
 

@@ -15,7 +15,7 @@ from .disk_setting import (
 )
 
 
-@case
+@case(long=True)
 def bios_boot(setting: DiskSetting) -> None:
     """A guest boots from its volume: SeaBIOS reads GRUB, GRUB by SeaBIOS a kernel, which runs."""
     begin = time.monotonic()
@@ -28,7 +28,7 @@ def bios_boot(setting: DiskSetting) -> None:
     clean_disk_log(guest)
 
 
-@case
+@case(long=True)
 def two_volumes(setting: DiskSetting) -> None:
     """Two guests write at once, each to its volume: neither changes or reaches the other's."""
     guests = setting.guest, setting.second()

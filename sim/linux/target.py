@@ -4,19 +4,33 @@ import os
 import socket
 import subprocess
 import threading
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from sim.models.aoe import SECTOR, AoeTarget
+from sim.models.opening import Endpoint
 
 from .packages import fetch
 
-__all__ = ["Blade", "Model", "start_target"]
+__all__ = [
+    "MAC",
+    "TUNNEL_ADDRESS",
+    "TUNNEL_MAC",
+    "TUNNEL_SLOT",
+    "TUNNEL_VNI",
+    "Blade",
+    "Model",
+    "start_target",
+]
 
 MAC = "02:bb:00:00:00:a0"
 SHELF, SLOT = 7, 3
 #: Frames that it takes at once.
 BUFFERS = 16
+#: The other end of the card's tunnel, and the target behind it.
+TUNNEL_ADDRESS, TUNNEL_VNI = "198.51.100.2", 0x5707A6
+TUNNEL_MAC, TUNNEL_SLOT = "02:bb:00:00:00:a1", 4
 
 
 class Blade:
@@ -31,13 +45,16 @@ class Blade:
     """
 
     what = "vblade in a network namespace"
-    _name = "niter-storage"
+    _prefix = "niter-storage"
     _interface = "niter0"
+    _tunnel = "vxlan0"
 
     def __init__(self, disk: Path, folder: Path):
         self._disk = disk
         self._programs = fetch(folder, "vblade", ["vblade"])
-        self._process: subprocess.Popen | None = None
+        # One for each tree: the next run in it finds what an earlier one has left.
+        self._name = f"{self._prefix}-{zlib.crc32(str(disk.resolve()).encode()):08x}"
+        self._processes: list[subprocess.Popen] = []
         self.prefix = ["ip", "netns", "exec", self._name]
         self.wire = f"tap:{self._interface}"
         self.stop()
@@ -48,7 +65,7 @@ class Blade:
         """Namespaces can be made here."""
         if os.geteuid() or not os.path.exists("/dev/net/tun"):
             return False
-        probe = f"{cls._name}-probe"
+        probe = f"{cls._prefix}-probe-{os.getpid()}"
         made = subprocess.run(["ip", "netns", "add", probe], capture_output=True)
         subprocess.run(["ip", "netns", "delete", probe], capture_output=True)
         return not made.returncode
@@ -57,12 +74,34 @@ class Blade:
         """Begin to serve, once the card has made its interface."""
         link = ("link", "set", self._interface)
         self._ip("-n", self._name, *link, "address", MAC, "mtu", "1500", "up")
+        self._serve(SLOT, self._interface)
+
+    def start_tunnel(self, card: Endpoint) -> None:
+        """Serve the same once more, as slot ``TUNNEL_SLOT``, behind a ``vxlan`` netdev."""
+        run = ("-n", self._name)
+        self._ip(*run, "address", "add", f"{TUNNEL_ADDRESS}/24", "dev", self._interface)
+        # Nobody is there to answer for a card whose processor is on this machine.
+        neighbour = (card.ipv4, "lladdr", card.mac, "dev", self._interface)
+        self._ip(*run, "neighbour", "add", *neighbour, "nud", "permanent")
+        ends = ("local", TUNNEL_ADDRESS, "remote", card.ipv4, "dstport", "4789")
+        vni = ("type", "vxlan", "id", str(TUNNEL_VNI))
+        self._ip(*run, "link", "add", self._tunnel, *vni, *ends)
+        self._ip(*run, "link", "set", self._tunnel, "address", TUNNEL_MAC, "up")
+        self._serve(TUNNEL_SLOT, self._tunnel)
+
+    def through_tunnel(self) -> int:
+        """Frames that have come through it."""
+        command = [*self.prefix, "cat", f"/sys/class/net/{self._tunnel}/statistics/rx_packets"]
+        return int(subprocess.run(command, check=True, capture_output=True).stdout)
+
+    def _serve(self, slot: int, interface: str) -> None:
         program = self._programs.command("usr/sbin/vblade")
-        place = ("-b", str(BUFFERS), str(SHELF), str(SLOT), self._interface, str(self._disk))
-        self._process = subprocess.Popen(
+        place = ("-b", str(BUFFERS), str(SHELF), str(slot), interface, str(self._disk))
+        process = subprocess.Popen(
             [*self.prefix, *program, *place], stdout=subprocess.PIPE, text=True
         )
-        if "sectors" not in (said := self._process.stdout.readline()):
+        self._processes.append(process)
+        if "sectors" not in (said := process.stdout.readline()):
             raise RuntimeError(f"vblade does not start: {said}")
 
     def read(self, first: int, sectors: int) -> bytes:
@@ -73,9 +112,9 @@ class Blade:
 
     def stop(self) -> None:
         """End what was started, and remove the namespace."""
-        if self._process is not None:
-            self._process.terminate()
-            self._process.communicate()
+        for process in self._processes:
+            process.terminate()
+            process.communicate()
         subprocess.run(["ip", "netns", "delete", self._name], capture_output=True)
 
     @staticmethod

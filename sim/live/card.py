@@ -10,6 +10,7 @@ from pathlib import Path
 
 from niter.card import Card, CardConfig
 from sim.live.config import LiveConfig
+from sim.live.management import Manager
 from sim.live.storage import Processor, places, virtio_disks
 from sim.models.control import Registers
 from sim.models.opening import open_card
@@ -93,7 +94,8 @@ class ControlSocket(Registers):
 class RunningCard:
     """A process with a card that is open and waits for hosts.
 
-    A storage card with NVMe controllers has its processor beside it; see ``sim.live.storage``.
+    A storage card with NVMe controllers has its processor beside it; see ``sim.live.storage``, and
+    ``sim.live.management`` if it is managed.
 
     Parameters
     ----------
@@ -109,6 +111,13 @@ class RunningCard:
         Put in front of the command: ``ip netns exec NAME``.
     capture
         Keep what passes the ports.
+    managed
+        A storage card's volumes are attached with ``niterctl``.
+
+    Members
+    -------
+    manager : Manager or None
+        Of a managed card.
     """
 
     def __init__(
@@ -120,6 +129,7 @@ class RunningCard:
         arguments: Sequence[str] = (),
         prefix: Sequence[str] = (),
         capture: bool = True,
+        managed: bool = False,
     ):
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
@@ -144,9 +154,12 @@ class RunningCard:
                 [*command, *arguments], stdout=log, stderr=log, process_group=0
             )
         self._processor: Processor | None = None
+        self.manager: Manager | None = None
         try:
             self.control = self._connect(control)
-            if config.card.storage:
+            if managed:
+                self.manager = Manager(folder / "firmware", control, config)
+            elif config.card.storage:
                 self._open_storage(control)
             else:
                 asyncio.run(
@@ -162,8 +175,7 @@ class RunningCard:
         except BaseException:
             self.process.kill()
             self.process.wait()
-            if self._processor is not None:
-                self._processor.stop()
+            self._stop_processor()
             raise
 
     def _open_storage(self, control: Path) -> None:
@@ -195,6 +207,12 @@ class RunningCard:
                 time.sleep(0.05)
         raise CardError("The card does not start within 30 s")
 
+    def _stop_processor(self) -> None:
+        processors, self._processor, self.manager = (self._processor, self.manager), None, None
+        for processor in processors:
+            if processor is not None:
+                processor.stop()
+
     def counters(self, path: str) -> dict[str, int]:
         """The counters of a bank that are not zero."""
         values = asyncio.run(self.control.counters(path))
@@ -202,9 +220,7 @@ class RunningCard:
 
     def stop(self) -> int:
         """End the process; returns its status."""
-        processor, self._processor = self._processor, None
-        if processor is not None:
-            processor.stop()
+        self._stop_processor()
         if self.process.poll() is None:
             self.process.terminate()
             try:

@@ -4,20 +4,26 @@ What ``sim.models.opening`` is to a network card. Namespaces are the admin firmw
 attaches them itself; disks of virtio functions are given to them here.
 """
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from typing import Protocol
 
 from niter.card import CardConfig
 from niter.storage import VolumeMode, VolumeRecord
-from niter.storage.aoe import TargetRecord
+from niter.storage.aoe import HAS_TARGET, TargetRecord
 from niter.virtio.blk import BlkWord
 from sim.models.control import Registers
 
-__all__ = ["Disk", "Place", "attach_disk", "open_storage", "write_disk_word"]
-
-#: In the table of volumes of the transport: the volume has a target.
-_HAS_TARGET = 1 << 4
+__all__ = [
+    "Disk",
+    "Place",
+    "StorageTunnel",
+    "attach_disk",
+    "open_storage",
+    "write_disk_word",
+]
 
 
 class Target(Protocol):
@@ -50,6 +56,8 @@ class Place:
         It may not be written.
     key
         Slot of its keys, on a card that encrypts; None: its data is as the host gave it.
+    port
+        The wire's, or behind the last of these the tunnel.
     """
 
     volume: int
@@ -63,6 +71,7 @@ class Place:
     length: int
     read_only: bool = False
     key: int | None = None
+    port: int = 0
 
     @classmethod
     def at(
@@ -81,6 +90,43 @@ class Place:
             length=length,
             read_only=read_only,
         )
+
+
+@dataclass(frozen=True)
+class StorageTunnel:
+    """The VXLAN tunnel of a card's block transport.
+
+    Parameters
+    ----------
+    mac, ipv4
+        The card's own.
+    next_hop, remote
+        MAC address that leads to the peer, and the peer's address.
+    vni
+        The network.
+    """
+
+    mac: str
+    ipv4: str
+    next_hop: str
+    remote: str
+    vni: int
+
+    #: Where all frames come from: one flow, in order.
+    SOURCE_PORT = 49152
+
+    def words(self) -> list[int]:
+        """The outer header (RFC 7348, 5) as control writes it."""
+        ends = IPv4Address(self.ipv4).packed + IPv4Address(self.remote).packed
+        ip = struct.pack(">BBHHHBBH", 0x45, 0, 0, 0, 0x4000, 64, 17, 0) + ends
+        total = sum(struct.unpack(">10H", ip))
+        total = (total & 0xFFFF) + (total >> 16)
+        ip = ip[:10] + struct.pack(">H", total) + ip[12:]
+        macs = bytes.fromhex(self.next_hop.replace(":", "") + self.mac.replace(":", ""))
+        udp = struct.pack(">HHHH", self.SOURCE_PORT, 4789, 0, 0)
+        vxlan = struct.pack(">II", 1 << 27, self.vni << 8)
+        header = macs + b"\x08\x00" + ip + udp + vxlan
+        return list(struct.unpack("<13I", header.ljust(52, b"\0")))
 
 
 @dataclass(frozen=True)
@@ -150,6 +196,7 @@ async def open_storage(
     places: Sequence[Place],
     seed: int = 1,
     functions: int | None = None,
+    tunnel: StorageTunnel | None = None,
 ) -> None:
     """Tables, MACs, release.
 
@@ -167,6 +214,8 @@ async def open_storage(
         Random start of what the transport numbers its frames by.
     functions
         Bits of those to release. None: all.
+    tunnel
+        Where frames of the tunnel's port go.
     """
 
     async def table(path: str, first: int, words: dict[int, int]) -> None:
@@ -175,15 +224,18 @@ async def open_storage(
             await control.write_word(base + word, value)
 
     await control.write("storage.aoe.registers.seed", seed)
-    for number in range(config.ports):
+    for number in range(config.ports + config.storage.tunnel):
         halves = {0: _number(mac) >> 32, 1: _number(mac) & 0xFFFFFFFF}
         await table("storage.aoe.sources.words", 2 * number, halves)
+    if tunnel:
+        await table("storage.tunnel.words", 0, dict(enumerate(tunnel.words())))
     for place in places:
         limits = (place.sectors, place.buffers, TargetRecord.ENABLED)
-        target = TargetRecord.words(_number(place.mac), place.shelf, place.slot, *limits)
+        who = _number(place.mac), place.shelf, place.slot
+        target = TargetRecord.words(*who, *limits, port=place.port)
         first = place.target * TargetRecord.STRIDE
         await table("storage.aoe.targets.words", first, dict(enumerate(target)))
-        await table("storage.aoe.volumes.words", place.volume, {0: _HAS_TARGET | place.target})
+        await table("storage.aoe.volumes.words", place.volume, {0: HAS_TARGET | place.target})
         mode = VolumeMode.PLAIN if place.key is None else VolumeMode.ENCRYPTED
         flags = VolumeRecord.ATTACHED | (VolumeRecord.READ_ONLY if place.read_only else 0)
         flags |= (mode.value | (place.key or 0) << 2) << VolumeRecord.KEY

@@ -50,6 +50,26 @@ def test_requests_become_frames():
     assert station.pushes == [(5, 0, 1)]
 
 
+def test_a_request_that_is_alone_is_sent_at_once():
+    station = Station()
+    waits = []
+
+    async def run(ctx):
+        await station.set_up(ctx)
+        # Whichever target would have had its turn, and whatever the clock looks at.
+        for number in range(40):
+            await ctx.tick().repeat(60 + number)
+            await station.issue(ctx, 5, READ, 3, 1)
+            begin = station.bench.cycles
+            while not ctx.get(station.dut.o_wire.valid):
+                await ctx.tick()
+            waits.append(station.bench.cycles - begin)
+            assert await station.end(ctx, 5) == BlockStatus.OK
+
+    station.run(run)
+    assert min(waits) == 28 and max(waits) <= 42, waits
+
+
 def test_a_write_that_was_sent_again_keeps_others_away():
     kept = []
     station = Station(answer=lambda frame: answer(frame))

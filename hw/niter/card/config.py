@@ -31,6 +31,8 @@ class StorageConfig:
         Of the core: what the controllers count time by.
     encryption
         Volumes may be encrypted, with keys of the card's processor.
+    tunnel
+        Targets may be behind a VXLAN tunnel: to the transport it is one more port of the wire.
 
     Raises
     ------
@@ -44,6 +46,7 @@ class StorageConfig:
     receive_beats: int = 2048
     clock_hz: int = SocConfig.clock_hz
     encryption: bool = False
+    tunnel: bool = False
 
     def __post_init__(self):
         if self.nvme and self.blk:

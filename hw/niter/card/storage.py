@@ -11,6 +11,7 @@ from niter.security.key_store import KeyWord
 from niter.storage import Pacing, Volumes
 from niter.storage.aoe import Aoe
 from niter.storage.encryption import Encryption
+from niter.storage.vxlan import Tunnel
 from niter.virtio.blk import VirtioBlk
 
 from .config import StorageConfig
@@ -44,10 +45,12 @@ class Storage(wiring.Component):
         Admin commands; of NVMe controllers only.
     i_wire : In(FrameStream), o_wire : Out(FrameStream)
         Frames of AoE.
+    i_ports : In(FrameStream), o_ports : Out(FrameStream)
+        With a tunnel: all that comes from the wire's ports, and what of it goes on to steering.
     keys : In(stream.Signature(KeyWord)), usable : In(16)
         From the key store, of a card that encrypts.
     csr : In(csr.Signature)
-        ``nvme`` or ``blk``, ``volumes``, ``pacing`` and ``aoe``.
+        ``nvme`` or ``blk``, ``volumes``, ``pacing``, ``aoe`` and ``tunnel``.
     """
 
     def __init__(self, config: StorageConfig, *, ports: int, tick: int):
@@ -62,7 +65,8 @@ class Storage(wiring.Component):
             )
         self._volumes = Volumes(config.volumes)
         self._pacing = Pacing(config.volumes)
-        self._transport = Aoe(receive_beats=config.receive_beats, ports=ports)
+        self._transport = Aoe(receive_beats=config.receive_beats, ports=ports + config.tunnel)
+        self._tunnel = Tunnel(ports) if config.tunnel else None
         self._encryption = Encryption() if config.encryption else None
         keys = {"keys": In(stream.Signature(KeyWord)), "usable": In(16)}
         self._decoder = csr.decoder_of(
@@ -71,6 +75,7 @@ class Storage(wiring.Component):
                 "volumes": self._volumes.csr,
                 "pacing": self._pacing.csr,
                 "aoe": self._transport.csr,
+                **({"tunnel": self._tunnel.csr} if self._tunnel else {}),
             }
         )
         super().__init__(
@@ -82,6 +87,11 @@ class Storage(wiring.Component):
                 "i_wire": In(FrameStream),
                 "o_wire": Out(FrameStream),
                 **(keys if config.encryption else {}),
+                **(
+                    {"i_ports": In(FrameStream), "o_ports": Out(FrameStream)}
+                    if self._tunnel
+                    else {}
+                ),
                 "csr": In(csr.Signature(addr_width=self._decoder.bus.addr_width)),
             }
         )
@@ -117,5 +127,12 @@ class Storage(wiring.Component):
         else:
             connect(m, pacing.o, aoe.i)
         connect(m, flipped(self.i_wire), aoe.i_wire)
-        connect(m, aoe.o_wire, flipped(self.o_wire))
+        if self._tunnel:
+            m.submodules.tunnel = tunnel = self._tunnel
+            connect(m, aoe.o_wire, tunnel.i_storage)
+            connect(m, tunnel.o_storage, flipped(self.o_wire))
+            connect(m, flipped(self.i_ports), tunnel.i_wire)
+            connect(m, tunnel.o_wire, flipped(self.o_ports))
+        else:
+            connect(m, aoe.o_wire, flipped(self.o_wire))
         return m

@@ -243,11 +243,14 @@ class Card(wiring.Component):
         else:
             connect(m, steering.o_storage, self._storage.i_wire)
             connect(m, self._storage.o_wire, steering.i_storage)
-            # Nobody is there for tunnels.
+            # Nobody is there for tunnels but the storage's own, in front of steering.
             m.d.comb += steering.o_overlay.ready.eq(1)
         for name in self.config.services:
             connect(m, getattr(steering, f"o_{name}"), flipped(getattr(self, f"{name}_rx")))
             connect(m, flipped(getattr(self, f"{name}_tx")), getattr(steering, f"i_{name}"))
+        if self._storage and self.config.storage.tunnel:
+            connect(m, self._storage.o_ports, steering.i_wire)
+            return steering.o_wire, self._storage.i_ports
         return steering.o_wire, steering.i_wire
 
     def _join_wire(self, m, incoming):

@@ -23,6 +23,7 @@ __all__ = [
     "COMMAND_ATA",
     "ETHERTYPE",
     "GENERATION_BITS",
+    "HAS_TARGET",
     "HEADER_BYTES",
     "ORDERS",
     "QUERY",
@@ -40,6 +41,9 @@ ETHERTYPE = 0x88A2
 
 #: Bytes of an ATA frame in front of its data, with Ethernet's own.
 HEADER_BYTES = 36
+
+#: In the transport's table of volumes, beside a target's number: the volume has one.
+HAS_TARGET = 1 << 4
 
 #: Command in the AoE header.
 COMMAND_ATA = 0

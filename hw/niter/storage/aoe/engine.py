@@ -52,7 +52,8 @@ class Engine(wiring.Component):
     5. requests, which join their target's list;
     6. frames of requests, one for each target in turn.
 
-    With nothing else to do, every other cycle is the turn of a target.
+    With nothing else to do, every other cycle is the turn of a target. A request that finds nothing
+    in flight has its first frame sent at once.
 
     Parameters
     ----------
@@ -254,7 +255,10 @@ class Engine(wiring.Component):
                 desk.store(request=1, new=1)
                 with m.If(~refused):
                     m.next = "APPEND"
-            shelf.states(self.completion.ready)
+            # Nobody else's turn is lost by that: no answer is there to bring the next request.
+            alone = (desk.free == desk.slots) & (desk.known.head == desk.tag)
+            known_limits = desk.known.edition == desk.limits.edition
+            shelf.states(self.completion.ready, at_once=alone & known_limits & may_send)
             sending.states(self.order, self.pull)
             answering.states(self.answer, self.failure, self.verdict)
             timing.states(may_send)

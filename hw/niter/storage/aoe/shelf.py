@@ -11,6 +11,7 @@ from .layouts import (
     WORD_BITS,
     RequestState,
     SlotKind,
+    SlotSpan,
     SlotState,
 )
 from .tasks import Task
@@ -63,13 +64,15 @@ class Shelf:
                 with m.Case(n):
                     m.d.comb += self.request_write.data.eq(word)
 
-    def states(self, completed: Value) -> None:
+    def states(self, completed: Value, at_once: Value) -> None:
         """The states that fetch and store.
 
         Parameters
         ----------
         completed
             A completion on offer is taken.
+        at_once
+            The request in hand, if it is new, is the next to be sent.
         """
         desk, m = self._desk, self._desk.m
         step = desk.step
@@ -84,15 +87,16 @@ class Shelf:
             with m.If(step == len(SLOT_WORDS)):
                 m.d.sync += desk.target.eq(desk.kind.target)
                 with m.Switch(desk.task):
-                    with m.Case(Task.SEND):
-                        m.d.sync += desk.target.eq(desk.home)
-                        m.next = "LAUNCH"
                     with m.Case(Task.ANSWER):
                         m.next = "AGE"
                     with m.Case(Task.TIMER):
                         m.next = "TIMER"
                     with m.Case(Task.ABORT):
                         m.next = "ORPHAN"
+            # What a slot was sent for last is of no use to its next frame.
+            with m.If((step == SLOT_WORDS.index(SlotSpan) + 1) & (desk.task == Task.SEND)):
+                m.d.sync += desk.target.eq(desk.home)
+                m.next = "LAUNCH"
             # Most slots need no further look; for an overlap the first word says all.
             with m.If(step == 1), m.Switch(desk.task):
                 with m.Case(Task.TIMER), m.If(kind.state == SlotState.FREE):
@@ -136,6 +140,8 @@ class Shelf:
             with m.If(step == Mux(desk.new_slot, len(SLOT_WORDS) - 1, 3)):
                 m.d.sync += desk.new_slot.eq(0)
                 m.next = "IDLE"
+                with m.If((desk.task == Task.SEND) & desk.new_request & at_once):
+                    m.next = "PART"
                 with m.If(desk.task == Task.ABORT):
                     m.next = "ORPHAN_NEXT"
                 with m.If(desk.completes):

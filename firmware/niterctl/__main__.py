@@ -1,0 +1,5 @@
+"""The command, as ``python -m niterctl``."""
+
+from .cli import main
+
+main(prog_name="niterctl")

@@ -1,0 +1,22 @@
+"""Which of the firmware's files a card needs."""
+
+from pathlib import Path
+
+from niter.card import CardConfig
+
+__all__ = ["services"]
+
+_ROOT = Path(__file__).resolve().parent
+_SERVICES = _ROOT / "services"
+#: What is about one kind of card.
+_NETWORK = {_SERVICES / f"{name}.c" for name in ("mapping", "tables", "tunnel")}
+_STORAGE = {_SERVICES / "volumes.c"}
+
+
+def services(config: CardConfig) -> list[Path]:
+    """The services of a card, and with NVMe controllers their admin commands."""
+    every = set(_SERVICES.glob("*.c"))
+    if config.overlay:
+        return sorted(every - _STORAGE)
+    admin = {*(_ROOT / "nvme").glob("*.c"), _ROOT / "hal" / "mailbox.c"}
+    return sorted((every - _NETWORK) | admin)
