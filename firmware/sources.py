@@ -14,9 +14,17 @@ _STORAGE = {_SERVICES / "volumes.c"}
 
 
 def services(config: CardConfig) -> list[Path]:
-    """The services of a card, and with NVMe controllers their admin commands."""
+    """The services of a card, and of a storage card its controllers' admin commands.
+
+    Raises
+    ------
+    ValueError
+        Of a card of virtio disks: its volumes are not attached by firmware yet.
+    """
     every = set(_SERVICES.glob("*.c"))
     if config.overlay:
         return sorted(every - _STORAGE)
+    if config.storage.blk:
+        raise ValueError("There is no firmware for a card of virtio disks")
     admin = {*(_ROOT / "nvme").glob("*.c"), _ROOT / "hal" / "mailbox.c"}
     return sorted((every - _NETWORK) | admin)

@@ -12,12 +12,14 @@ from ipaddress import IPv4Address
 import pytest
 
 from firmware.host.process import HostCard
+from firmware.sources import services
 from niter.card import Card as CardGateware
 from niter.card import CardConfig, StorageConfig
 from niter.nvme.config import NvmeConfig
 from niter.nvme.engine import NamespaceRecord
 from niter.storage import RateRecord, VolumeRecord
 from niter.storage.aoe import TargetRecord
+from niter.virtio.blk import BlkSizes
 from niterctl.card import Card, Target, Volume
 from niterctl.client import RequestError
 from niterctl.protocol import Role, Status
@@ -178,6 +180,11 @@ def test_an_observer_only_looks(disks):
         card = Card(session)
         assert card.volumes() == []
         assert refused(card.attach_volume, VOLUME) == Status.FORBIDDEN
+
+
+def test_a_card_of_virtio_disks_has_no_firmware():
+    with pytest.raises(ValueError, match="There is no firmware for a card of virtio disks"):
+        services(CardConfig(overlay=None, storage=StorageConfig(blk=BlkSizes())))
 
 
 def test_the_other_kind_of_card_cannot(operator, card):
