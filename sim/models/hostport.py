@@ -202,7 +202,8 @@ class HostPorts:
                 if live:
                     self.interrupts.raise_(command["function"], command["vector"])
                 continue
-            assert 1 <= command["length"] <= MAX_TRANSFER_BYTES, f"{name}: {command}"
+            assert command["length"], f"{name}: {command}"
+            assert command["lane"] + command["length"] <= MAX_TRANSFER_BYTES, f"{name}: {command}"
             packet = await packets.recv()
             if packet.error:
                 continue

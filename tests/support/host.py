@@ -147,7 +147,8 @@ def serve_writes(bench: Any, port: Any, *, stall: float = 0.0) -> list[Write]:
             _watch_offer(offered, valid, ready, command)
             if valid and ready:
                 assert command.kind == WriteKind.MEMORY
-                assert 1 <= command.length <= MAX_TRANSFER_BYTES, "a write of forbidden length"
+                assert command.length, "a write of nothing"
+                assert command.lane + command.length <= MAX_TRANSFER_BYTES, "a write is too long"
                 commands.append(command)
                 join()
 

@@ -274,4 +274,4 @@ def test_many_reads_in_flight():
     _, cycles = run([make_chain(rng, 1500, pieces=2) for _ in range(40)], 1, latency=125)
     assert cycles < 40 * 1500 / 8 * 1.1
     _, cycles = run([make_chain(rng, 60, pieces=1) for _ in range(100)], 1, latency=125)
-    assert cycles < 100 * 20
+    assert cycles < 100 * 19

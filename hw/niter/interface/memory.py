@@ -26,7 +26,9 @@ Write port
        later cycle. So an engine may write payload through one port and, once that is accepted,
        a ring entry or an interrupt through another: they reach the host in this order.
 Both
-    1. ``length`` is 1 to 4096 and the span may cross any boundary: the PCIe room splits.
+    1. ``length`` is 1 to 4096 and the span may cross any boundary: the PCIe room splits. A write's
+       packet has 512 beats at most, so that ``lane + length`` is no more than 4096 either: it is
+       gathered whole before it leaves.
     2. ``lane`` is where in the packet's first beat its bytes begin; lanes below mean nothing,
        and all later beats begin at lane 0. It is zero for who does not care. Who joins or cuts
        packets need not move a byte when each piece begins at the lane where it stands in the

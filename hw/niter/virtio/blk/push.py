@@ -56,10 +56,11 @@ class Push(wiring.Component):
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         i, o = self.i.payload, self.write.data.payload
-        pieces = Pieces(m, self.place, MAX_TRANSFER_BYTES)
+        # The largest transfer would be too long at any lane but 0.
+        pieces = Pieces(m, self.place, MAX_TRANSFER_BYTES // 2)
         command = self.write.command
         # Lanes still to be shown of the piece, with those before its first byte.
-        left = Signal(range(MAX_TRANSFER_BYTES + BEAT_BYTES))
+        left = Signal(range(MAX_TRANSFER_BYTES // 2 + BEAT_BYTES))
         at_end, exact = Signal(), Signal()
         marked, idle = Signal(), Signal()
         m.d.comb += [

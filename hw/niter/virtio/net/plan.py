@@ -5,11 +5,14 @@ from amaranth.lib import data
 from niter.interface import MAX_TRANSFER_BYTES
 from niter.virtio.queue.layouts import HEAD_BITS, QueueId
 
-__all__ = ["DEPTH", "WORD_BITS", "Arrival", "FrameWord", "SegmentWord"]
+__all__ = ["DEPTH", "PIECE_BYTES", "WORD_BITS", "Arrival", "FrameWord", "SegmentWord"]
 
 #: Words of a plan's storage: one EBR.
 DEPTH = 512
 WORD_BITS = 36
+
+#: The longest piece, a power of two. The largest transfer would be too long at any lane but 0.
+PIECE_BYTES = MAX_TRANSFER_BYTES // 2
 
 
 class Arrival(data.Struct):
@@ -37,7 +40,7 @@ class SegmentWord(data.Struct):
     ``chain_last`` and ``frame_last`` mark the last segment of a chain and of the plan.
     """
 
-    length: range(MAX_TRANSFER_BYTES + 1)
+    length: range(PIECE_BYTES + 1)
     head: HEAD_BITS
     chain_last: 1
     frame_last: 1

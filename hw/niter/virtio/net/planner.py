@@ -4,22 +4,22 @@ from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from niter.interface import MAX_FUNCTIONS, MAX_TRANSFER_BYTES
+from niter.interface import MAX_FUNCTIONS
 from niter.stream import Ram
 from niter.virtio.queue.layouts import Fault, Offer, Take, TakeOperation
 
 from .layouts import HEADER_BYTES, Negotiated
-from .plan import DEPTH, WORD_BITS, Arrival, FrameWord, SegmentWord
+from .plan import DEPTH, PIECE_BYTES, WORD_BITS, Arrival, FrameWord, SegmentWord
 
 __all__ = ["Planner"]
 
-_SPAN_BITS = MAX_TRANSFER_BYTES.bit_length() - 1
+_SPAN_BITS = PIECE_BYTES.bit_length() - 1
 
 
 class Planner(wiring.Component):
     """Takes buffers from the receive queues until they cover a frame, and writes down a plan.
 
-    A plan is a ``FrameWord`` and, for each piece of at most 4096 bytes in one segment, three
+    A plan is a ``FrameWord`` and, for each piece of at most 2048 bytes in one segment, three
     words: the address' low and high half and a ``SegmentWord``. Plans wait in a ring of 512
     words, so that frames behind the one that is being written already have their buffers;
     up to 170 pieces fit.
@@ -112,7 +112,7 @@ class Planner(wiring.Component):
         behind = Signal(14)
         span = Signal(14)
         covers = Signal()
-        step = Signal(2)
+        step = Signal(3)
         buffers = Signal(9)
         broken = Signal()
         dropped = Signal()
@@ -120,7 +120,7 @@ class Planner(wiring.Component):
         ends_segment = Signal()
         m.d.comb += [
             rest.eq(behind - segment.length[:14]),
-            ends_segment.eq(~span[_SPAN_BITS:].any() | (span == MAX_TRANSFER_BYTES)),
+            ends_segment.eq(~span[_SPAN_BITS:].any() | (span == PIECE_BYTES)),
         ]
 
         # The address goes through one adder, its low half first.
@@ -133,7 +133,7 @@ class Planner(wiring.Component):
         info = Signal(SegmentWord)
         frame = Signal(FrameWord)
         m.d.comb += [
-            info.length.eq(Mux(ends_segment, span, MAX_TRANSFER_BYTES)),
+            info.length.eq(Mux(ends_segment, span, PIECE_BYTES)),
             info.head.eq(segment.head),
             info.chain_last.eq(ends_segment & (covers | segment.last)),
             info.frame_last.eq(ends_segment & covers),

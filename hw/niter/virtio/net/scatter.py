@@ -4,7 +4,9 @@ from amaranth import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from niter.interface import BEAT_BYTES, MAX_TRANSFER_BYTES, PacketStream
+from niter.interface import BEAT_BYTES, PacketStream
+
+from .plan import PIECE_BYTES
 
 __all__ = ["LEAD", "Cut", "Scatter"]
 
@@ -22,7 +24,7 @@ class Cut(data.Struct):
     the piece before for all others.
     """
 
-    length: range(MAX_TRANSFER_BYTES + 1)
+    length: range(PIECE_BYTES + 1)
     lane: 3
     last: 1
 
@@ -83,7 +85,7 @@ class Scatter(wiring.Component):
 
         # Lanes still to be shown of this piece, with those before its first byte; and which
         # beat of the header comes next, if it is not the frame's turn.
-        left = Signal(range(MAX_TRANSFER_BYTES + BEAT_BYTES))
+        left = Signal(range(PIECE_BYTES + BEAT_BYTES))
         final = Signal()
         header = Signal(2)
         ended = Signal()
