@@ -9,7 +9,7 @@ from .encapsulate import Encapsulate
 from .lookup import MAPPING_HASH, KeyKind, Lookup, SlotLayout
 from .mapping import LOCAL, UNDERLAY_NETWORK, UNDERLAY_VNI, Mapping
 from .mtu import SizeLimit
-from .outer import EndpointWords
+from .outer_layers import EndpointWords
 from .overlay import RECEIVE, TRANSMIT, Overlay
 from .parser import Parser
 from .peers import Peers

@@ -4,13 +4,13 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib.wiring import connect, flipped
 from amaranth.utils import ceil_log2
 
-from niter.interface import BEAT_BYTES, FrameBeat, Verdict
+from niter.interface import FrameBeat, Verdict
 from niter.stream import PipeRegister, Realigner, piece_layout
 
 from .config import OverlayConfig
-from .neighbour import Answer, network_order
-from .protocol import IpProtocol
-from .stage import Stage, add_carry
+from .header_fields import HeaderFields
+from .neighbour import Answer
+from .stage import Stage
 from .table import Table
 from .tunnel import Descriptor, TunnelLayout
 
@@ -51,8 +51,6 @@ class Encapsulate(Stage):
         doc = "Header templates and tunnel records, in rows of two words."
         self._table = Table(32, self.layout.depth, doc, columns=2)
         super().__init__(blocks={"tunnels": self._table})
-        # The frame's length and what a field counts beside it.
-        self._total = Signal(16)
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
@@ -89,13 +87,21 @@ class Encapsulate(Stage):
         with m.If(step):
             m.d.sync += [asked.eq(asked + 1), at.eq(asked)]
 
-        patch = Signal(64)
         copy = Signal(64)
         described = Signal()
         tunnel_now = Signal(Descriptor)
-        m.d.comb += tunnel_now.eq(table.data)
-        checksum = self._sum(m, tunnel_now, described, at, step)
-        self._patch(m, at, register.i.ready, tunnel, ipv6, checksum, patch)
+        m.submodules.fields = fields = HeaderFields(ipv6=self.config.ipv6)
+        m.d.comb += [
+            tunnel_now.eq(table.data),
+            fields.meta.eq(meta),
+            fields.described.eq(described),
+            fields.partial.eq(tunnel_now.partial),
+            fields.over_ipv6.eq(ipv6),
+            fields.checksum.eq(tunnel.checksum),
+            fields.at.eq(at),
+            fields.step.eq(step),
+            fields.take.eq(register.i.ready),
+        ]
         plain = Signal()
         last = Signal()
         m.d.comb += last.eq(at == Mux(ipv6, 8, 6))
@@ -110,7 +116,7 @@ class Encapsulate(Stage):
         for over_ipv6, end in ((0, 2), (1, 6))[: 1 + self.config.ipv6]:
             turned = passing & ~plain & (ipv6 == over_ipv6)
             sources.append((packet.data.rotate_left(8 * end), turned))
-        word = patch | copy
+        word = fields.patch | copy
         for number, (source, speaks) in enumerate(sources):
             said = Signal(64, name=f"said_{number}")
             with m.If(register.i.ready & ~speaks):
@@ -195,82 +201,6 @@ class Encapsulate(Stage):
             layout.tunnels | record,
             Cat(beat, template[: ceil_log2(self.config.templates)]),
         )
-
-    def _sum(self, m, tunnel_now, described, at, step):
-        """The sum of the IPv4 header's words, right with its beat 3."""
-        checksum = Signal(17)
-        summand = Signal(16)
-        with m.If(step):
-            m.d.sync += [
-                # Each beat folds the carry of the one before.
-                checksum.eq(add_carry(checksum[:16], summand, checksum[16])),
-                summand.eq(0),
-            ]
-            with m.If(at == 0):
-                m.d.sync += summand.eq(self._total)
-        with m.If(described):
-            m.d.sync += [
-                checksum.eq(tunnel_now.partial),
-                summand.eq(self.i.payload.meta.headers.tos),
-            ]
-        return checksum[:16]
-
-    def _patch(self, m, at, step, tunnel, ipv6, checksum, patch):
-        """What the frame adds to the header's beat ``at``."""
-        meta = self.i.payload.meta
-        tos = meta.headers.tos
-        # Lengths: of the IPv4 datagram, of the UDP datagram; and the latter with the
-        # protocol number, which is what the pseudo-header adds to the addresses.
-        beyond = Signal(6)
-        seed = Signal(16)
-        m.d.comb += [beyond.eq(16), self._total.eq(meta.length + beyond)]
-        with m.Switch(at):
-            with m.Case(0):
-                m.d.comb += beyond.eq(36)
-            with m.Case(2), m.If(~ipv6):
-                m.d.comb += beyond.eq(36)
-            with m.Case(5):
-                m.d.comb += beyond.eq(16 + IpProtocol.UDP)
-                with m.If(step):
-                    m.d.sync += seed.eq(self._total)
-        total, vni = network_order(self._total), meta.vni
-        source = network_order(0xC000 | meta.hash[:14])
-        fields: dict[int, list] = {
-            1: [(7, tos)],
-            2: [(0, total)],
-            3: [(0, network_order(~checksum))],
-            4: [(2, source), (6, total)],
-            5: [(0, total), (6, Cat(vni[16:], vni[8:16]))],
-            6: [(0, vni[:8])],
-        }
-        fields6: dict[int, list] = {
-            1: [(6, tos[4:]), (7, tos[:4] << 4)],
-            2: [(2, total)],
-            6: [(6, source)],
-            7: [(2, total), (4, network_order(seed))],
-            8: [(2, Cat(vni[16:], vni[8:16], vni[:8]))],
-        }
-        if self.config.ipv6:
-            fields |= {16 + beat: places for beat, places in fields6.items()}
-        seeds = [(5, 0), (5, 1), (16 + 7, 4), (16 + 7, 5)]
-        place = Cat(at, ipv6)
-        for lane in range(BEAT_BYTES):
-            speaks = Signal(name=f"speaks_{lane}")
-            byte = Signal(8, name=f"byte_{lane}")
-            with m.Switch(place):
-                for beat, places in fields.items():
-                    for first, value in places:
-                        low = 8 * (lane - first)
-                        if 0 <= low < len(value):
-                            with m.Case(beat):
-                                m.d.comb += speaks.eq(
-                                    tunnel.checksum if (beat, lane) in seeds else 1
-                                )
-                                m.d.comb += byte.eq(value[low : low + 8])
-            with m.If(step & ~speaks):
-                m.d.sync += patch.word_select(lane, 8).eq(0)
-            with m.Elif(step):
-                m.d.sync += patch.word_select(lane, 8).eq(byte)
 
     def _describe(self, m, out, answer, tunnel, plain, answers, ipv6):
         """The meta of the frame with its headers, or of the answer."""

@@ -1,40 +1,22 @@
 """The outer headers of a tunnel's datagram, read as a sequence of 32-bit words."""
 
 from amaranth import C, Cat, Module, Mux, Signal, signed
-from amaranth.lib import enum, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from niter.interface import Verdict
 
 from .config import OverlayConfig
-from .protocol import EtherType, IpProtocol, UdpPort
+from .outer_layers import OuterLayers, OuterState
+from .protocol import IpProtocol
 from .stage import add_carry
 from .sums import HalfSums
 from .table import Table
 
-__all__ = ["EndpointWords", "OuterHeaders"]
+__all__ = ["OuterHeaders"]
 
 
-class EndpointWords:
-    """Where the 32-bit words of the card's tunnel endpoint stand, most significant first."""
-
-    MAC = 0
-    IPV4 = 2
-    IPV6 = 4
-
-
-class _State(enum.Enum, shape=3):
-    ETHERNET = 0
-    IPV4 = 1
-    IPV6 = 2
-    UDP = 3
-    TUNNEL = 4
-    SKIP = 5
-    FRAME = 6
-    QUESTION = 7
-
-
-class OuterHeaders(wiring.Component):
+class OuterHeaders(OuterLayers, wiring.Component):
     """Walks Ethernet, IPv4 or IPv6, UDP, and VXLAN or GENEVE, one word a cycle, and judges them:
     see ``Decapsulate`` for the reasons to reject a datagram.
 
@@ -103,7 +85,7 @@ class OuterHeaders(wiring.Component):
                 "ecn": Out(2),
             }
         )
-        self._state = Signal(_State)
+        self._state = Signal(OuterState)
         self._index = Signal(4)
         self._high = self.word[16:]
         self._low = self.word[:16]
@@ -131,9 +113,9 @@ class OuterHeaders(wiring.Component):
         m = Module()
         state = self._state
         m.d.comb += [
-            self.frame.eq(state == _State.FRAME),
-            self.question.eq(state == _State.QUESTION),
-            self.ipv6.eq(state == _State.IPV6),
+            self.frame.eq(state == OuterState.FRAME),
+            self.question.eq(state == OuterState.QUESTION),
+            self.ipv6.eq(state == OuterState.IPV6),
             self._own.eq(self.word == self._endpoint.data),
             self._length.eq(self._high),
             self._exact.eq(self._length == (self.left + self._slack)[:16]),
@@ -146,7 +128,7 @@ class OuterHeaders(wiring.Component):
             m.d.sync += [self._index.eq(self._index + 1), self.offset.eq(self.offset + 1)]
             # One word further than this one: less 2, and 4 for each before. UDP's length counts the
             # ports in front of it, too.
-            with m.If((state != _State.UDP) | self._index[0]):
+            with m.If((state != OuterState.UDP) | self._index[0]):
                 m.d.sync += self.left.eq(self.length + ~Cat(C(1, 2), self.offset, C(0, 6)))
             with m.Switch(state):
                 self._ethernet(m)
@@ -159,20 +141,20 @@ class OuterHeaders(wiring.Component):
                 with m.If(self._verify(m, sums)):
                     m.d.comb += [self._refuse.eq(1), self._reason.eq(Verdict.OUTER_CHECKSUM)]
             # Questions are for everybody.
-            looking = (state == _State.ETHERNET) | self.question
+            looking = (state == OuterState.ETHERNET) | self.question
             if self.config.ipv6:
-                looking |= (state == _State.IPV6) & (self._index[1:] == 0)
+                looking |= (state == OuterState.IPV6) & (self._index[1:] == 0)
             with m.If(self._foreign & ~looking):
                 m.d.comb += [self._refuse.eq(1), self._reason.eq(Verdict.NOT_TUNNEL)]
             m.d.sync += [self._refused.eq(self._refuse), self._refused_for.eq(self._reason)]
             with m.If(self._refused | (self.ends & ~self.question)):
                 m.d.sync += [
                     self.verdict.eq(Mux(self._refused, self._refused_for, Verdict.MALFORMED)),
-                    state.eq(_State.FRAME),
+                    state.eq(OuterState.FRAME),
                 ]
         with m.If(self.start):
             m.d.sync += [
-                state.eq(_State.ETHERNET),
+                state.eq(OuterState.ETHERNET),
                 self.verdict.eq(Verdict.PASS),
                 self._index.eq(0),
                 self.offset.eq(0),
@@ -186,12 +168,12 @@ class OuterHeaders(wiring.Component):
         """Sum the words of an IPv4 header: right 3 cycles behind its last."""
         # A register that is reset where there is nothing to add costs less than a choice.
         summand = Signal(32)
-        with m.If(self.stb & (self._state == _State.IPV4)):
+        with m.If(self.stb & (self._state == OuterState.IPV4)):
             m.d.sync += summand.eq(self.word)
         with m.Else():
             m.d.sync += summand.eq(0)
         m.d.sync += self._summed.eq(add_carry(self._summed[:32], summand, self._summed[32]))
-        with m.If(self._state == _State.ETHERNET):
+        with m.If(self._state == OuterState.ETHERNET):
             m.d.sync += self._summed.eq(0)
 
     def _verify(self, m, sums):
@@ -200,13 +182,13 @@ class OuterHeaders(wiring.Component):
         counted = Signal()
         first = Signal()
         with m.Switch(self._state):
-            with m.Case(_State.ETHERNET):
+            with m.Case(OuterState.ETHERNET):
                 m.d.comb += [counted.eq(1), first.eq(self._index == 0)]
-            with m.Case(_State.IPV4):
+            with m.Case(OuterState.IPV4):
                 m.d.comb += counted.eq(self._index < 3)
-            with m.Case(_State.IPV6):
+            with m.Case(OuterState.IPV6):
                 m.d.comb += counted.eq(self._index < 2)
-            with m.Case(_State.UDP):
+            with m.Case(OuterState.UDP):
                 with m.If(self._index[0] == 0):
                     m.d.comb += [
                         sums.high.eq(~Cat(self.left, C(0, 1))),
@@ -216,136 +198,5 @@ class OuterHeaders(wiring.Component):
                     m.d.sync += self._checked.eq(self._low != 0)
         with m.If(counted):
             m.d.comb += [sums.high.eq(Mux(first, ~self.sum, self._high)), sums.low.eq(self._low)]
-        tunnel = (self._state == _State.TUNNEL) & (self._index[0] == 0)
+        tunnel = (self._state == OuterState.TUNNEL) & (self._index[0] == 0)
         return tunnel & self._checked & ~sums.zero
-
-    def _ethernet(self, m):
-        with m.Case(_State.ETHERNET):
-            m.d.comb += self._endpoint.addr.eq(EndpointWords.MAC | self._index[0])
-            with m.If(self._index == 3), m.Switch(self._low):
-                with m.Case(EtherType.IPV4):
-                    self._enter(m, _State.IPV4)
-                with m.Case(EtherType.ARP):
-                    self._enter(m, _State.QUESTION)
-                if self.config.ipv6:
-                    with m.Case(EtherType.IPV6):
-                        self._enter(m, _State.IPV6)
-                with m.Default():
-                    self._reject_if(m, 1, Verdict.NOT_TUNNEL)
-            with m.Elif(self._index < 2):
-                m.d.sync += self._foreign.eq(self._foreign | ~self._own)
-
-    def _ipv4(self, m):
-        word = self.word
-        with m.Case(_State.IPV4):
-            m.d.comb += self._endpoint.addr.eq(EndpointWords.IPV4)
-            with m.Switch(self._index):
-                with m.Case(0):
-                    m.d.sync += self.ecn.eq(word[16:18])
-                    m.d.comb += self._length.eq(self._low)
-                    version, words = word[28:], word[24:28]
-                    self._reject_if(m, (word[24:] != 0x45) | ~self._exact, Verdict.MALFORMED)
-                    with m.If((version == 4) & (words > 5)):
-                        m.d.comb += self._reason.eq(Verdict.NOT_TUNNEL)
-                with m.Case(1):
-                    self._reject_if(m, word[:14] != 0, Verdict.OUTER_FRAGMENT)
-                with m.Case(2):
-                    self._reject_if(m, word[16:24] != IpProtocol.UDP, Verdict.NOT_TUNNEL)
-                with m.Case(3):
-                    m.d.comb += [self.source.eq(1), self.source_ends.eq(1)]
-                with m.Case(4):
-                    m.d.sync += self._foreign.eq(self._foreign | ~self._own)
-                    self._enter(m, _State.UDP)
-
-    def _ipv6(self, m):
-        word = self.word
-        with m.Case(_State.IPV6):
-            # The destination starts at word 6.
-            m.d.comb += self._endpoint.addr.eq(EndpointWords.IPV6 | (self._index[:2] ^ 2))
-            with m.Switch(self._index):
-                with m.Case(0):
-                    m.d.sync += self.ecn.eq(word[20:22])
-                    self._reject_if(m, word[28:] != 6, Verdict.MALFORMED)
-                with m.Case(1):
-                    m.d.comb += self._slack.eq(-36)
-                    # Questions may be padded, but not cut.
-                    asks = word[8:16] == IpProtocol.ICMPV6
-                    whole = self._length <= (self.left + self._slack)[:16]
-                    sound = self._exact | (asks & whole)
-                    self._reject_if(m, ~sound, Verdict.MALFORMED)
-                    with m.If(sound), m.Switch(word[8:16]):
-                        with m.Case(IpProtocol.FRAGMENT):
-                            self._reject_if(m, 1, Verdict.OUTER_FRAGMENT)
-                        with m.Case(IpProtocol.ICMPV6):
-                            self._enter(m, _State.QUESTION)
-                        with m.Case(IpProtocol.UDP):
-                            pass
-                        with m.Default():
-                            self._reject_if(m, 1, Verdict.NOT_TUNNEL)
-                with m.Case(2, 3, 4, 5):
-                    m.d.comb += [self.source.eq(1), self.source_ends.eq(self._index == 5)]
-                with m.Case(6, 7, 8, 9):
-                    m.d.sync += self._foreign.eq(self._foreign | ~self._own)
-                    with m.If(self._index == 9):
-                        self._enter(m, _State.UDP)
-
-    def _udp(self, m):
-        with m.Case(_State.UDP):
-            with m.If(self._index[0] == 0):
-                other = self._low != UdpPort.VXLAN
-                if self.config.geneve:
-                    m.d.sync += self._geneve.eq(self._low == UdpPort.GENEVE)
-                    other &= self._low != UdpPort.GENEVE
-                self._reject_if(m, other, Verdict.NOT_TUNNEL)
-            with m.Else():
-                self._enter(m, _State.TUNNEL)
-                self._reject_if(m, ~self._exact, Verdict.MALFORMED)
-
-    def _tunnel(self, m):
-        high, low = self._high, self._low
-        with m.Case(_State.TUNNEL):
-            with m.If(self._index[0] == 0):
-                if self.config.geneve:
-                    m.d.sync += self._skip.eq(high[8:14] & self._geneve.replicate(6))
-                    bridged = low == EtherType.BRIDGED
-                    self._reject_if(
-                        m,
-                        self._geneve & ((high[14:] != 0) | high[6:8].any() | ~bridged),
-                        Verdict.MALFORMED,
-                    )
-                    with m.If(high[14:] == 0):
-                        m.d.comb += self._reason.eq(Verdict.NOT_TUNNEL)
-                        with m.If(high[7]):
-                            m.d.comb += self._reason.eq(Verdict.OAM)
-                        with m.Elif(high[6]):
-                            m.d.comb += self._reason.eq(Verdict.CRITICAL_OPTION)
-                with m.If(~self._geneve):
-                    self._reject_if(m, ~high[11], Verdict.MALFORMED)
-                # Zero has two forms; the words of a header are not all zero, and IPv6 has no sum.
-                sum_low, sum_high = self._summed[:16], self._summed[16:32]
-                good = (sum_low == ~sum_high) | self._summed[:32].all()
-                if self.config.ipv6:
-                    good |= ~self._summed[:32].any()
-                with m.If(~good):
-                    self._reject_if(m, 1, Verdict.OUTER_CHECKSUM)
-            with m.Else():
-                m.d.sync += self.vni.eq(self.word[8:])
-                self._frame_follows(m, ~self._skip.any() if self.config.geneve else 1)
-        if self.config.geneve:
-            with m.Case(_State.SKIP):
-                m.d.sync += self._skip.eq(self._skip - 1)
-                self._frame_follows(m, self._skip == 1)
-
-    def _frame_follows(self, m, condition):
-        """The tunnel's header ends with this word, or an option follows."""
-        m.d.comb += self.last.eq(condition)
-        self._enter(m, _State.FRAME)
-        if self.config.geneve:
-            with m.If(~condition):
-                self._enter(m, _State.SKIP)
-
-    def _enter(self, m, state):
-        m.d.sync += [self._state.eq(state), self._index.eq(0)]
-
-    def _reject_if(self, m, condition, reason):
-        m.d.comb += [self._refuse.eq(condition), self._reason.eq(reason)]
