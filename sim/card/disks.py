@@ -1,7 +1,6 @@
 """The storage card between a root complex and AoE targets; what every storage bench shares."""
 
 import cocotb
-from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, Timer
 from cocotb.utils import get_sim_time
 
@@ -9,9 +8,9 @@ from firmware.host.nvme import Namespace
 from niter.card import Card, CardConfig, StorageConfig
 from niter.nvme.config import NvmeConfig
 from niter.virtio.blk import BlkSizes
-from sim.card.testbench import Wire
 from sim.harness import Bench, Capture, rng
 from sim.models.aoe import SECTOR, AoeTarget
+from sim.models.cable import Cabled, Wire, release_wires, start_wires
 from sim.models.control import ControlBus
 from sim.models.hostport import Interrupts
 from sim.models.memory import HostMemory
@@ -24,19 +23,19 @@ from sim.models.virtio.rootbus import RootBus, attach_memory
 
 __all__ = ["Testbench", "disk_card", "storage_card"]
 
-_GMII_NS = 8
 
-
-def storage_card() -> Card:
+def storage_card() -> Cabled:
     """The card of these benches: two controllers, one port, frames of eight sectors."""
     nvme = NvmeConfig(functions=2, queues=4, entries=1024, namespaces=16)
-    return Card(CardConfig(overlay=None, storage=StorageConfig(nvme=nvme), frame_bytes=4200))
+    config = CardConfig(overlay=None, storage=StorageConfig(nvme=nvme), frame_bytes=4200)
+    return Cabled(Card(config))
 
 
-def disk_card() -> Card:
+def disk_card() -> Cabled:
     """The same with two virtio disks in place of the controllers."""
     blk = BlkSizes(functions=2, queues=2)
-    return Card(CardConfig(overlay=None, storage=StorageConfig(blk=blk), frame_bytes=4200))
+    config = CardConfig(overlay=None, storage=StorageConfig(blk=blk), frame_bytes=4200)
+    return Cabled(Card(config))
 
 
 class Testbench:
@@ -114,13 +113,9 @@ class Testbench:
     @classmethod
     async def start(cls, bench: Bench, dut, **options) -> "Testbench":
         """Clocks, reset, control, namespaces, enumeration."""
-        halves = [f"gmii0_{half}" for half in ("rx", "tx")]
-        for half in halves:
-            getattr(dut, f"{half}_rst").value = 1
-            Clock(getattr(dut, f"{half}_clk"), _GMII_NS, unit="ns").start()
+        start_wires(dut)
         await bench.start(dut, reset_cycles=8)
-        for half in halves:
-            getattr(dut, f"{half}_rst").value = 0
+        release_wires(dut)
         self = cls(bench, dut, **options)
         # Memories are cleared first.
         await ClockCycles(dut.clk, 600)
