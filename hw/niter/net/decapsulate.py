@@ -88,16 +88,16 @@ class Decapsulate(Stage):
         ends = {2, 6} if self.config.ipv6 or self.config.geneve else {6}
         m.submodules.realigner = realigner = Realigner(FrameBeat, turns=ends, stops=ends)
         # The parser behind takes two cycles a beat: while it reads these, the next datagram's
-        # outer headers are read here.
-        upstream = realigner.o
+        # outer headers are read here. Two of them are a skid buffer: the parser's `ready` must not
+        # go through all in one cycle, and the buffer in front is far enough from here.
+        m.submodules.turn = turn = SkidBuffer(FrameBeat)
+        connect(m, realigner.o, turn.i)
+        upstream = turn.o
         for n in range(_BEATS_AHEAD - 2):
             m.submodules[f"ahead_{n}"] = ahead = PipeRegister(FrameBeat)
             connect(m, upstream, ahead.i)
             upstream = ahead.o
-        # Two of them are a skid buffer: the parser's `ready` must not go through all in one cycle.
-        m.submodules.turn = turn = SkidBuffer(FrameBeat)
-        connect(m, upstream, turn.i)
-        connect(m, turn.o, flipped(self.o))
+        connect(m, upstream, flipped(self.o))
         m.submodules.outer = outer = OuterHeaders(self.config, self._endpoint)
         packet, meta = register.o.payload.packet, register.o.payload.meta
         piece = realigner.i.payload

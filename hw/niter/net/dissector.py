@@ -92,6 +92,7 @@ class Dissector(InternetLayer, wiring.Component):
         # some words before its end.
         self._follows = Signal(State)
         self._refuse = Signal()
+        self._refused = Signal()
         self._hashed = Signal()
         # The word is one of the pseudo-header's addresses; the datagram fills the frame.
         self._address = Signal()
@@ -101,10 +102,12 @@ class Dissector(InternetLayer, wiring.Component):
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
+        was_bad = Signal()
         m.d.comb += [
             self._length.eq(self._high),
             self._beyond.eq(Cat(self._length, 0).as_signed() > self._left + self._slack),
             self.done.eq(self._state == State.DONE),
+            self.bad.eq(self._refused | was_bad),
         ]
         self._choose_layer4(m)
         if self.verify:
@@ -116,7 +119,7 @@ class Dissector(InternetLayer, wiring.Component):
                 self._offset.eq(0),
                 self.headers.eq(0),
                 self.hash.eq(0),
-                self.bad.eq(0),
+                was_bad.eq(0),
             ]
         with m.Elif(self.stb):
             m.d.sync += [
@@ -138,8 +141,10 @@ class Dissector(InternetLayer, wiring.Component):
                     self._ipv6(m)
                     self._extensions(m)
                 self._layer4(m)
-            with m.If(self._refuse):
-                m.d.sync += [self.bad.eq(1), self._state.eq(State.DONE)]
+        # The verdict on a word is a long way, and takes effect one cycle later.
+        m.d.sync += self._refused.eq(self.stb & self._refuse)
+        with m.If(self._refused):
+            m.d.sync += [was_bad.eq(1), self._state.eq(State.DONE)]
         return m
 
     def _verify(self, m):

@@ -72,6 +72,8 @@ class Encapsulate(Stage):
 
         # The beat asked for, and the one that stands at the table's output.
         asked = Signal(4)
+        blank = Signal()
+        beat = Signal(4)
         at = Signal(4)
         tunnel = Signal(Descriptor)
         ipv6 = Signal()
@@ -81,7 +83,8 @@ class Encapsulate(Stage):
         m.d.comb += [
             ipv6.eq(tunnel.ipv6 if self.config.ipv6 else 0),
             table.en.eq(step),
-            table.addr.eq(self._address(m, asked, describing, ipv6, tunnel.template)),
+            beat.eq(asked | Mux(blank, TunnelLayout.ZERO, 0)),
+            table.addr.eq(self._address(m, beat, describing, ipv6, tunnel.template)),
             answer.meta.eq(meta),
         ]
         with m.If(step):
@@ -134,10 +137,10 @@ class Encapsulate(Stage):
                 with m.If(self.i.valid):
                     m.next = "Describe"
                     with m.If((meta.verdict != Verdict.PASS) | meta.local | meta.underlay):
-                        m.d.sync += [plain.eq(1), asked.eq(TunnelLayout.ZERO)]
+                        m.d.sync += plain.eq(1)
                         m.next = "Blank"
                     with m.If((meta.verdict == Verdict.PASS) & meta.resolved):
-                        m.d.sync += [answers.eq(1), plain.eq(0), asked.eq(TunnelLayout.ZERO)]
+                        m.d.sync += [answers.eq(1), plain.eq(0)]
                         m.next = "Blank"
             with m.State("Describe"):
                 m.d.comb += [described.eq(1), step.eq(1)]
@@ -164,7 +167,7 @@ class Encapsulate(Stage):
                 with m.If(self.i.valid & self.i.ready & packet.last):
                     m.next = "Idle"
             with m.State("Blank"):
-                m.d.comb += step.eq(1)
+                m.d.comb += [step.eq(1), blank.eq(1)]
                 m.next = "Frame"
                 with m.If(answers):
                     m.next = "Answer"
