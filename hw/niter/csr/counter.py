@@ -153,8 +153,10 @@ class CounterBank(wiring.Component):
                     m.d.comb += write.en.eq(1)
                     m.next = "Idle"
                     with m.If(high):
-                        m.d.comb += [write.addr[0].eq(0), write.data.eq(low_sum)]
                         m.next = "Write high"
+                # Whether software reads is known late: only the writing depends on it.
+                with m.If(high):
+                    m.d.comb += [write.addr[0].eq(0), write.data.eq(low_sum)]
             with m.State("Write high"):
                 m.d.comb += write.en.eq(1)
                 m.next = "Idle"

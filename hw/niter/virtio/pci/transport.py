@@ -5,7 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from niter.interface import MAX_FUNCTIONS, FunctionPort, HostWrite
-from niter.stream import Ram
+from niter.stream import PipeRegister, Ram
 from niter.virtio.features import RingFeature, mask
 from niter.virtio.queue.layouts import Fault, Notification, QueueCommand, QueueId
 
@@ -161,7 +161,10 @@ class Transport(wiring.Component):
         connect(m, flipped(self.commands_done), lifecycle.commands_done)
         connect(m, lifecycle.interrupts, flipped(self.interrupts.command))
         connect(m, access.doorbell, doorbells.i)
-        connect(m, lifecycle.ring, doorbells.ring)
+        # Who rings, and for which queue, is known late in its cycle.
+        m.submodules.ring = ring = PipeRegister(QueueId)
+        connect(m, lifecycle.ring, ring.i)
+        connect(m, ring.o, doorbells.ring)
         connect(m, lifecycle.cancel, doorbells.cancel)
         connect(m, doorbells.o, flipped(self.notifications))
         return m
