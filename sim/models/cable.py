@@ -130,6 +130,16 @@ class Gather(wiring.Component):
         return m
 
 
+def _lead_out(m, inside, outside, name: str) -> None:
+    """Connect a member of a part with that of the whole."""
+    member = inside.signature.members[name]
+    inner, outer = getattr(inside, name), getattr(outside, name)
+    if member.is_signature:
+        connect(m, inner, flipped(outer))
+    else:
+        m.d.comb += inner.eq(outer) if member.flow == wiring.In else outer.eq(inner)
+
+
 class Cabled(wiring.Component):
     """A card with a cable at each port, all on one clock, ``gmii``.
 
@@ -175,15 +185,12 @@ class Cabled(wiring.Component):
         }
         m.submodules.card = DomainRenamer(domains)(self.card)
         for name in self._through:
-            connect(m, getattr(self.card, name), flipped(getattr(self, name)))
+            _lead_out(m, self.card, self, name)
         for name, end in self._ends.items():
             m.submodules[name] = end
-            port = getattr(self, name)
-            for member, shape in end.signature.members.items():
-                if member == "gmii":
-                    continue
-                inner, outer = getattr(end, member), getattr(port, member)
-                m.d.comb += inner.eq(outer) if shape.flow == wiring.In else outer.eq(inner)
+            for member in end.signature.members:
+                if member != "gmii":
+                    _lead_out(m, end, getattr(self, name), member)
         for number in range(self.config.ports):
             connect(m, self.card.receive[number], self._ends[f"feed{number}"].gmii)
             connect(m, self.card.transmit[number], self._ends[f"gather{number}"].gmii)

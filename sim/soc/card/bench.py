@@ -19,6 +19,7 @@ from niterctl.client import Session
 from niterctl.protocol import PORT, Role
 from sim.card.testbench import Peer, Tenant, Testbench
 from sim.harness import Bench, record
+from sim.models.cable import Cabled
 from sim.models.flash_pins import FlashModel
 from sim.soc.board import BIT_NS, Console, Relay
 from sim.soc.identity import KEYS, MAC, VTEP, certified, identity, provisioned
@@ -34,9 +35,9 @@ TENANT = Tenant(GUEST, VNI, (ADDRESS,))
 PEER = Peer("198.51.100.2", "02:bb:00:00:00:02", stations=(STATION,))
 
 
-def card() -> CardRoom:
+def card() -> Cabled:
     """The benches' small card, with its processor."""
-    return CardRoom(with_rom())
+    return Cabled(CardRoom(with_rom()))
 
 
 BENCH = Bench(dut=card, tier="slow", timeout_s=5000)
