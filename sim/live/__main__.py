@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from sim.live import managed
 from sim.live.books import SoakError
 from sim.live.card import CardError, ControlSocket, RunningCard
 from sim.live.config import ConfigError, LiveConfig, load
@@ -61,10 +62,17 @@ def run(
     arguments = ["--seed", str(seed)] if seed is not None else []
     if wave:
         arguments += ["--wave", f"{folder / 'card.fst'},{wave[0]},{wave[1]}"]
+    flash = None
     try:
         with _console.status("Building the card; minutes the first time"):
+            if live.card.soc:
+                live, flash = managed.deliver(live, folder)
             program = build_card(live.card, _MODELS, waves=bool(wave))
-        with RunningCard(program, live, folder, arguments=arguments) as card:
+        with (
+            _console.status("Starting the card") as shown,
+            RunningCard(program, live, folder, arguments=arguments, flash=flash) as card,
+        ):
+            shown.stop()
             for number, path in enumerate(card.sockets):
                 _console.print(f"function {number}: vfio-user socket {path}", highlight=False)
             _console.print(f"control socket {folder / 'control.sock'}", highlight=False)

@@ -22,6 +22,9 @@ __all__ = ["CardError", "ControlSocket", "RunningCard"]
 #: So few that neither side's buffers are ever full.
 _MOST_POSTED = 256
 
+#: Cycles in which a card's processor has started its firmware, or will not.
+_LONGEST_BOOT = 50_000_000
+
 
 class CardError(Exception):
     """The process has ended, or refuses a command."""
@@ -113,6 +116,9 @@ class RunningCard:
         Keep what passes the ports.
     managed
         A storage card's volumes are attached with ``niterctl``.
+    flash
+        Content of the flash of a card with a processor, 16 MiB, which changes with it. The
+        processor boots from it and releases the functions; to open the card is up to clients.
 
     Members
     -------
@@ -130,6 +136,7 @@ class RunningCard:
         prefix: Sequence[str] = (),
         capture: bool = True,
         managed: bool = False,
+        flash: Path | None = None,
     ):
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
@@ -147,6 +154,8 @@ class RunningCard:
             command += ["--wire", wire]
             if capture:
                 command += ["--capture", str(folder / f"port{number}.pcapng")]
+        if flash is not None:
+            command += ["--flash", str(flash)]
         control.unlink(missing_ok=True)
         with self.log.open("w") as log:
             # In a group of its own: a terminal's interrupt is for the launcher, which ends it.
@@ -159,6 +168,8 @@ class RunningCard:
             self.control = self._connect(control)
             if managed:
                 self.manager = Manager(folder / "firmware", control, config)
+            elif flash is not None:
+                self._wait_for_release()
             elif config.card.storage:
                 self._open_storage(control)
             else:
@@ -177,6 +188,12 @@ class RunningCard:
             self.process.wait()
             self._stop_processor()
             raise
+
+    def _wait_for_release(self) -> None:
+        while not asyncio.run(self.control.read("card.release")):
+            if self.control.status()["cycles"] > _LONGEST_BOOT:
+                raise CardError(f"no function is released:\n{self.log.read_text()}")
+            time.sleep(0.1)
 
     def _open_storage(self, control: Path) -> None:
         config = self.config

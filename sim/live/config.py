@@ -1,17 +1,21 @@
 """The configuration file of a running card: TOML, checked against what there is."""
 
 import tomllib
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from niter.card import CardConfig, StorageConfig
 from niter.net import OverlayConfig
 from niter.nvme.config import NvmeConfig
+from niter.soc import SocConfig
 from niter.virtio.blk import BlkSizes
 from sim.live.storage import Disk
 from sim.models.opening import Endpoint, Peer, Tenant
 
-__all__ = ["ConfigError", "Host", "LiveConfig", "load"]
+__all__ = ["CONSOLE_BIT", "ConfigError", "Host", "LiveConfig", "load"]
+
+#: Cycles of a bit of a processor's serial line: as fast as can be, so that a letter costs no time.
+CONSOLE_BIT = 4
 
 
 class ConfigError(Exception):
@@ -70,7 +74,8 @@ class LiveConfig:
     @property
     def functions(self) -> int:
         """Functions that hosts may use."""
-        return self.card.functions if self.card.storage else len(self.tenants)
+        all_of_them = self.card.storage or self.card.soc
+        return self.card.functions if all_of_them else len(self.tenants)
 
 
 def load(path: Path) -> LiveConfig:
@@ -86,6 +91,7 @@ def load(path: Path) -> LiveConfig:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from None
     known = {"card", "storage", "host", "endpoint", "function", "peer", "disk", "port"}
+    known |= {"processor"}
     if unknown := set(text) - known:
         raise ConfigError(f"{path}: no such table: {', '.join(sorted(unknown))}")
     tenants = tuple(_make(Tenant, table, "function") for table in text.get("function", []))
@@ -99,6 +105,8 @@ def load(path: Path) -> LiveConfig:
         disks=tuple(_make(Disk, table, "disk") for table in text.get("disk", [])),
         wires=wires,
     )
+    if "processor" in text:
+        return _managed(path, config, text["processor"])
     if config.card.storage:
         _check_storage(path, config)
     elif config.disks:
@@ -108,6 +116,24 @@ def load(path: Path) -> LiveConfig:
     if len(wires) > config.card.ports:
         raise ConfigError(f"{path}: the card has {config.card.ports} ports")
     return config
+
+
+@dataclass(frozen=True)
+class _Processor:
+    seed: int = 1
+
+
+def _managed(path: Path, config: LiveConfig, table: dict) -> LiveConfig:
+    """With a processor: all that a card is opened with comes from its clients, and from flash."""
+    if config.card.storage or config.tenants or config.peers or config.disks:
+        raise ConfigError(f"{path}: a card with a processor is configured by its clients alone")
+    if len(config.wires) > config.card.ports:
+        raise ConfigError(f"{path}: the card has {config.card.ports} ports")
+    soc = SocConfig(
+        baud=SocConfig.clock_hz // CONSOLE_BIT,
+        noise_seed=_make(_Processor, table, "processor").seed,
+    )
+    return replace(config, card=replace(config.card, soc=soc))
 
 
 @dataclass(frozen=True)

@@ -210,6 +210,10 @@ def _pins(verilog: str, ports: int) -> str:
         )
     for group in re.findall(r"^  input clk_in_(\w+) ?;", top[0], re.MULTILINE):
         lines.append(f"    pins.{group}_clk = {pin(f'clk_in_{group}')};")
+    if re.search(r"^  output flash__cs_n ?;", top[0], re.MULTILINE):
+        for member in ("cs_n", "sck", "copi", "cipo"):
+            lines.append(f"    pins.processor.{member} = {pin(f'flash__{member}')};")
+        lines.append(f"    pins.processor.uart_tx = {pin('uart_tx')};")
     head = "#include <Card.h>\n\n#include <type_traits>\n\n#include <pins.hpp>\n"
     begin = "niter::Pins niter::bind(Card& card) {"
     return "\n".join([head, begin, "    Pins pins{};", *lines, "    return pins;", "}", ""])

@@ -26,7 +26,9 @@ constexpr char kHelp[] =
     "  --latency N        core cycles until memory answers\n"
     "  --spread N         core cycles added to that at random\n"
     "  --split P          probability that a completion ends where it might\n"
-    "  --wave PATH,FIRST,COUNT  write waves of these cycles; the model must be built for it\n";
+    "  --wave PATH,FIRST,COUNT  write waves of these cycles; the model must be built for it\n"
+    "  --flash PATH       content of a processor's flash: it opens the card, and the clocks never stop\n"
+    "  --console N        cycles of a bit of the processor's serial line\n";
 
 double number(const char* name, const char* text, double most) {
     char* end;
@@ -53,7 +55,8 @@ Options parse_options(int count, char** arguments) {
         {"control", 1, nullptr, 'c'}, {"function", 1, nullptr, 'f'}, {"wire", 1, nullptr, 'w'},
         {"capture", 1, nullptr, 'p'}, {"seed", 1, nullptr, 's'},     {"stall", 1, nullptr, 'b'},
         {"latency", 1, nullptr, 'l'}, {"spread", 1, nullptr, 'r'},   {"split", 1, nullptr, 'd'},
-        {"wave", 1, nullptr, 'v'},    {"help", 0, nullptr, 'h'},     {nullptr, 0, nullptr, 0}};
+        {"wave", 1, nullptr, 'v'},    {"flash", 1, nullptr, 'x'},    {"console", 1, nullptr, 'o'},
+        {"help", 0, nullptr, 'h'},    {nullptr, 0, nullptr, 0}};
     constexpr double kMostCycles = 1e6;
     Options options;
     for (int which; (which = getopt_long(count, arguments, "", known, nullptr)) != -1;) {
@@ -68,6 +71,8 @@ Options parse_options(int count, char** arguments) {
             case 'r': options.timing.spread = unsigned(number("spread", optarg, kMostCycles)); break;
             case 'd': options.timing.split = number("split", optarg, 1); break;
             case 'v': wave(options, optarg); break;
+            case 'x': options.flash = optarg; break;
+            case 'o': options.console_bit = unsigned(number("console", optarg, kMostCycles)); break;
             case 'h': std::fputs(kHelp, stdout); std::exit(0);
             default: std::exit(2);
         }

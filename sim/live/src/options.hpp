@@ -17,6 +17,8 @@ struct Options {
     Timing timing;
     std::string wave;
     uint64_t wave_first = 0, wave_count = 0;
+    std::string flash;
+    unsigned console_bit = 4;
 };
 
 // Ends the process after --help, or where an option is wrong.

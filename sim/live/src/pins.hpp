@@ -21,6 +21,11 @@ struct PartPins {
     CData *clk, *active;
 };
 
+// Of a card's processor.
+struct ProcessorPins {
+    CData *cs_n = nullptr, *sck, *copi, *cipo, *uart_tx;
+};
+
 struct Pins {
     CData *clk, *rst;
     CData *up, *rx_valid, *rx_ready, *tx_valid, *tx_ready, *infinite;
@@ -33,6 +38,7 @@ struct Pins {
     // A model for waves has none of these.
     std::vector<PartPins> parts;
     CData *link_clk = nullptr, *csr_clk = nullptr;  // rise when what comes from outside has changed
+    ProcessorPins processor;  // no cs_n: there is none
 };
 
 Pins bind(Card& card);

@@ -51,6 +51,12 @@ Process::Process(const Options& options)
     if (!options.wave.empty() &&
         !machine_.record(options.wave, options.wave_first, options.wave_count))
         fail("this model cannot write waves");
+    if (!options.flash.empty()) {
+        const ProcessorPins& pins = machine_.pins().processor;
+        if (!pins.cs_n) fail("this card has no processor");
+        flash_.reset(new Flash(pins, options.flash));
+        console_.reset(new Console(pins, options.console_bit));
+    }
     machine_.reset();
     link_.connect();
     say("the card is there, closed; seed %llu", static_cast<unsigned long long>(options.seed));
@@ -58,6 +64,10 @@ Process::Process(const Options& options)
 
 void Process::tick() {
     root_.tick(machine_.cycles);
+    if (flash_) {
+        flash_->cycle(machine_.cycles);
+        console_->cycle();
+    }
     if (!resting()) active_ = machine_.cycles;
 }
 
@@ -68,8 +78,9 @@ bool Process::resting() const {
 
 bool Process::idle() const {
     const uint64_t now = machine_.cycles;
-    // What came since the last cycle counts as well: nothing else may ever come.
-    return now - active_ > kLinger && now >= awake_until_ && resting() &&
+    // What came since the last cycle counts as well: nothing else may ever come. A processor never
+    // rests.
+    return !flash_ && now - active_ > kLinger && now >= awake_until_ && resting() &&
            std::all_of(ports_.begin(), ports_.end(),
                        [now](const auto& port) { return port->paused_until <= now; });
 }

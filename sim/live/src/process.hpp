@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "control.hpp"
+#include "flash.hpp"
 #include "function.hpp"
 #include "machine.hpp"
 #include "options.hpp"
@@ -43,6 +44,8 @@ private:
     std::vector<std::unique_ptr<Port>> ports_;
     std::vector<std::unique_ptr<Function>> functions_;
     std::vector<std::unique_ptr<Server>> servers_;
+    std::unique_ptr<Flash> flash_;
+    std::unique_ptr<Console> console_;
     Control control_;
     uint64_t active_ = 0;      // cycle in which something was last under way
     uint64_t awake_until_ = 0;  // the clocks go on at least so long

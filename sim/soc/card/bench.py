@@ -15,7 +15,7 @@ from scapy.packet import Raw
 
 from niter.card import Card as CardRoom
 from niterctl.card import Card, Tunnel
-from niterctl.client import Session
+from niterctl.client import Session, probe
 from niterctl.protocol import PORT, Role
 from sim.card.testbench import Peer, Tenant, Testbench
 from sim.harness import Bench, record
@@ -73,6 +73,8 @@ class Managed(Testbench):
 
 def provision(port: int, card: bytes) -> tuple[dict, list, list]:
     """What an operator does. Runs beside the simulation."""
+    # Functions are released before the card listens: what comes then is lost.
+    probe("127.0.0.1", port, timeout=2, retries=PATIENCE)
     options = {"timeout": PATIENCE, "retries": 1}
     options |= {"key": KEYS[Role.OPERATOR], "card": card, "role": Role.OPERATOR}
     with Session("127.0.0.1", port, **options) as session:

@@ -15,7 +15,7 @@ from epsilon_verifier import verify_attestation
 
 from niterctl.attestation import verify
 from niterctl.card import Card
-from niterctl.client import Session
+from niterctl.client import Session, probe
 from niterctl.protocol import PORT, Role
 from sim.harness import Bench, record
 from sim.models.streams import FrameSink
@@ -61,6 +61,8 @@ class Tap:
 
 def converse(port: int, card: bytes, step) -> tuple[dict, bytes, list]:
     """What an operator does, with the unmodified client. Runs beside the simulation."""
+    # Functions are released before the card listens: what comes then is lost.
+    probe("127.0.0.1", port, timeout=2, retries=PATIENCE)
     options = {"timeout": PATIENCE, "retries": 1}
     with Session(
         "127.0.0.1", port, key=KEYS[Role.OWNER], card=card, role=Role.OWNER, **options

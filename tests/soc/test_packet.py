@@ -1,0 +1,106 @@
+"""The packet port: what it takes from the wire, word by word, and what it lets go."""
+
+import random
+
+from amaranth.sim import Simulator
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.l2 import Ether
+
+from niter.soc.packet import PacketPort
+from tests.support.csr import read, write
+
+PORT = 4660
+AT = {".".join(info.path): info.start for info in PacketPort().bus.memory_map.all_resources()}
+
+
+def datagram(length, port=PORT, **options):
+    return bytes(Ether() / IP(**options) / UDP(dport=port) / bytes(range(256))[:length])
+
+
+async def passes(ctx, dut, frame, *, error=False, wire=1):
+    """Let a frame pass the tap, with gaps."""
+    draw = random.Random(len(frame))
+    ctx.set(dut.tap.length, len(frame))
+    ctx.set(dut.tap.port, wire)
+    for at in range(0, len(frame), 8):
+        beat = frame[at : at + 8]
+        last = at + 8 >= len(frame)
+        packet = dut.tap.packet
+        ctx.set(packet.data, int.from_bytes(beat, "little"))
+        ctx.set(packet.empty, 8 - len(beat))
+        ctx.set(packet.last, last)
+        ctx.set(packet.error, error and last)
+        ctx.set(dut.tap.transfer, 1)
+        await ctx.tick()
+        ctx.set(dut.tap.transfer, 0)
+        for _ in range(draw.randrange(3)):
+            await ctx.tick()
+
+
+async def taken(ctx, dut):
+    """The frame that waits for software, and where it came from; None if there is none."""
+    word = await read(ctx, dut.bus, AT["port.receive"])
+    length = word & 0x3FFF
+    if not length:
+        return None
+    words = [await read(ctx, dut.bus, AT["frame.received"]) for _ in range(-(-length // 4))]
+    await write(ctx, dut.bus, AT["port.done"], 0)
+    return b"".join(each.to_bytes(4, "little") for each in words)[:length], word >> 14
+
+
+def simulate(testbench):
+    dut = PacketPort()
+    sim = Simulator(dut)
+    sim.add_clock(1e-6)
+
+    async def run(ctx):
+        await write(ctx, dut.bus, AT["port.interval"], 1)
+        await testbench(ctx, dut)
+
+    sim.add_testbench(run)
+    sim.run()
+
+
+def test_datagrams_for_its_port_come_whole():
+    async def testbench(ctx, dut):
+        await passes(ctx, dut, datagram(20))
+        assert await taken(ctx, dut) is None, "nobody listens"
+        await write(ctx, dut.bus, AT["port.listen"], PORT)
+        for length in (18, 19, 20, 21, 22, 23, 24, 25, 200):
+            frame = datagram(length)
+            await passes(ctx, dut, frame, wire=length % 2)
+            assert await taken(ctx, dut) == (frame, length % 2)
+        assert await taken(ctx, dut) is None
+
+    simulate(testbench)
+
+
+def test_two_wait_and_a_third_is_lost():
+    async def testbench(ctx, dut):
+        await write(ctx, dut.bus, AT["port.listen"], PORT)
+        frames = [datagram(length) for length in (30, 40, 50)]
+        for frame in frames:
+            await passes(ctx, dut, frame)
+        assert [await taken(ctx, dut) for _ in range(3)] == [(frames[0], 1), (frames[1], 1), None]
+        assert await read(ctx, dut.bus, AT["port.lost"]) == 1
+
+    simulate(testbench)
+
+
+def test_what_is_not_for_it_goes_by():
+    async def testbench(ctx, dut):
+        await write(ctx, dut.bus, AT["port.listen"], PORT)
+        for frame in (
+            datagram(20, port=PORT + 1),
+            datagram(20, flags="MF"),
+            datagram(20, frag=3),
+            bytes(Ether() / IP() / TCP(dport=PORT) / bytes(30)),
+            bytes(Ether(type=0x86DD) / bytes(60)),
+            datagram(20)[:38],
+        ):
+            await passes(ctx, dut, frame)
+        await passes(ctx, dut, datagram(20), error=True)
+        assert await taken(ctx, dut) is None
+        assert await read(ctx, dut.bus, AT["port.lost"]) == 0
+
+    simulate(testbench)
