@@ -22,11 +22,23 @@ def test_example_with_storage_is_whole():
     config = load(EXAMPLE.with_name("storage.toml"))
     storage = config.card.storage
     assert config.functions == config.card.functions == storage.nvme.functions == 2
-    assert (storage.volumes, storage.nvme.entries) == (2, 256)
+    assert (storage.volumes, storage.nvme.entries) == (4, 256)
     first, second = config.disks
     assert (first.shelf, first.slot, first.length) == (7, 3, 65536)
     assert (first.function, second.function) == (0, 1)
     assert second.first == first.first + first.length
+
+
+def test_example_with_a_processor_is_whole(tmp_path):
+    example = EXAMPLE.with_name("managed.toml")
+    config = load(example)
+    assert config.functions == config.card.functions == 1
+    assert config.card.soc.noise_seed == 1 and config.wires == ("tap:niter0",)
+    other = tmp_path / "other.toml"
+    peer = '[[peer]]\nvtep = "198.51.100.2"\nnext_hop = "02:bb:00:00:00:02"\n'
+    other.write_text(example.read_text() + peer)
+    with pytest.raises(ConfigError, match="configured by its clients alone"):
+        load(other)
 
 
 def test_example_with_virtio_disks_is_whole():
