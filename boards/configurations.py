@@ -1,14 +1,31 @@
 """Which card a bitstream holds, and to which room of the ledger a cell belongs."""
 
-from collections.abc import Callable, Mapping
+import hashlib
+import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-from amaranth.lib import wiring
 
 from niter.card import Card, CardConfig, StorageConfig
 from niter.net import OverlayConfig
+from niter.soc import SocConfig
+from niter.soc.config import ROM_BYTES
 
-__all__ = ["CONFIGURATIONS", "ROOM_PATHS", "Configuration", "find_configuration", "room_of"]
+__all__ = [
+    "BLANK_ROM",
+    "CONFIGURATIONS",
+    "ROOM_PATHS",
+    "Configuration",
+    "find_configuration",
+    "room_of",
+]
+
+#: What stands in the boot ROM while a card is placed. No bit of it is like another, so that it is
+#: found again, and a card need not be placed anew when its firmware changes.
+BLANK_ROM = struct.unpack(f"<{ROM_BYTES // 4}I", hashlib.shake_128(b"ROM").digest(ROM_BYTES))
+
+_SOC = SocConfig(rom=BLANK_ROM)
+#: The board's own registers: four words, and two for each port's PHY.
+_BOARD_REGISTERS = 3
 
 
 @dataclass(frozen=True)
@@ -19,44 +36,89 @@ class Configuration:
     ----------
     name
         What ``CONFIG=`` takes.
-    card
-        Makes it.
-    holds
-        For the documents: what is in it.
+    config
+        What makes it.
     rooms
         The ledger: COMB and EBR of each room of ``ROOM_PATHS`` that is in it.
+    firmware
+        There is a firmware for its processor that fits. Otherwise the boot ROM keeps
+        ``BLANK_ROM``, and nobody opens the card.
+    seed
+        One with which its present netlist was routed and met every constraint.
     """
 
     name: str
-    card: Callable[[], wiring.Component]
-    holds: str
+    config: CardConfig
     rooms: Mapping[str, tuple[int, int]]
+    firmware: bool = True
+    seed: int = 1
+
+    def card(self) -> Card:
+        """Make it."""
+        return Card(self.config)
 
 
-def _network() -> Card:
-    return Card(CardConfig(overlay=OverlayConfig(functions=2)))
-
-
-def _storage() -> Card:
-    return Card(CardConfig(overlay=None, storage=StorageConfig(), frame_bytes=4200))
-
+_PCIE, _VIRTIO, _OVERLAY, _MAC = (9000, 10), (5000, 14), (3000, 10), (1000, 8)
+_NVME, _STORAGE, _PROCESSOR = (7000, 14), (3500, 12), (6000, 54)
+_NETWORK = {"pcie": _PCIE, "virtio": _VIRTIO, "overlay": _OVERLAY, "mac": _MAC}
 
 CONFIGURATIONS = {
     each.name: each
     for each in (
+        # A serial line is in the processor's place: through it a new board can be looked at.
         Configuration(
             "network",
-            _network,
-            "two virtio-net functions with four queue pairs each, an overlay of VXLAN over IPv4, "
-            "one port with frames up to 2,000 bytes, a UART in the processor's place",
-            {"pcie": (9000, 10), "virtio": (5000, 14), "overlay": (3000, 10), "mac": (1000, 8)},
+            CardConfig(overlay=OverlayConfig(functions=2)),
+            _NETWORK,
+            seed=2,
+        ),
+        Configuration(
+            "managed",
+            CardConfig(
+                overlay=OverlayConfig(functions=2), soc=_SOC, board_registers=_BOARD_REGISTERS
+            ),
+            {**_NETWORK, "soc": _PROCESSOR},
         ),
         Configuration(
             "storage",
-            _storage,
-            "two NVMe controllers with four pairs of I/O queues each, 16 volumes at AoE targets, "
-            "one port with frames up to 4,200 bytes, a UART in the processor's place",
-            {"pcie": (9000, 10), "nvme": (7000, 14), "storage": (3500, 12), "mac": (1000, 8)},
+            CardConfig(
+                overlay=None,
+                storage=StorageConfig(),
+                frame_bytes=4200,
+                soc=_SOC,
+                board_registers=_BOARD_REGISTERS,
+            ),
+            {"pcie": _PCIE, "nvme": _NVME, "storage": _STORAGE, "mac": _MAC, "soc": _PROCESSOR},
+            firmware=False,
+        ),
+        Configuration(
+            "full",
+            CardConfig(
+                overlay=OverlayConfig(
+                    functions=2,
+                    ports=2,
+                    ipv6=True,
+                    geneve=True,
+                    verify=True,
+                    peers=64,
+                    replay_beats=2048,
+                ),
+                storage=StorageConfig(encryption=True),
+                frame_bytes=9600,
+                soc=_SOC,
+                board_registers=_BOARD_REGISTERS,
+            ),
+            {
+                "pcie": _PCIE,
+                "virtio": (6500, 16),
+                "overlay": (4000, 12),
+                "nvme": _NVME,
+                "storage": _STORAGE,
+                "encryption": (6000, 2),
+                "mac": (2000, 40),
+                "soc": (6000, 64),
+            },
+            firmware=False,
         ),
     )
 }
@@ -69,7 +131,10 @@ ROOM_PATHS = {
     "card.overlay": "overlay",
     "card.storage.nvme": "nvme",
     "card.storage.blk": "blk",
+    "card.storage.encryption": "encryption",
     "card.storage": "storage",
+    "card.soc": "soc",
+    "card.masters": "soc",
     "card.local": "mac",
     "card.mac_": "mac",
     "card": "card",

@@ -16,13 +16,15 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-__all__ = ["HELD", "Crossing", "Netlist"]
+__all__ = ["HELD", "Crossing", "Netlist", "oscillates"]
 
 #: Signals that hold still for as long as another clock looks at them: patterns of the cells that
 #: look and of those that are looked at.
 HELD = (
     # A pause's quanta stand until its strobe has crossed, and longer than a pause frame takes.
     (r".*mac_\d+\.transmitter\.quanta_.*", r".*mac_\d+\.transmitter\.pause_.*"),
+    # The flash moves its data when its clock falls, and they are looked at two cycles later.
+    (r"card\.soc\..*", r"flash\.cipo\..*"),
 )
 
 _ASYNC = "no clock"
@@ -190,7 +192,7 @@ class Netlist:
     def _straight(self, bit) -> bool:
         """Nothing but an inverter may stand before a synchroniser."""
         name, _ = self._drivers.get(bit, (None, None))
-        while name is not None and self._cells[name]["type"] in _LOGIC:
+        while name is not None and _is_logic(self._cells[name]):
             inputs = {
                 b
                 for pin, bits in self._cells[name]["connections"].items()
@@ -245,7 +247,7 @@ class Netlist:
         for clock_pin, _, outputs in _clocked(cell):
             if re.fullmatch(outputs, pin):
                 return frozenset({(name, self._clock(cell, clock_pin) or _ASYNC)}), []
-        if kind in _LOGIC:
+        if _is_logic(cell):
             ins = (
                 bits
                 for p, bits in cell["connections"].items()
@@ -264,6 +266,16 @@ def _clocked(cell: Mapping) -> list[tuple[str, str, str]]:
     if kind == "DP16KD" and int(cell["parameters"]["DATA_WIDTH_A"], 2) == 36:
         kind = "DP16KD of 36 bits"
     return _CLOCKED.get(kind, [])
+
+
+def oscillates(cell: Mapping) -> bool:
+    """The cell is a gate of a ring, which nothing but its ``keep`` tells from others."""
+    return cell["type"] == "LUT4" and bool(int(cell["attributes"].get("keep", "0"), 2))
+
+
+def _is_logic(cell: Mapping) -> bool:
+    """The cell's outputs follow its inputs."""
+    return cell["type"] in _LOGIC and not oscillates(cell)
 
 
 def _held(sink: str, source: str) -> bool:

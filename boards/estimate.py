@@ -18,6 +18,7 @@ from pathlib import Path
 
 import click
 
+from .crossings import oscillates
 from .synthesis import readable
 
 __all__ = ["LongPath", "longest_paths", "main"]
@@ -147,7 +148,7 @@ class _Timing:
         """The cell that makes a bit, and the bits that it is made from: pins and delays."""
         name, output = self._drivers.get(bit, ("", ""))
         cell = self._cells.get(name)
-        if cell is None:
+        if cell is None or oscillates(cell):
             return None, []
         return cell, [
             (before, pin, delay)

@@ -9,6 +9,7 @@ import click
 
 from .board import find_board
 from .configurations import find_configuration
+from .firmware import FIRMWARE_AT
 
 __all__ = ["main"]
 
@@ -21,7 +22,7 @@ _LOADER = "openFPGALoader"
 @click.option("--config", "config_name", default="network", show_default=True)
 @click.option("--permanent", is_flag=True, help="Into the flash, not only until power goes.")
 def main(board_name: str, config_name: str, permanent: bool) -> None:
-    """Load a bitstream into a board."""
+    """Load a bitstream into a board, and for good also the firmware."""
     try:
         board = find_board(board_name)
         configuration = find_configuration(config_name)
@@ -39,8 +40,14 @@ def main(board_name: str, config_name: str, permanent: bool) -> None:
             f"{_LOADER} is missing. Debian 12 and Ubuntu 24.04 install it with:\n"
             "    apt-get install --no-install-recommends openfpgaloader"
         )
-    way = ["--write-flash"] if permanent else []
-    sys.exit(subprocess.run([loader, *board.loader, *way, str(bitstream)]).returncode)
+    ways = [["--write-flash", str(bitstream)] if permanent else [str(bitstream)]]
+    firmware = bitstream.with_name("firmware.bin")
+    if permanent and configuration.config.soc and firmware.exists():
+        ways.append(["--write-flash", "--offset", hex(FIRMWARE_AT), str(firmware)])
+    for way in ways:
+        status = subprocess.run([loader, *board.loader, *way]).returncode
+        if status:
+            sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ _COLOURS = {
     "soc": "#56b4e9",
     "nvme": "#d55e00",
     "storage": "#f0e442",
+    "encryption": "#000000",
     "card": "#666666",
     "board": "#999999",
     "nameless": "#cccccc",

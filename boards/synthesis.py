@@ -12,6 +12,7 @@ from pathlib import Path
 
 from niter.verilog import sources
 
+from .convergence import Convergence
 from .resets import promote_resets
 
 __all__ = [
@@ -265,8 +266,16 @@ def route(
     Raises
     ------
     ToolError
-        If nextpnr failed or ignored a constraint.
+        If nextpnr failed or ignored a constraint, or its router goes round without end.
     """
+    convergence = Convergence()
+
+    def watch(line: str) -> None:
+        if progress:
+            progress(line)
+        if why := convergence.hopeless(line):
+            raise ToolError(f"{name}: {router} does not converge: {why}. Try another seed")
+
     log = run_tool(
         folder,
         name,
@@ -274,7 +283,7 @@ def route(
         *(*device, "--json", "netlist.json", "--lpf", lpf),
         *("--timing-allow-fail", "--seed", str(seed), "--router", router),
         *("--report", f"{name}.json", *options),
-        progress=progress,
+        progress=watch,
     )
     if dropped := re.findall(r".*(?:unmatched constraint|does not exist).*", log):
         raise ToolError("\n".join(dropped))

@@ -10,7 +10,7 @@ from amaranth.utils import ceil_log2
 from niter import csr
 
 from .board import Board
-from .parts import Clocks, Flash, Lane, Mdio, Rgmii, UartBridge
+from .parts import Clocks, Flash, FlashPins, Lane, Mdio, Rgmii, UartBridge
 
 __all__ = ["CORE_MHZ", "CORE_WANTED_MHZ", "Top"]
 
@@ -73,7 +73,9 @@ class Top(wiring.Component):
     board
         What it is built for.
     card
-        Makes the card, or what has its ports: ``link``, ``transmit``, ``receive``, ``csr``.
+        Makes the card, or what has its ports: ``link``, ``transmit``, ``receive``, ``csr``. One
+        with a processor also has ``board``, ``flash`` and ``uart_tx``: then the processor is the
+        only one who reaches a register, and the flash is behind its guard.
 
     Attributes
     ----------
@@ -85,6 +87,7 @@ class Top(wiring.Component):
         self.board = board
         self.card = card()
         self.ports = len(self.card.transmit)
+        self._processor = "flash" in self.card.signature.members
         self.wanted_mhz = {"clk_sync": CORE_WANTED_MHZ, "clk_wire": _WIRE_MHZ}
         self.wanted_mhz |= {"clk_lane_tx": _WIRE_MHZ, "clk_lane_rx": _WIRE_MHZ}
         self.wanted_mhz |= {f"clk_gmii{n}_rx": _WIRE_MHZ for n in range(self.ports)}
@@ -96,7 +99,8 @@ class Top(wiring.Component):
         m.submodules.clocks = clocks = Clocks(board.clock_mhz, CORE_MHZ, _WIRE_MHZ)
         m.submodules.card = card
         m.submodules.registers = registers = _Registers()
-        buses = {"card": card.csr, "board": registers.bus}
+        buses = {} if self._processor else {"card": card.csr}
+        buses["board"] = registers.bus
 
         lane_pins = platform.request("pcie_x1", dir="-")
         m.submodules.lane = lane = Lane(
@@ -143,8 +147,13 @@ class Top(wiring.Component):
             ]
             links.append(mdio.link)
 
-        m.submodules.flash = flash = Flash(platform.request("spi_flash", dir="-"))
-        buses["flash"] = flash.csr
+        flash_pins = platform.request("spi_flash", dir="-")
+        if self._processor:
+            m.submodules.flash = flash = FlashPins(flash_pins)
+            connect(m, card.flash, flash.bus)
+        else:
+            m.submodules.flash = flash = Flash(flash_pins)
+            buses["flash"] = flash.csr
         m.d.comb += [
             registers.identity.f.board.r_data.eq(board.number),
             registers.identity.f.ports.r_data.eq(self.ports),
@@ -173,11 +182,16 @@ class Top(wiring.Component):
                 )
 
     def _control(self, m, platform, buses):
-        """The control bus, and who masters it."""
+        """The control bus, and who masters it; the serial line."""
         m.submodules.decoder = decoder = csr.decoder_of(buses)
-        width = decoder.bus.addr_width
+        if self._processor:
+            connect(m, self.card.board, decoder.bus)
+            pins = platform.request("uart", dir="-")
+            m.submodules.uart_tx = tx = io.Buffer("o", pins.tx)
+            m.d.comb += tx.o.eq(self.card.uart_tx)
+            return
         m.submodules.uart = uart = UartBridge(
-            addr_width=width, divisor=round(CORE_MHZ * 1e6 / _BAUD)
+            addr_width=decoder.bus.addr_width, divisor=round(CORE_MHZ * 1e6 / _BAUD)
         )
         connect(m, uart.bus, decoder.bus)
         pins = platform.request("uart", dir="-")

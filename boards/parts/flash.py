@@ -1,19 +1,65 @@
-"""The flash that the device loads itself from, byte by byte over SPI."""
+"""The flash that the device loads itself from: its wires, and how to exchange bytes by them."""
 
 from amaranth.hdl import Cat, Instance, Module, Signal
 from amaranth.lib import cdc, io, wiring
 from amaranth.lib.wiring import In, connect, flipped
 
 from niter import csr
+from niter.security.flash_guard import SpiBus
 
-__all__ = ["Flash"]
+__all__ = ["Flash", "FlashPins"]
+
+
+def _buffers(m, pins, select):
+    """Buffers of all pins but the clock's; returns what drives the data, and what came."""
+    for name in ("cs", "copi", "wp", "hold"):
+        m.submodules[name] = buffer = io.Buffer("o", getattr(pins, name))
+        m.d.comb += buffer.o.eq(0)
+        if name == "cs":
+            m.d.comb += buffer.o.eq(select)
+        if name == "copi":
+            copi = buffer.o
+    m.submodules.cipo = cipo = io.Buffer("i", pins.cipo)
+    return copi, cipo.i
+
+
+class FlashPins(wiring.Component):
+    """The configuration flash as a SPI bus.
+
+    Its clock has no pin of the fabric: the cell ``USRMCLK`` takes it over once the device has
+    configured itself.
+
+    Parameters
+    ----------
+    pins
+        The board's ``spi_flash``, requested with ``dir="-"``.
+
+    Members
+    -------
+    bus : In(SpiBus)
+        Who drives it does so from flip-flops. ``cipo`` follows the clock that it was given by what
+        the pins and the flash take, and no clock of the device.
+    """
+
+    bus: In(SpiBus)
+
+    def __init__(self, pins):
+        self._pins = pins
+        super().__init__()
+
+    def elaborate(self, platform):  # noqa: D102
+        m = Module()
+        copi, cipo = _buffers(m, self._pins, ~self.bus.cs_n)
+        m.d.comb += [copi.eq(self.bus.copi), self.bus.cipo.eq(cipo)]
+        m.submodules.clock = Instance("USRMCLK", i_USRMCLKI=self.bus.sck, i_USRMCLKTS=0)
+        return m
 
 
 class Flash(wiring.Component):
     """Exchanges bytes with the configuration flash (SPI mode 0, most significant bit first).
 
-    Its clock has no pin of the fabric: the cell ``USRMCLK`` takes it over once the device has
-    configured itself. A byte takes 16 times ``divisor`` cycles.
+    For whoever masters the control bus of a card without a processor. A byte takes 16 times
+    ``divisor`` cycles.
 
     Parameters
     ----------
@@ -62,16 +108,9 @@ class Flash(wiring.Component):
         m = Module()
         m.submodules.bridge = self._bridge
         connect(m, flipped(self.csr), self._bridge.bus)
-        for name in ("cs", "copi", "wp", "hold"):
-            m.submodules[name] = buffer = io.Buffer("o", getattr(self._pins, name))
-            m.d.comb += buffer.o.eq(0)
-            if name == "cs":
-                m.d.comb += buffer.o.eq(self._control.f.select.data)
-            if name == "copi":
-                copi = buffer.o
-        m.submodules.cipo = cipo = io.Buffer("i", self._pins.cipo)
+        copi, cipo = _buffers(m, self._pins, self._control.f.select.data)
         incoming = Signal()
-        m.submodules.cipo_sync = cdc.FFSynchronizer(cipo.i, incoming)
+        m.submodules.cipo_sync = cdc.FFSynchronizer(cipo, incoming)
 
         clock, byte, count = Signal(), Signal(8), Signal(range(17))
         sampled, timer = Signal(), Signal(range(self.divisor))

@@ -90,6 +90,13 @@ _MODULES: Mapping[str, Source] = {
                 rf"\1 \2 & {_CODE_MASK};",
                 2,
             ),
+            # Whether the cache has a line need not be known before what it has there is made an
+            # instruction of: in a cycle without one nobody looks at the result.
+            (
+                r"(assign IBusCachedPlugin_decompressor_(bufferValid|throw2Bytes)Patched =) .*;",
+                r"\1 IBusCachedPlugin_decompressor_\2;",
+                2,
+            ),
             # Synthesis would have to keep these signals as they are.
             (r"\(\* keep , syn_keep \*\) ", "", 5),
             # Nothing depends on what a read gives in the cycle of a write to the same place: the

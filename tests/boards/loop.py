@@ -1,13 +1,14 @@
-"""A card of no rooms: octets and TLPs that arrive leave again."""
+"""A card of no rooms: octets and TLPs that arrive leave again, these with a ROM's words in them."""
 
 from amaranth.hdl import Cat, Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from boards.configurations import BLANK_ROM
 from niter import csr
 from niter.net.mac import GmiiReceive, GmiiTransmit
 from niter.pcie.tl.layouts import LinkPort
-from niter.stream import AsyncFifo
+from niter.stream import AsyncFifo, Ram
 
 
 class Loop(wiring.Component):
@@ -47,9 +48,14 @@ class Loop(wiring.Component):
         m.d.gmii0_tx += Cat(transmit.d, transmit.en, transmit.er).eq(
             queue.o.payload & queue.o.valid.replicate(10)
         )
+        m.submodules.rom = rom = Ram(shape=32, depth=len(BLANK_ROM), init=BLANK_ROM)
+        read = rom.read_port()
+        given = self.link.rx.payload
+        m.d.comb += [read.addr.eq(given.data), read.en.eq(1)]
         m.d.sync += [
             self.link.tx.valid.eq(self.link.rx.valid & self.link.up),
-            self.link.tx.payload.eq(self.link.rx.payload),
+            self.link.tx.payload.eq(given),
+            self.link.tx.payload.data[:32].eq(given.data[:32] ^ read.data),
             self.link.allocated.eq(self.link.limit),
         ]
         m.d.comb += self.link.rx.ready.eq(1)

@@ -3,6 +3,8 @@
 import copy
 import json
 import re
+import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -10,9 +12,12 @@ from click.testing import CliRunner
 from boards import bitstream, costs, flash
 from boards.bitstream import Attempt, Build
 from boards.board import find_board
-from boards.synthesis import ToolError
+from boards.synthesis import ToolError, run_tool
 
 from .loop import Loop
+
+#: What the boot ROM is to hold.
+ROM = [0x9E3779B1 * n & 0xFFFFFFFF for n in range(512)]
 
 
 @pytest.fixture(scope="module")
@@ -20,11 +25,11 @@ def built(tmp_path_factory):
     """A build that has gone its way, what it told, its netlist and its best attempt."""
     told = []
     folder = tmp_path_factory.mktemp("versa-loop")
-    build = Build(find_board("versa"), "loop", Loop, folder, told.append)
+    build = Build(find_board("versa"), "loop", Loop, folder, tell=told.append)
     netlist = build.synthesise(*build.elaborate())
     build.check(netlist)
     best = build.place(netlist, [1])
-    assert build.finish(netlist, best)
+    assert build.finish(netlist, best, ROM)
     return build, told, netlist, best
 
 
@@ -54,6 +59,22 @@ def test_leaves_what_it_should(built):
     assert float(slowest[1]) == pytest.approx(sum(hop["delay_ns"] for hop in core), abs=0.5)
     assert (build.folder / "floorplan.svg").read_text().count("<path") == len(figures["rooms"])
     assert any("router2-1: Rout" in line for line in told)
+
+
+def test_boot_rom_is_in_the_bitstream(built):
+    """Unpacked again, the bitstream has one block memory, and in it what was given."""
+    build, *_ = built
+    tool = str(Path(sys.executable).with_name("yowasp-ecpunpack"))
+    run_tool(build.folder, "ecpunpack", tool, "--input", "niter.bit", "--textcfg", "again.config")
+    text = (build.folder / "again.config").read_text()
+    (content,) = re.findall(r"\.bram_init \d+\n((?:[0-9a-f ]+\n)+)", text)
+    # Of nine bits each, four to a word.
+    parts = [int(each, 16) for each in content.split()]
+    words = [
+        sum(part << 9 * at for at, part in enumerate(parts[n : n + 4])) & 0xFFFFFFFF
+        for n in range(0, len(parts), 4)
+    ]
+    assert words == ROM
 
 
 def test_all_clocks_are_there(built):
@@ -94,6 +115,65 @@ def test_missed_constraint(built):
     assert build._merit(netlist, best) > build._merit(netlist, slow)
 
 
+def test_several_seeds(built, monkeypatch):
+    """Both routers try each; one that is given up does not end the others, and the best is kept."""
+    build, told, netlist, best = built
+    reached = {
+        ("router1", 1): None,
+        ("router2", 1): 81.0,
+        ("router1", 2): 90.0,
+        ("router2", 2): 79.0,
+    }
+
+    def attempt(seed, router):
+        mhz = reached.pop((router, seed))
+        if mhz is None:
+            raise ToolError(f"{router}-{seed}: does not converge")
+        found = with_clock(best, netlist, "clk_sync", achieved=mhz)
+        return Attempt(seed, router, found.report)
+
+    monkeypatch.setattr(build, "_attempt", attempt)
+    assert build.place(netlist, [1, 2]).name == "router1-2"
+    assert not reached and any("router1-1: does not converge" in line for line in told)
+    reached |= {
+        ("router1", 1): None,
+        ("router2", 1): None,
+        ("router1", 2): None,
+        ("router2", 2): None,
+    }
+    with pytest.raises(ToolError, match="does not converge"):
+        build.place(netlist, [1, 2])
+
+
+def test_what_is_done_again(built, monkeypatch, tmp_path):
+    """Another boot ROM is put into what was placed; nothing at all happens when nothing changed."""
+    _, _, netlist, best = built
+    rom, done = [1], []
+    build = Build(find_board("versa"), "loop", Loop, tmp_path, lambda folder: rom, done.append)
+    monkeypatch.setattr(build, "elaborate", lambda: ("text", "lpf"))
+    monkeypatch.setattr(build, "synthesise", lambda *_: netlist)
+    clocks = {"clk_sync": {"constraint_mhz": 80, "fmax_mhz": 81}}
+
+    def place(netlist, seeds):
+        done.append("placed")
+        (tmp_path / f"{best.name}.json").write_text(json.dumps(best.report))
+        return best
+
+    def finish(netlist, attempt, words):
+        assert attempt == best
+        done.append(f"packed {words}")
+        (tmp_path / "report.json").write_text(json.dumps({"clocks": clocks}))
+        return True
+
+    monkeypatch.setattr(build, "place", place)
+    monkeypatch.setattr(build, "finish", finish)
+    for words, wanted in ([1], ["placed", "packed [1]"]), ([2], ["packed [2]"]), ([2], []):
+        rom[:] = words
+        done.clear()
+        assert build.run([1])
+        assert [each for each in done if each.startswith("p")] == wanted
+
+
 def test_unconstrained_clock(built, monkeypatch):
     build, _, netlist, _ = built
     wanted = {k: v for k, v in build._top.wanted_mhz.items() if k != "clk_lane_tx"}
@@ -128,3 +208,9 @@ def test_costs(built):
     # What is over its limit is bold.
     assert "| virtio | **6,000** | 5,000 | 6,000 | **6,000** | 14 |" in text
     assert "| `clk_sync` | 80 |" in text and "(versa-network.svg)" in text
+    # What was not built here stays; what there is no more goes.
+    other = {"versa85-full": report | {"config": "full"}}
+    both = costs.costs_markdown(other, text + "\n## versa-former\n\nfigures\n")
+    assert both.count("\n## versa-network\n") == both.count("\n## versa85-full\n") == 1
+    assert text.split("\n## ")[1].strip() in both and "former" not in both
+    assert costs.costs_markdown({"versa-network": report}, both) == costs.costs_markdown({}, both)

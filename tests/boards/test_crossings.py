@@ -4,12 +4,13 @@ import json
 
 import pytest
 from amaranth.back import rtlil
-from amaranth.hdl import ClockDomain, Module, Signal
+from amaranth.hdl import ClockDomain, DomainRenamer, Instance, Module, Signal
 from amaranth.lib import cdc, wiring
 from amaranth.lib.wiring import In, Out
 
 from boards.crossings import Netlist
 from boards.synthesis import synthesise
+from niter.security.noise import RingNoise
 from niter.stream import AsyncFifo
 
 
@@ -26,6 +27,8 @@ class Sampler(wiring.Component):
     reset: Out(1)
     memory: Out(4)
     queued: Out(4)
+    noise: Out(1)
+    noisy: Out(1)
 
     def elaborate(self, platform):
         m = Module()
@@ -62,6 +65,15 @@ class Sampler(wiring.Component):
             queue.o.ready.eq(1),
             self.queued.eq(queue.o.payload),
         ]
+        # A ring of gates, looked at through a synchroniser as it should be, and without one.
+        m.submodules.noise = noise = DomainRenamer("b")(RingNoise((3,), interval=2))
+        ring = Signal(attrs={"keep": 1})
+        m.submodules.ring = Instance(
+            *("LUT4", ("a", "keep", 1), ("p", "INIT", 0x5555), ("i", "A", ring), ("o", "Z", ring)),
+            *(("i", pin, 0) for pin in "BCD"),
+        )
+        m.d.comb += self.noise.eq(noise.noise.sample)
+        m.d.b += self.noisy.eq(ring)
         return m
 
 
@@ -83,6 +95,7 @@ def test_planted_defects(netlist):
         "mixed_sync.stage0": {"clk_a"},
         "unclocked": {"no clock"},
         "memory": {"clk_a"},
+        "noisy": {"no clock"},
     }
 
 

@@ -62,8 +62,11 @@ def test_a_network_card_has_no_storage():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"overlay": None}, "A card has either an overlay or storage"),
-        ({"storage": StorageConfig()}, "A card has either an overlay or storage"),
+        ({"overlay": None}, "A card has an overlay, or storage, or both"),
+        (
+            {"storage": StorageConfig(nvme=NvmeConfig(functions=7))},
+            "functions of both halves must be 1 to 8, not 9",
+        ),
         (
             {"overlay": None, "storage": StorageConfig(), "services": ("storage",)},
             "The card's own storage is the service of that name",

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from niter.interface import MAX_PACKET_BYTES
+from niter.interface import MAX_FUNCTIONS, MAX_PACKET_BYTES
 from niter.net import SERVICES, OverlayConfig
 from niter.nvme.config import NvmeConfig
 from niter.soc import SocConfig
@@ -69,9 +69,9 @@ class CardConfig:
     overlay
         The overlay: its pipelines, and with ``overlay.functions`` (1 to 4) and
         ``overlay.ports`` (1 or 2) the size of the card on both sides of it. None: the card has
-        no network functions.
+        no network functions, and one port.
     storage
-        The storage half, of a card without an overlay.
+        The storage half, whose functions come behind those of the network. None: there is none.
     pairs
         Queue pairs of each function, 1 to 4.
     queue_size
@@ -85,6 +85,9 @@ class CardConfig:
         Cycles after which an unanswered read of host memory fails.
     soc
         The processor that opens the card. None: whoever masters ``Card.csr`` does.
+    board_registers
+        Word address bits of a window for registers of the board, which stand beside the card's
+        own on the control bus. None: there is no window.
 
     Raises
     ------
@@ -100,13 +103,15 @@ class CardConfig:
     services: tuple[str, ...] = ()
     completion_timeout: int = 625_000
     soc: SocConfig | None = None
+    board_registers: int | None = None
 
     def __post_init__(self):
-        if (self.overlay is None) == (self.storage is None):
-            raise ValueError("A card has either an overlay or storage")
+        if not self.overlay and not self.storage:
+            raise ValueError("A card has an overlay, or storage, or both")
         for name, value, low, high in (
             ("overlay.functions", self.overlay.functions if self.overlay else 1, 1, 4),
             ("overlay.ports", self.ports, 1, 2),
+            ("functions of both halves", self.functions, 1, MAX_FUNCTIONS),
             ("pairs", self.pairs, 1, 4),
             ("queue_size", self.queue_size, 2, 1024),
             ("frame_bytes", self.frame_bytes, 1600, MAX_PACKET_BYTES),
@@ -125,7 +130,12 @@ class CardConfig:
     @property
     def functions(self) -> int:
         """Functions on the PCIe side."""
-        return self.overlay.functions if self.overlay else self.storage.functions
+        return self.network_functions + (self.storage.functions if self.storage else 0)
+
+    @property
+    def network_functions(self) -> int:
+        """Those of the network, the first ones."""
+        return self.overlay.functions if self.overlay else 0
 
     @property
     def ports(self) -> int:

@@ -1,5 +1,7 @@
 """The card: every room, joined."""
 
+from collections.abc import Sequence
+
 from amaranth import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
@@ -17,6 +19,8 @@ from niter.stream import Arbiter, Demux, SkidBuffer
 from niter.virtio.net.device import VirtioNet
 
 from .config import CardConfig
+from .ports import host_ports
+from .share import FunctionShift, ReadShare, WriteShare
 from .storage import Storage
 
 __all__ = ["LOCAL_MEMBERS", "Card"]
@@ -28,13 +32,19 @@ LOCAL_MEMBERS = ("length", "function", "vni", "local", "answer")
 class Card(wiring.Component):
     """The card: PCI Express on one side, Ethernet on the other.
 
-    A network card, or a storage card, which has no overlay::
+    A network card, a storage card, or both::
 
         link ── transaction layer ── virtio-net ── overlay ──┬── MAC 0, 1 ── GMII
                                                      │       │
                                                      └─ local ┘
 
         link ── transaction layer ── storage ── steering ── MAC 0 ── GMII
+
+        link ── transaction layer ──┬── virtio-net ── overlay ──┬── steering ──┬── MAC 0, 1 ── GMII
+                                    └── storage ────────────────┘     │ local ─┘
+
+    With both, functions of storage come behind those of the network, and host memory ports of the
+    one share those of the PCIe room with the other's; see ``host_ports``.
 
     A card starts closed: no function is released, no MAC is switched on, and the tables are
     empty. Whoever masters ``csr`` opens it.
@@ -53,8 +63,8 @@ class Card(wiring.Component):
     transmit : array of Out(GmiiTransmit), receive : array of Out(GmiiReceive)
         The ports.
     csr : In(csr.Signature)
-        Control bus: ``card``, ``pcie``, ``mac_<n>``, and of a network card ``net`` and ``overlay``,
-        of a storage card ``storage``; ``soc`` where there is one, else with NVMe controllers the
+        Control bus: ``card``, ``pcie``, ``mac_<n>``, and of a network ``net`` and ``overlay``,
+        of storage ``storage``; ``soc`` where there is one, else with NVMe controllers the
         mailbox alone, ``soc.mailbox``.
         With a processor it is for benches that look on: a board ties it to zero.
     <service>_rx : Out(FrameStream), <service>_tx : In(FrameStream)
@@ -63,14 +73,16 @@ class Card(wiring.Component):
         here, nor reaches it.
     flash : Out(SpiBus), uart_tx : Out(1)
         With a processor: its flash and its serial line.
+    board : Out(csr.Signature)
+        The window for the board's registers, where ``config.board_registers`` asks for one.
     """
 
     class Identity(csr.Register, access="r"):
         """What card this is."""
 
-        functions: csr.Field(csr.action.R, 4, doc="Network functions.")
+        functions: csr.Field(csr.action.R, 4, doc="Functions of the network and of storage.")
         ports: csr.Field(csr.action.R, 4, doc="Ethernet ports.")
-        pairs: csr.Field(csr.action.R, 4, doc="Queue pairs of each function.")
+        pairs: csr.Field(csr.action.R, 4, doc="Queue pairs of each network function.")
 
     class Release(csr.Register, access="rw"):
         """Functions that the host may use."""
@@ -84,28 +96,27 @@ class Card(wiring.Component):
     def __init__(self, config: CardConfig):
         self.config = config
         self._net = self._overlay = self._storage = self._mailbox = None
+        services = config.services
+        functions, engines = [], []
+        #: By name, who reads and writes host memory, and the number of its first function.
+        self._hosts: dict[str, tuple[wiring.Component, int]] = {}
         if config.overlay:
-            self._net = VirtioNet(config.functions, config.pairs, config.queue_size)
+            self._net = VirtioNet(config.network_functions, config.pairs, config.queue_size)
             self._overlay = Overlay(config.overlay)
-            declaration = self._net.kind.function()
-            services = config.services
-        else:
+            functions += [self._net.kind.function()] * config.network_functions
+            engines += [0] * config.network_functions
+            self._hosts["net"] = self._net, 0
+        #: Its engine is the only one that asks a processor, through the mailbox.
+        self._nvme = nvme = bool(config.storage and config.storage.nvme)
+        if config.storage:
             tick = config.storage.clock_hz // 10_000
             self._storage = Storage(config.storage, ports=config.ports, tick=tick)
-            declaration = self._storage.declaration()
-            services = (*config.services, "storage")
-        #: Its engine is the only one that asks a processor, through the mailbox.
-        self._nvme = nvme = bool(self._storage and config.storage.nvme)
-        if nvme and not config.soc:
-            self._mailbox = Mailbox(1, config.functions)
-        self._host = self._net or self._storage
-        self._pcie = TransactionLayer(
-            functions=[declaration] * config.functions,
-            engines=[0] * config.functions,
-            read_ports=len(self._host.read) + nvme,
-            write_ports=len(self._host.write) + nvme,
-            timeout=config.completion_timeout,
-        )
+            engines += [max(engines, default=-1) + 1] * config.storage.functions
+            functions += [self._storage.declaration()] * config.storage.functions
+            services = (*services, "storage")
+            self._hosts["storage"] = self._storage, config.network_functions
+            if nvme and not config.soc:
+                self._mailbox = Mailbox(1, config.storage.functions)
         self._macs = [
             Mac(
                 port=n,
@@ -123,9 +134,28 @@ class Card(wiring.Component):
         builder.add("identity", self._identity)
         builder.add("release", self._release)
         self._bridge = csr.Bridge(builder.as_memory_map())
+        self._board = None
+        if config.board_registers is not None:
+            self._board = csr.Signature(addr_width=config.board_registers).create()
+            self._board.memory_map = csr.MemoryMap(addr_width=config.board_registers)
         encrypts = bool(config.storage and config.storage.encryption)
+        asking = config.storage.functions if nvme else config.functions
         self._soc = config.soc and Soc(
-            config.soc, engines=int(nvme), functions=config.functions, storage_keys=encrypts
+            config.soc, engines=int(nvme), functions=asking, storage_keys=encrypts
+        )
+        if nvme:
+            # Orders name the functions as NVMe's engine counts them.
+            self._hosts["mailbox"] = self._soc or self._mailbox, config.network_functions
+        self._reads, self._writes = host_ports(
+            {name: len(_ports(host.read)) for name, (host, _) in self._hosts.items()},
+            {name: len(_ports(host.write)) for name, (host, _) in self._hosts.items()},
+        )
+        self._pcie = TransactionLayer(
+            functions=functions,
+            engines=engines,
+            read_ports=len(self._reads),
+            write_ports=len(self._writes),
+            timeout=config.completion_timeout,
         )
         self._decoder = csr.decoder_of(
             {
@@ -136,7 +166,7 @@ class Card(wiring.Component):
                 "card": self._bridge.bus,
             }
         )
-        outside = {}
+        outside = {"board": Out(self._board.signature)} if self._board else {}
         for name in config.services:
             outside |= {f"{name}_rx": Out(FrameStream), f"{name}_tx": In(FrameStream)}
         super().__init__(
@@ -154,12 +184,16 @@ class Card(wiring.Component):
     def _halves(self) -> dict[str, csr.Interface]:
         """Registers of what only some cards have."""
         buses = {"soc": self._soc.registers} if self._soc else {}
+        if self._board:
+            buses["board"] = self._board
         if self._mailbox:
             self._mailbox_decoder = csr.decoder_of({"mailbox": self._mailbox.csr})
             buses["soc"] = self._mailbox_decoder.bus
         if self._storage:
-            return {**buses, "storage": self._storage.csr}
-        return {**buses, "overlay": self._overlay.csr, "net": self._net.csr}
+            buses["storage"] = self._storage.csr
+        if self._net:
+            buses |= {"overlay": self._overlay.csr, "net": self._net.csr}
+        return buses
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
@@ -168,7 +202,7 @@ class Card(wiring.Component):
         if self._net:
             m.submodules.net = self._net
             m.submodules.overlay = self._overlay
-        else:
+        if self._storage:
             m.submodules.storage = self._storage
         m.submodules.pcie = pcie = self._pcie
         fields = self._identity.f
@@ -180,29 +214,52 @@ class Card(wiring.Component):
         ]
 
         connect(m, pcie.link, flipped(self.link))
-        connect(m, pcie.engine[0], self._host.function)
-        for engine, host in ((self._host.read, pcie.read), (self._host.write, pcie.write)):
-            for number, initiator in enumerate(engine):
-                connect(m, initiator, host[number])
+        self._join_hosts(m)
         if self._net:
             connect(m, self._net.tx, self._overlay.i_host)
             connect(m, self._overlay.o_host, self._net.rx)
         outgoing, incoming = self._join_services(m)
         to_wire, from_wire = self._join_wire(m, incoming)
         if self._soc:
-            self._join_soc(m, pcie, outgoing, to_wire, from_wire)
+            self._join_soc(m, outgoing, to_wire, from_wire)
         else:
             connect(m, flipped(self.csr), self._decoder.bus)
             connect(m, outgoing, to_wire)
+        if self._board:
+            connect(m, self._board, flipped(self.board))
         if self._mailbox:
             m.submodules.mailbox_decoder = self._mailbox_decoder
             m.submodules.mailbox = mailbox = self._mailbox
             connect(m, self._storage.mailbox, mailbox.engine[0])
-            connect(m, mailbox.read, pcie.read[-1])
-            connect(m, mailbox.write, pcie.write[-1])
         return m
 
-    def _join_soc(self, m, pcie, tunnelled, to_wire, from_wire):
+    def _join_hosts(self, m):
+        """Functions and host memory."""
+        pcie = self._pcie
+        for engine, half in zip(pcie.engine, filter(None, (self._net, self._storage)), strict=True):
+            first = self.config.network_functions if half is self._storage else 0
+            if first:
+                m.submodules.shift = shift = FunctionShift(first)
+                connect(m, engine, shift.i)
+                connect(m, shift.o, half.function)
+            else:
+                connect(m, engine, half.function)
+        for kind, users, ports, share in (
+            ("read", self._reads, pcie.read, ReadShare),
+            ("write", self._writes, pcie.write, WriteShare),
+        ):
+            for number, (row, port) in enumerate(zip(users, ports, strict=True)):
+                found = [_ports(getattr(self._hosts[name][0], kind))[at] for name, at in row]
+                firsts = [self._hosts[name][1] for name, _ in row]
+                if firsts == [0]:
+                    connect(m, found[0], port)
+                    continue
+                m.submodules[f"{kind}_{number}"] = shared = share(firsts)
+                for requester, taken in zip(found, shared.i, strict=True):
+                    connect(m, requester, taken)
+                connect(m, shared.o, port)
+
+    def _join_soc(self, m, tunnelled, to_wire, from_wire):
         """The processor: on the control bus, beside the wire, and of storage behind the mailbox."""
         m.submodules.soc = soc = self._soc
         m.submodules.masters = masters = BusShare(self.csr.addr_width)
@@ -211,21 +268,20 @@ class Card(wiring.Component):
         connect(m, masters.csr, self._decoder.bus)
         m.d.comb += soc.hold.eq(masters.hold)
         if self._nvme:
-            connect(m, soc.read, pcie.read[-1])
-            connect(m, soc.write, pcie.write[-1])
             connect(m, self._storage.mailbox, soc.engine[0])
         m.submodules.outgoing = outgoing = Arbiter(FrameBeat, 2)
         connect(m, tunnelled, outgoing.i[0])
         connect(m, soc.frames, outgoing.i[1])
         connect(m, outgoing.o, to_wire)
         meta = from_wire.payload.meta
-        m.d.comb += [
+        # Who only looks on may do so a cycle later: it is a long way that a frame is taken by.
+        m.d.sync += [
             soc.tap.transfer.eq(from_wire.valid & from_wire.ready),
             soc.tap.packet.eq(from_wire.payload.packet),
             soc.tap.length.eq(meta.length),
             soc.tap.port.eq(meta.port),
-            self.uart_tx.eq(soc.uart_tx),
         ]
+        m.d.comb += self.uart_tx.eq(soc.uart_tx)
         connect(m, soc.flash, flipped(self.flash))
         if soc.storage_keys:
             connect(m, soc.keys, self._storage.keys)
@@ -241,10 +297,11 @@ class Card(wiring.Component):
             connect(m, overlay.o_wire, steering.i_overlay)
             connect(m, steering.o_overlay, overlay.i_wire)
         else:
-            connect(m, steering.o_storage, self._storage.i_wire)
-            connect(m, self._storage.o_wire, steering.i_storage)
             # Nobody is there for tunnels but the storage's own, in front of steering.
             m.d.comb += steering.o_overlay.ready.eq(1)
+        if self._storage:
+            connect(m, steering.o_storage, self._storage.i_wire)
+            connect(m, self._storage.o_wire, steering.i_storage)
         for name in self.config.services:
             connect(m, getattr(steering, f"o_{name}"), flipped(getattr(self, f"{name}_rx")))
             connect(m, flipped(getattr(self, f"{name}_tx")), getattr(steering, f"i_{name}"))
@@ -283,3 +340,8 @@ class Card(wiring.Component):
             connect(m, mac.receive, flipped(self.receive[n]))
         connect(m, from_wire.o, incoming)
         return edge.i, from_wire.o
+
+
+def _ports(given) -> Sequence:
+    """Ports as a sequence, though an engine have but one."""
+    return given if isinstance(given, Sequence) else (given,)

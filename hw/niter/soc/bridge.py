@@ -14,9 +14,9 @@ __all__ = ["CsrBridge"]
 class CsrBridge(wiring.Component):
     """Makes one access of ``niter.csr`` of each transfer; four cycles each.
 
-    Registers are words: a write of less than a whole word does nothing. The strobe is
-    registered, so that the control bus, which spans the card, begins at flip-flops. It stands until
-    the bus is free. ``bus`` shows zero but in the cycle in which it acknowledges a read.
+    Registers are words: a write of less than a whole word does nothing. The control bus, which
+    spans the card, begins at flip-flops. A strobe stands until the bus is free. ``bus`` shows zero
+    but in the cycle in which it acknowledges a read.
 
     Parameters
     ----------
@@ -46,12 +46,9 @@ class CsrBridge(wiring.Component):
         m = Module()
         bus, out = self.bus, self.csr
         strobed, answered, begin = Signal(), Signal(), Signal()
-        m.d.comb += [
-            begin.eq(bus.cyc & bus.stb & ~strobed & ~answered & ~bus.ack),
-            out.addr.eq(bus.adr),
-            out.w_data.eq(bus.dat_w),
-        ]
-        # The core keeps address and data until it is acknowledged.
+        m.d.comb += begin.eq(bus.cyc & bus.stb & ~strobed & ~answered & ~bus.ack)
+        with m.If(begin):
+            m.d.sync += [out.addr.eq(bus.adr), out.w_data.eq(bus.dat_w)]
         m.d.sync += [
             answered.eq(strobed & ~self.hold),
             bus.ack.eq(answered),
