@@ -270,7 +270,8 @@ def _clocked(cell: Mapping) -> list[tuple[str, str, str]]:
 
 def oscillates(cell: Mapping) -> bool:
     """The cell is a gate of a ring, which nothing but its ``keep`` tells from others."""
-    return cell["type"] == "LUT4" and bool(int(cell["attributes"].get("keep", "0"), 2))
+    kept = cell.get("attributes", {}).get("keep", "0")
+    return cell["type"] == "LUT4" and bool(int(kept, 2))
 
 
 def _is_logic(cell: Mapping) -> bool:

@@ -64,6 +64,12 @@ def test_circle():
         longest_paths(row(cell("LUT4", "Z", A=8, Z=9), cell("LUT4", "Z", A=9, Z=8)), 1)
 
 
+def test_a_ring_that_is_kept_begins_a_path():
+    ring = {**cell("LUT4", "Z", A=8, Z=8), "attributes": {"keep": "1"}}
+    (path,) = longest_paths(row(ring, cell("LUT4", "Z", A=8, Z=9)), 1)
+    assert path.ns < 3
+
+
 def test_command(tmp_path):
     module = row(cell("LUT4", "Z", A=3, Z=9))
     (tmp_path / "netlist.json").write_text(json.dumps({"modules": {"top": module}}))
