@@ -97,6 +97,15 @@ _MODULES: Mapping[str, Source] = {
                 r"\1 IBusCachedPlugin_decompressor_\2;",
                 2,
             ),
+            # Synthesis cannot know of a memory that some of its bits are always zero: the cache's
+            # tags above those of code, and its errors, which the bus does not have.
+            (
+                r"(fetchStage_read_waysValues_0_tag_address) == "
+                r"(io_cpu_fetch_mmuRsp_physicalAddress)\[31 : 12\]",
+                rf"\1[{_CODE_BITS - 13}:0] == \2[{_CODE_BITS - 1}:12]",
+                1,
+            ),
+            (r"(assign fetchStage_read_waysValues_0_tag_error =) .*;", r"\1 1'b0;", 1),
             # Synthesis would have to keep these signals as they are.
             (r"\(\* keep , syn_keep \*\) ", "", 5),
             # Nothing depends on what a read gives in the cycle of a write to the same place: the

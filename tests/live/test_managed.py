@@ -19,7 +19,7 @@ from epsilon_verifier import verify_attestation
 
 from niterctl.attestation import verify
 from niterctl.card import Card, Tunnel
-from niterctl.client import Session, probe
+from niterctl.client import Session
 from niterctl.protocol import PROBE_PADDING, Role
 from sim.live.books import Books
 from sim.live.client import Client, Memory
@@ -116,9 +116,9 @@ class Bench:
         self.do(self._provision)
 
     def _open(self):
-        # Functions are released before the card listens: what comes then is lost.
-        probe("127.0.0.1", self.managed.gateway.port, timeout=1, retries=PATIENCE)
-        options = {"timeout": PATIENCE, "retries": 1, "role": Role.OWNER, "key": KEYS[Role.OWNER]}
+        # It asks again: functions are released before the card listens, and the packet port passes
+        # one frame in a simulated millisecond, in which an answer of the card's may be answered.
+        options = {"timeout": 2, "retries": PATIENCE, "role": Role.OWNER, "key": KEYS[Role.OWNER]}
         card = identity(self.found)
         return Session("127.0.0.1", self.managed.gateway.port, card=card, **options).__enter__()
 

@@ -15,7 +15,7 @@ from scapy.packet import Raw
 
 from niter.card import Card as CardRoom
 from niterctl.card import Card, Tunnel
-from niterctl.client import Session, probe
+from niterctl.client import Session
 from niterctl.protocol import PORT, Role
 from sim.card.testbench import Peer, Tenant, Testbench
 from sim.harness import Bench, record
@@ -73,9 +73,9 @@ class Managed(Testbench):
 
 def provision(port: int, card: bytes) -> tuple[dict, list, list]:
     """What an operator does. Runs beside the simulation."""
-    # Functions are released before the card listens: what comes then is lost.
-    probe("127.0.0.1", port, timeout=2, retries=PATIENCE)
-    options = {"timeout": PATIENCE, "retries": 1}
+    # It asks again: functions are released before the card listens, and the packet port passes one
+    # frame in a simulated millisecond, in which an answer of the card's may be answered.
+    options = {"timeout": 2, "retries": PATIENCE}
     options |= {"key": KEYS[Role.OPERATOR], "card": card, "role": Role.OPERATOR}
     with Session("127.0.0.1", port, **options) as session:
         ours = Card(session)

@@ -15,7 +15,7 @@ from epsilon_verifier import verify_attestation
 
 from niterctl.attestation import verify
 from niterctl.card import Card
-from niterctl.client import Session, probe
+from niterctl.client import Session
 from niterctl.protocol import PORT, Role
 from sim.harness import Bench, record
 from sim.models.streams import FrameSink
@@ -61,9 +61,9 @@ class Tap:
 
 def converse(port: int, card: bytes, step) -> tuple[dict, bytes, list]:
     """What an operator does, with the unmodified client. Runs beside the simulation."""
-    # Functions are released before the card listens: what comes then is lost.
-    probe("127.0.0.1", port, timeout=2, retries=PATIENCE)
-    options = {"timeout": PATIENCE, "retries": 1}
+    # It asks again: functions are released before the card listens, and the packet port passes one
+    # frame in a simulated millisecond, in which an answer of the card's may be answered.
+    options = {"timeout": 2, "retries": PATIENCE}
     with Session(
         "127.0.0.1", port, key=KEYS[Role.OWNER], card=card, role=Role.OWNER, **options
     ) as s:
