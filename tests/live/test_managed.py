@@ -34,7 +34,7 @@ pytestmark = pytest.mark.slow
 BASE = 0x1_0000_0000
 STATION, FAR, OWN = PEER.stations[0], "192.0.2.2", TENANT.addresses[0]
 #: Real seconds that are waited for anything: the simulation is slow.
-PATIENCE = 1800
+PATIENCE = 6000
 HERTZ = CARD.soc.clock_hz
 
 
