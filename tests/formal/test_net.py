@@ -4,11 +4,11 @@ Frames have few bits of data, all beats full, and of their meta what decides.
 """
 
 from amaranth import Cat, Module, Mux, Signal, Value
-from amaranth.asserts import AnySeq
+from amaranth.asserts import AnyConst, AnySeq
 from amaranth.hdl import Assert, Assume, Elaboratable
 
 from niter.interface import Verdict
-from niter.net import Drop, OverlayConfig
+from niter.net import Deliver, Drop, OverlayConfig
 from niter.net.replay import Replay
 from niter.net.underlay import Questions
 from niter.stream import beat_of
@@ -201,3 +201,67 @@ def test_questions_are_kept_or_lost_whole():
                 m.d.sync += [kept.eq(kept << 2), left.eq(left - 1)]
 
     prove(Spec(Questions(count), build), depth=14)
+
+
+def test_deliver_gives_a_frame_to_each_function_once():
+    """Copies go to the functions that the meta names, lowest first, and nowhere else: whole, as
+    the frame came, and in the order of the frames. What cannot be kept, or was rejected, passes
+    once."""
+
+    def build(m, dut):
+        drive(m, dut.beats, packets=True, data_bits=2)
+        meta, out = dut.i.payload.meta, dut.o.payload.meta
+        m.d.comb += [
+            dut.i.valid.eq(AnySeq(1)),
+            meta.functions.eq(AnySeq(2)),
+            meta.verdict.eq(AnySeq(1)),
+            meta.length.eq(AnySeq(14)),
+            dut.o.ready.eq(AnySeq(1)),
+        ]
+        follow_stream(m, dut.i, rule=Assume)
+        follow_packets(m, dut.o)
+        beat, given = dut.beats.payload, dut.o.payload.packet
+
+        # One frame is watched: its meta, and one of its beats.
+        watched, place = AnyConst(2), AnyConst(1)
+        told, whole = Signal(4), Signal(4)
+        functions, rejected, long = Signal(2), Signal(), Signal()
+        came, at = Signal.like(Value.cast(beat)), Signal(2)
+        with m.If(dut.i.valid & dut.i.ready):
+            m.d.sync += told.eq(told + 1)
+            with m.If(told == watched):
+                m.d.sync += [
+                    functions.eq(meta.functions),
+                    rejected.eq(meta.verdict != Verdict.PASS),
+                    long.eq(meta.length > 8 * (dut.config.replay_beats - 1)),
+                ]
+        with m.If(dut.beats.valid & dut.beats.ready):
+            m.d.sync += [at.eq(Mux(beat.last, 0, at + ~at.all())), whole.eq(whole + beat.last)]
+            with m.If((whole == watched) & (at == place)):
+                m.d.sync += came.eq(Value.cast(beat))
+
+        # Where the output is: the frame, which of its functions have had it, and the beat.
+        frame, served, here = Signal(4), Signal(2), Signal(2)
+        several = functions.all() & ~rejected
+        expected = functions & ~served
+        more = Mux(several & ~long, served == 0, 0)
+        with m.If(dut.o.valid & (frame == watched)):
+            m.d.comb += [
+                Assert(out.functions == functions),
+                Assert((here != place) | (Value.cast(given) == came)),
+                Assert((out.verdict == Verdict.NO_REPLICATION) == (several & long)),
+                Assert(rejected | (several & long) | (out.verdict == Verdict.PASS)),
+            ]
+            with m.If((functions != 0) & ~(several & long)):
+                m.d.comb += Assert(out.function == Mux(expected[0], 0, 1))
+        with m.If(dut.o.valid & dut.o.ready):
+            m.d.sync += here.eq(Mux(given.last, 0, here + ~here.all()))
+            with m.If(given.last):
+                # Of a frame that is not watched, what its meta says counts.
+                others = out.functions[:2].all() & (out.verdict == Verdict.PASS) & (served == 0)
+                again = Mux(frame == watched, more, others)
+                m.d.sync += [served.eq(Mux(again, 1, 0)), frame.eq(frame + ~again)]
+        m.d.comb += Assert((frame < told) | ~dut.o.valid)
+
+    config = OverlayConfig(functions=2, replay_beats=16)
+    prove(Spec(Deliver(config), build), depth=9)
