@@ -38,7 +38,7 @@ from niter.nvme.engine.layouts import MAX_SECTORS, PAGE_BITS
 from niter.nvme.front import messages
 from niter.soc import SocConfig
 from niter.storage import RateRecord, VolumeMode, VolumeRecord
-from niter.storage.aoe import HAS_TARGET, HEADER_BYTES, SLOT_BITS, TargetRecord
+from niter.storage.aoe import FRAME_SECTORS, HAS_TARGET, HEADER_BYTES, SLOT_BITS, TargetRecord
 from niterctl import protocol
 from niterctl.certificates import template_header
 
@@ -120,9 +120,7 @@ def _overlay_numbers(overlay: OverlayConfig) -> dict[str, int]:
     record, tunnels = PortRecord(overlay), TunnelLayout(overlay)
     crc = MAPPING_HASH.algorithm
     assert (crc.crc_width, crc.reflect_input, crc.reflect_output) == (16, False, False)
-    partial, template, port, ipv6, checksum = (
-        field.offset for _, field in Descriptor.as_shape() if True
-    )
+    partial, template, port, ipv6, checksum = (field.offset for _, field in Descriptor.as_shape())
     return {
         "IPV6": int(overlay.ipv6),
         "GENEVE": int(overlay.geneve),
@@ -173,7 +171,7 @@ def _overlay_numbers(overlay: OverlayConfig) -> dict[str, int]:
 
 def _storage_numbers(config: CardConfig) -> dict[str, int]:
     # A frame's buffer decides how many of the sectors that the transport can put into one fit.
-    sectors = min(16, (config.frame_bytes - HEADER_BYTES) // SECTOR_BYTES)
+    sectors = min(FRAME_SECTORS, (config.frame_bytes - HEADER_BYTES) // SECTOR_BYTES)
     return {
         "CLOCK_HZ": config.storage.clock_hz,
         "FRAME_SECTORS": sectors,
@@ -222,13 +220,12 @@ def messages_header() -> str:
     return text.replace("_H\n\n", "_H\n\n#include <stdint.h>\n\n", 1)
 
 
-def nvme_header(config: NvmeConfig, *, volumes: int = 16, first_function: int = 0) -> str:
+def nvme_header(config: NvmeConfig, *, volumes: int) -> str:
     """Limits of the NVMe controllers, and where things stand in their namespace table."""
 
     record = NamespaceRecord
     numbers = {
         "CONTROLLERS": config.functions,
-        "FIRST_FUNCTION": first_function,
         "VENDOR": config.vendor,
         "SUBSYSTEM_VENDOR": config.subsystem_vendor,
         "QUEUES": config.queues,

@@ -10,7 +10,7 @@ _ROOT = Path(__file__).resolve().parent
 _SERVICES = _ROOT / "services"
 #: What is about one kind of card.
 _NETWORK = {_SERVICES / f"{name}.c" for name in ("mapping", "tables", "tunnel")}
-_STORAGE = {_SERVICES / "volumes.c"}
+_STORAGE = {_SERVICES / f"{name}.c" for name in ("volumes", "volume_tunnel")}
 
 
 def services(config: CardConfig) -> list[Path]:
@@ -19,9 +19,12 @@ def services(config: CardConfig) -> list[Path]:
     Raises
     ------
     ValueError
-        Of a card of virtio disks: its volumes are not attached by firmware yet.
+        Of a card of virtio disks, whose volumes are not attached by firmware yet, and of a card
+        with both halves, of which services know one.
     """
     every = set(_SERVICES.glob("*.c"))
+    if config.overlay and config.storage:
+        raise ValueError("There is no firmware for a card with both halves")
     if config.overlay:
         return sorted(every - _STORAGE)
     if config.storage.blk:

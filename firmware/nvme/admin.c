@@ -231,7 +231,7 @@ static void happened(void)
 
 void nvme_take(const struct mailbox_message *taken)
 {
-    number = taken->function - NVME_FIRST_FUNCTION;
+    number = taken->function;
     if (number >= NVME_CONTROLLERS)
         return;
     message = *taken;

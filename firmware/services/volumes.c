@@ -15,13 +15,15 @@
 #include "macs.h"
 #include "nvme/nvme.h"
 #include "nvme_layout.h"
-#include "policy.h"
 
 enum {
     VOLUMES = LAYOUT_VOLUMES,
     /* The wire's ports, and the tunnel. */
     WAYS = LAYOUT_PORTS + LAYOUT_TUNNEL,
-    /* What the gateware is told, and what passes before something else stands there: twice that. */
+    /*
+     * How long the network may keep a frame, about what the transport's `lifetime` is after a reset;
+     * and what passes before something else stands there: twice that.
+     */
     LIFETIME_MS = 1000,
     REST_MS = 2 * LIFETIME_MS,
     SECTOR_SHIFT = 9,
@@ -160,59 +162,6 @@ void volumes_turn(void)
     if (nvme_idle() && mailbox_take(&message))
         nvme_take(&message);
     nvme_turn();
-}
-
-#if LAYOUT_TUNNEL
-enum { ETHERNET = 14, IPV4 = 20, UDP = 8, VXLAN = 8, OUTER = ETHERNET + IPV4 + UDP + VXLAN };
-
-/* The outer header (RFC 7348, 5): the card fills in what depends on a frame. */
-static void write_tunnel(uint32_t vni, const uint8_t remote[4], const uint8_t next_hop[6])
-{
-    enum { SOURCE_PORT = 49152, VXLAN_PORT = 4789 };
-    static const uint8_t ip[] = {0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, 17};
-    const struct addresses *own = &policy()->addresses;
-    uint8_t header[OUTER + 2] = {0}, *at = header + ETHERNET;
-    memcpy(header, next_hop, 6);
-    memcpy(header + 6, own->mac, 6);
-    put16(header + 12, 0x0800);
-    memcpy(at, ip, sizeof ip);
-    memcpy(at + 12, own->ipv4, 4);
-    memcpy(at + 16, remote, 4);
-    /* Where the checksum will be, the sum of all else without the length. */
-    uint32_t sum = 0;
-    for (unsigned n = 0; n < IPV4; n += 2)
-        sum += get16(at + n);
-    sum = (sum & 0xffff) + (sum >> 16);
-    put16(at + 10, (sum & 0xffff) + (sum >> 16));
-    put16(at + IPV4, SOURCE_PORT);
-    put16(at + IPV4 + 2, VXLAN_PORT);
-    at[IPV4 + UDP] = 0x08;
-    put32(at + IPV4 + UDP + 4, vni << 8);
-    for (unsigned n = 0; n < sizeof header; n += 4)
-        record(
-            CARD_STORAGE_TUNNEL_WORDS, n / 4,
-            header[n] | (uint32_t)header[n + 1] << 8 | (uint32_t)header[n + 2] << 16
-                | (uint32_t)header[n + 3] << 24
-        );
-}
-#endif
-
-enum status volume_tunnel(zcbor_state_t *in, zcbor_state_t *out)
-{
-    uint32_t vni;
-    uint8_t remote[4], next_hop[6];
-    if (!zcbor_uint32_decode(in, &vni) || !command_bytes(in, remote, 4)
-        || !command_bytes(in, next_hop, 6) || !command_end(in))
-        return STATUS_MALFORMED;
-    if (vni >= 1u << 24 || next_hop[0] & 1)
-        return STATUS_RANGE;
-#if LAYOUT_TUNNEL
-    write_tunnel(vni, remote, next_hop);
-    return zcbor_nil_put(out, NULL) ? STATUS_OK : STATUS_RANGE;
-#else
-    (void)out;
-    return STATUS_UNSUPPORTED;
-#endif
 }
 
 static bool decode_target(zcbor_state_t *in, struct target *target)

@@ -155,7 +155,8 @@ class RunningCard:
             if capture:
                 command += ["--capture", str(folder / f"port{number}.pcapng")]
         if flash is not None:
-            command += ["--flash", str(flash)]
+            soc = config.card.soc
+            command += ["--flash", str(flash), "--console", str(soc.clock_hz // soc.baud)]
         control.unlink(missing_ok=True)
         with self.log.open("w") as log:
             # In a group of its own: a terminal's interrupt is for the launcher, which ends it.

@@ -90,8 +90,7 @@ def load(path: Path) -> LiveConfig:
         text = tomllib.loads(path.read_text())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from None
-    known = {"card", "storage", "host", "endpoint", "function", "peer", "disk", "port"}
-    known |= {"processor"}
+    known = {"card", "storage", "host", "endpoint", "function", "peer", "disk", "port", "processor"}
     if unknown := set(text) - known:
         raise ConfigError(f"{path}: no such table: {', '.join(sorted(unknown))}")
     tenants = tuple(_make(Tenant, table, "function") for table in text.get("function", []))

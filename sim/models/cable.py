@@ -19,7 +19,7 @@ from niter.card import Card
 from niter.net.mac import GmiiReceive, GmiiTransmit
 from sim.harness import Capture
 
-__all__ = ["Cabled", "Wire", "release_wires", "start_wires"]
+__all__ = ["CHUNK", "Cabled", "Feed", "Gather", "Wire", "release_wires", "start_wires"]
 
 #: Octets of a chunk.
 CHUNK = 64
@@ -55,7 +55,7 @@ class Feed(wiring.Component):
     taken: Out(1)
     gmii: In(GmiiReceive)
 
-    def elaborate(self, platform):
+    def elaborate(self, platform):  # noqa: D102
         m = Module()
         octets = Signal(8 * CHUNK)
         left, gap = Signal(range(CHUNK + 1)), Signal(range(16))
@@ -100,7 +100,7 @@ class Gather(wiring.Component):
     error: Out(1)
     flag: Out(1)
 
-    def elaborate(self, platform):
+    def elaborate(self, platform):  # noqa: D102
         m = Module()
         octets = Signal(8 * CHUNK)
         count = Signal(range(CHUNK))

@@ -13,6 +13,7 @@ from scapy.layers.l2 import Ether
 from sim.models.control import ControlBus
 from sim.models.flash_pins import FlashModel
 
+from .gateway import CLIENT
 from .rig import CONFIG
 
 __all__ = ["BIT_NS", "CLOCK_NS", "Board", "Console", "Relay"]
@@ -101,8 +102,6 @@ class Relay:
         That the card listens on.
     """
 
-    CLIENT = "02:00:00:00:00:fe", "192.0.2.9"
-
     def __init__(
         self,
         clock,
@@ -155,8 +154,8 @@ class Relay:
             data, self._peer = self._socket.recvfrom(4096)
         except BlockingIOError:
             return
-        ether = Ether(src=self.CLIENT[0], dst=self._card[0])
-        ip = IP(src=self.CLIENT[1], dst=self._card[1])
+        ether = Ether(src=CLIENT[0], dst=self._card[0])
+        ip = IP(src=CLIENT[1], dst=self._card[1])
         await self._send(bytes(ether / ip / UDP(sport=self._peer[1], dport=self._udp_port) / data))
 
     async def _from_card(self) -> None:
@@ -166,9 +165,9 @@ class Relay:
             if UDP not in frame or frame[UDP].sport != self._udp_port:
                 self.strangers.append(data)
                 continue
-            assert (frame.src, frame.dst) == (self._card[0], self.CLIENT[0])
+            assert (frame.src, frame.dst) == (self._card[0], CLIENT[0])
             ip, datagram = frame[IP], frame[UDP]
-            assert (ip.src, ip.dst) == (self._card[1], self.CLIENT[1])
+            assert (ip.src, ip.dst) == (self._card[1], CLIENT[1])
             sums = ip.chksum, datagram.chksum
             del ip.chksum, datagram.chksum
             again = IP(bytes(ip))

@@ -75,6 +75,10 @@ def test_a_network_card_has_no_storage():
             {"overlay": None, "storage": StorageConfig(encryption=True)},
             "Keys are the processor's: encryption needs a soc",
         ),
+        (
+            {"storage": StorageConfig(tunnel=True)},
+            "A tenant could be in the storage's tunnel, beside an overlay",
+        ),
         ({"overlay": OverlayConfig(functions=5)}, "overlay.functions must be 1 to 4, not 5"),
     ],
 )

@@ -182,9 +182,12 @@ def test_an_observer_only_looks(disks):
         assert refused(card.attach_volume, VOLUME) == Status.FORBIDDEN
 
 
-def test_a_card_of_virtio_disks_has_no_firmware():
-    with pytest.raises(ValueError, match="There is no firmware for a card of virtio disks"):
-        services(CardConfig(overlay=None, storage=StorageConfig(blk=BlkSizes())))
+def test_some_cards_have_no_firmware():
+    disks = CardConfig(overlay=None, storage=StorageConfig(blk=BlkSizes()))
+    both = CardConfig(storage=StorageConfig())
+    for config, what in (disks, "of virtio disks"), (both, "with both halves"):
+        with pytest.raises(ValueError, match=f"There is no firmware for a card {what}"):
+            services(config)
 
 
 def test_the_other_kind_of_card_cannot(operator, card):

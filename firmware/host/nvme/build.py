@@ -10,6 +10,7 @@ from firmware.generate import messages_header, nvme_header
 from niter.csr import MemoryMap
 from niter.csr.generate import c_header
 from niter.nvme.config import NvmeConfig
+from niter.storage.volumes import MAX_VOLUMES
 
 __all__ = ["build"]
 
@@ -42,7 +43,7 @@ def build(memory_map: MemoryMap, config: NvmeConfig) -> Path:
     """
     texts = {
         "card_registers.h": c_header(memory_map, name="card"),
-        "nvme_layout.h": nvme_header(config),
+        "nvme_layout.h": nvme_header(config, volumes=MAX_VOLUMES),
         "nvme_messages.h": messages_header(),
     }
     headers = [*_FIRMWARE.glob("nvme/*.h"), *_FIRMWARE.glob("hal/*.h")]

@@ -32,7 +32,8 @@ class StorageConfig:
     encryption
         Volumes may be encrypted, with keys of the card's processor.
     tunnel
-        Targets may be behind a VXLAN tunnel: to the transport it is one more port of the wire.
+        Targets may be behind a VXLAN tunnel: to the transport it is one more port of the wire. Not
+        on a card with an overlay, whose tenants might be in the same network.
 
     Raises
     ------
@@ -122,6 +123,8 @@ class CardConfig:
             raise ValueError(f"services are some of {SERVICES}, not {self.services!r}")
         if self.storage and "storage" in self.services:
             raise ValueError("The card's own storage is the service of that name")
+        if self.overlay and self.storage and self.storage.tunnel:
+            raise ValueError("A tenant could be in the storage's tunnel, beside an overlay")
         if self.storage and self.storage.encryption and not self.soc:
             raise ValueError("Keys are the processor's: encryption needs a soc")
         if self.queue_size & (self.queue_size - 1):

@@ -31,7 +31,9 @@ class Watchdog(wiring.Component):
         """Starts the watchdog, or starts its time anew."""
 
         ticks: csr.Field(
-            csr.action.W, 16, doc="Of 65,536 cycles until the reset, the first perhaps a short one."
+            csr.action.W,
+            16,
+            doc="Of 65,536 cycles until the reset, the first perhaps a short one; zero: now.",
         )
 
     class Cause(csr.Register, access="r"):

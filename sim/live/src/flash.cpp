@@ -29,6 +29,7 @@ enum : uint8_t {
 constexpr uint8_t kBusy = 1, kEnabled = 2, kErased = 0xff;
 constexpr uint8_t kName[] = {0xef, 0x40, 0x18};
 constexpr uint32_t kPage = 256;
+constexpr off_t kLargest = 1 << 24;  // that 24 bits of address reach
 // The typical times, 0.7 ms and 45 ms, would take most of a simulation.
 constexpr uint64_t kProgramCycles = 125, kEraseCycles = 320;
 
@@ -41,8 +42,9 @@ uint32_t erased_by(uint8_t opcode) {
 Flash::Flash(const ProcessorPins& pins, const std::string& path) : pins_(pins) {
     const int fd = open(path.c_str(), O_RDWR | O_CLOEXEC);
     struct stat found {};
-    if (fd < 0 || fstat(fd, &found) || !found.st_size || (found.st_size & (found.st_size - 1)))
-        fail("%s is no content of a flash: %s", path.c_str(), error_text().c_str());
+    if (fd < 0 || fstat(fd, &found)) fail("%s: %s", path.c_str(), error_text().c_str());
+    if (!found.st_size || (found.st_size & (found.st_size - 1)) || found.st_size > kLargest)
+        fail("%s is no content of a flash, which has a power of two up to 16 MiB", path.c_str());
     size_ = uint32_t(found.st_size);
     void* at = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (at == MAP_FAILED) fail("%s: %s", path.c_str(), error_text().c_str());

@@ -28,7 +28,7 @@ constexpr char kHelp[] =
     "  --split P          probability that a completion ends where it might\n"
     "  --wave PATH,FIRST,COUNT  write waves of these cycles; the model must be built for it\n"
     "  --flash PATH       content of a processor's flash: it opens the card, and the clocks never stop\n"
-    "  --console N        cycles of a bit of the processor's serial line\n";
+    "  --console N        with it: cycles of a bit of the processor's serial line\n";
 
 double number(const char* name, const char* text, double most) {
     char* end;

@@ -18,7 +18,7 @@ struct Options {
     std::string wave;
     uint64_t wave_first = 0, wave_count = 0;
     std::string flash;
-    unsigned console_bit = 4;
+    unsigned console_bit = 0;
 };
 
 // Ends the process after --help, or where an option is wrong.

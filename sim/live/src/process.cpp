@@ -54,6 +54,8 @@ Process::Process(const Options& options)
     if (!options.flash.empty()) {
         const ProcessorPins& pins = machine_.pins().processor;
         if (!pins.cs_n) fail("this card has no processor");
+        // It is looked at in the middle of a bit.
+        if (options.console_bit < 2) fail("--flash needs --console, of two cycles or more");
         flash_.reset(new Flash(pins, options.flash));
         console_.reset(new Console(pins, options.console_bit));
     }

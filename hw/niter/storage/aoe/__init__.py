@@ -1,6 +1,6 @@
 """ATA over Ethernet: a block transport over plain frames."""
 
-from .codec import HAS_TARGET, HEADER_BYTES, SLOT_BITS, TargetRecord
+from .codec import FRAME_SECTORS, HAS_TARGET, HEADER_BYTES, SLOT_BITS, TargetRecord
 from .transport import Aoe
 
-__all__ = ["HAS_TARGET", "HEADER_BYTES", "SLOT_BITS", "Aoe", "TargetRecord"]
+__all__ = ["FRAME_SECTORS", "HAS_TARGET", "HEADER_BYTES", "SLOT_BITS", "Aoe", "TargetRecord"]

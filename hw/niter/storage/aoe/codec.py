@@ -22,6 +22,7 @@ __all__ = [
     "BAD_STATUS",
     "COMMAND_ATA",
     "ETHERTYPE",
+    "FRAME_SECTORS",
     "GENERATION_BITS",
     "HAS_TARGET",
     "HEADER_BYTES",
@@ -41,6 +42,9 @@ ETHERTYPE = 0x88A2
 
 #: Bytes of an ATA frame in front of its data, with Ethernet's own.
 HEADER_BYTES = 36
+
+#: The most sectors that a frame carries.
+FRAME_SECTORS = 16
 
 #: In the transport's table of volumes, beside a target's number: the volume has one.
 HAS_TARGET = 1 << 4

@@ -10,7 +10,7 @@ from niter.interface import BlockCompletion, BlockPort, BlockSpan, FrameStream
 from niter.stream import Arbiter, PipeRegister
 
 from .builder import Builder
-from .codec import GENERATION_BITS, RECEIVE_UNIT, SLOT_BITS, TargetRecord
+from .codec import FRAME_SECTORS, GENERATION_BITS, RECEIVE_UNIT, SLOT_BITS, TargetRecord
 from .engine import TICK, Engine
 from .heads import PLACES, HeadAddress, HeadKind, Heads
 from .layouts import TIME_BITS, Settings
@@ -283,8 +283,8 @@ class Aoe(wiring.Component):
         # From one sector to sixteen.
         with m.If(sectors == 0):
             m.d.comb += limits.sectors.eq(1)
-        with m.If(sectors > 16):
-            m.d.comb += limits.sectors.eq(16)
+        with m.If(sectors > FRAME_SECTORS):
+            m.d.comb += limits.sectors.eq(FRAME_SECTORS)
 
         m.submodules.counters = counters = self._counters
         m.d.comb += [

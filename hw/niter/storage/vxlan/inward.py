@@ -4,6 +4,7 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from niter.storage.aoe.codec import ETHERTYPE
 from niter.stream import Fifo, HeaderRemove
 
 from .layouts import OUTER_BYTES, Expected, Short, network
@@ -12,7 +13,7 @@ __all__ = ["Inward"]
 
 #: The inner EtherType stands at byte 62.
 _LOOKED_AT = 8
-_IPV4, _UDP, _VXLAN, _AOE = 0x0800, 17, 4789, 0x88A2
+_IPV4, _UDP, _VXLAN = 0x0800, 17, 4789
 
 
 class Inward(wiring.Component):
@@ -104,7 +105,7 @@ class Inward(wiring.Component):
             4: ports,
             5: flagged,
             6: word[:8] == expected.vni[16:],
-            7: network(word, 6, 2) == _AOE,
+            7: network(word, 6, 2) == ETHERTYPE,
         }
         choice = True
         for number, test in tests.items():
