@@ -38,6 +38,10 @@ linux: ## Boot stock Linux on running cards; as root against Linux' own vxlan an
 	@python -m pytest -q -m slow tests/live
 	@python -m sim.linux network storage --short
 
+managed: ## Let the card's own processor boot in the running card, and niterctl configure it; many minutes.
+	@.ci/setup live
+	@python -m pytest -q -m managed tests/live
+
 disks: ## The rest of it: all cases of a storage card and of a card of virtio disks. SEED=
 	@.ci/setup live
 	@python -m sim.linux storage disks

@@ -29,7 +29,7 @@ from sim.live.station import udp_frame
 from sim.soc.identity import KEYS, POLICY, ROOT, identity
 from sim.soc.rig import images
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.managed
 
 BASE = 0x1_0000_0000
 STATION, FAR, OWN = PEER.stations[0], "192.0.2.2", TENANT.addresses[0]
