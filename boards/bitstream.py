@@ -228,6 +228,9 @@ class Build:
             "top.lpf",
             seed,
             *("--write", f"{name}.placed", "--textcfg", f"{name}.config"),
+            # Spreads evenly. The other placer fills a region to nine tenths while half of the
+            # device is empty, and then wires are short there.
+            *("--placer", "static"),
             # The rings of the random source; any other circle the crossings' check has refused.
             *("--detailed-timing-report", "--ignore-loops"),
             router=router,

@@ -70,7 +70,6 @@ CONFIGURATIONS = {
             "network",
             CardConfig(overlay=OverlayConfig(functions=2)),
             _NETWORK,
-            seed=2,
         ),
         Configuration(
             "managed",
