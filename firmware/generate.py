@@ -59,6 +59,10 @@ def _guard(name: str, source: str, lines: list[str]) -> str:
     return "\n".join([*head, *lines, "", f"#endif /* {name}_H */", ""])
 
 
+def _defines(numbers: dict[str, int], prefix: str = "") -> list[str]:
+    return [f"#define {prefix}{key} {value}u" for key, value in numbers.items()]
+
+
 def protocol_header() -> str:
     """The numbers of the management protocol, as enumerations."""
     numbers = {
@@ -67,7 +71,7 @@ def protocol_header() -> str:
         "PROBE_PADDING": protocol.PROBE_PADDING,
         "CHUNK_LONGEST": protocol.CHUNK,
     }
-    lines = [f"#define {name} {value}u" for name, value in numbers.items()]
+    lines = _defines(numbers)
     # What the loader says, too.
     names = {
         protocol.Slot: ("boot_slot", "BOOT_SLOT"),
@@ -109,11 +113,7 @@ def layout_header(config: CardConfig) -> str:
         "FRAME_BYTES": config.frame_bytes,
         **(_overlay_numbers(config.overlay) if config.overlay else _storage_numbers(config)),
     }
-    return _guard(
-        "CARD_LAYOUT",
-        "niter.card",
-        [f"#define LAYOUT_{key} {value}u" for key, value in numbers.items()],
-    )
+    return _guard("CARD_LAYOUT", "niter.card", _defines(numbers, "LAYOUT_"))
 
 
 def _overlay_numbers(overlay: OverlayConfig) -> dict[str, int]:
@@ -243,11 +243,7 @@ def nvme_header(config: NvmeConfig, *, volumes: int) -> str:
         "RECORD_LARGE": record.LARGE,
         "RECORD_VOLUME_SHIFT": record.VOLUME_SHIFT,
     }
-    return _guard(
-        "NVME_LAYOUT",
-        "niter.nvme",
-        [f"#define NVME_{key} {value}u" for key, value in numbers.items()],
-    )
+    return _guard("NVME_LAYOUT", "niter.nvme", _defines(numbers, "NVME_"))
 
 
 def write_headers(folder: Path, config: CardConfig) -> None:

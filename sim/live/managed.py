@@ -13,7 +13,7 @@ from sim.live.card import RunningCard
 from sim.live.config import CONSOLE_BIT, LiveConfig
 from sim.live.model import build_card
 from sim.live.station import Station
-from sim.models.flash_pins import FLASH_BYTES
+from sim.models.flash_pins import flash_image
 from sim.models.opening import Endpoint, Peer, Tenant
 from sim.soc.gateway import Gateway
 from sim.soc.identity import KEYS, MAC, ROOT, VTEP, certified, identity, provisioned
@@ -64,11 +64,8 @@ class Managed:
 def flash_file(place: Path, config: CardConfig = CARD) -> None:
     """Write the flash of a card as it is delivered: images, policy, certificates, secret."""
     found = images(config)
-    content = bytearray(b"\xff" * FLASH_BYTES)
     pieces = flash_content(found, a=found.image) | provisioned() | certified(found)
-    for address, piece in pieces.items():
-        content[address : address + len(piece)] = piece
-    place.write_bytes(content)
+    place.write_bytes(flash_image(pieces))
 
 
 def deliver(live: LiveConfig, folder: Path) -> tuple[LiveConfig, Path]:

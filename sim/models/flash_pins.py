@@ -12,7 +12,7 @@ import cocotb
 from cocotb.triggers import FallingEdge, RisingEdge
 from cocotb.utils import get_sim_time
 
-__all__ = ["FLASH_BYTES", "FlashModel"]
+__all__ = ["FLASH_BYTES", "FlashModel", "flash_image"]
 
 FLASH_BYTES = 16 << 20
 _PAGE, _SECTOR = 256, 4096
@@ -20,6 +20,14 @@ _IDENTITY = bytes.fromhex("ef4018")
 _BUSY, _ENABLED = 1, 2
 #: Bytes that each erase command sets.
 _ERASES = {0x20: 4 << 10, 0x52: 32 << 10, 0xD8: 64 << 10, 0xC7: FLASH_BYTES, 0x60: FLASH_BYTES}
+
+
+def flash_image(pieces: Mapping[int, bytes]) -> bytes:
+    """All of the part's bytes: pieces by their address, and what is erased between them."""
+    content = bytearray(b"\xff" * FLASH_BYTES)
+    for address, piece in pieces.items():
+        content[address : address + len(piece)] = piece
+    return bytes(content)
 
 
 class FlashModel:

@@ -3,8 +3,11 @@
 The keys are derived here a second time, with ``hashlib`` and PyCA, from the secret in flash.
 """
 
+import base64
 import hashlib
+import tempfile
 from ipaddress import IPv4Address
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -12,9 +15,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA384
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from epsilon_verifier import verify_attestation
 
 from firmware.boot.layout import FLASH
 from firmware.build import Images
+from niterctl.attestation import verify
 from niterctl.certificates import certify_device, chain_flash, make_root, template
 from niterctl.cose import public_bytes
 from niterctl.policy import Policy
@@ -31,6 +36,7 @@ __all__ = [
     "VTEP",
     "certified",
     "check_certificate",
+    "check_document",
     "identity",
     "provisioned",
 ]
@@ -134,3 +140,20 @@ def check_certificate(found: Images, sector: bytes) -> None:
     signature, text = certificate.signature, certificate.tbs_certificate_bytes
     _device_key().public_key().verify(signature, text, ec.ECDSA(SHA384()))
     assert _point(certificate) == _point(_key_of(_alias_seed(found)))
+
+
+def check_document(found: Images, document: bytes, *, nonce: bytes, user_data: bytes) -> None:
+    """It says what was booted, and a verifier that is not ours believes it with
+    those measurements alone."""
+    ours = verify(document, ROOT, nonce=nonce)
+    assert (ours.name, ours.user_data) == (POLICY.name, user_data)
+    assert ours.firmware == found.measured
+    expected = {int(name[3]): value for name, value in found.measurements().items()}
+    for number, value in (expected | {3: POLICY.measurement()}).items():
+        assert ours.measurements[number] == value, number
+    text = base64.b64encode(document).decode()
+    with tempfile.NamedTemporaryFile() as root:
+        Path(root.name).write_bytes(ROOT.public_bytes(Encoding.PEM))
+        for pcr2, good in ((expected[2].hex(), True), ("00" * 48, False)):
+            theirs = verify_attestation(text, aws_root_cert_path=root.name, expected_pcr2=pcr2)
+            assert theirs.valid == good, theirs.error

@@ -11,6 +11,7 @@ from pathlib import Path
 from firmware.packages import BEARSSL, fetch
 from niter.csr import MemoryMap
 from niterctl.protocol import PORT
+from sim.models.flash_pins import flash_image
 from sim.soc.gateway import Gateway
 from sim.soc.identity import MAC, VTEP, provisioned
 from sim.soc.rig import CONFIG, flash_content, images
@@ -18,7 +19,6 @@ from sim.soc.rig import CONFIG, flash_content, images
 __all__ = ["CUT", "Machine"]
 
 _HERE = Path(__file__).parent
-_FLASH_BYTES = 16 << 20
 
 
 def _program() -> Path:
@@ -65,11 +65,8 @@ class Machine:
         self.ended: int | None = None
         if flash is None:
             return
-        content = bytearray(b"\xff" * _FLASH_BYTES)
         pieces = flash_content(found, a=found.image) | provisioned() | flash
-        for address, piece in pieces.items():
-            content[address : address + len(piece)] = piece
-        (folder / "flash").write_bytes(content)
+        (folder / "flash").write_bytes(flash_image(pieces))
         (folder / "rom").write_bytes(found.rom)
 
     def _start(self, resets: int) -> None:

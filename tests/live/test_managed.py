@@ -3,10 +3,8 @@
 Its own processor runs the real images; the client talks to it over the wire while frames pass.
 """
 
-import base64
 import random
 import socket
-import tempfile
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from ipaddress import IPv4Address
@@ -14,10 +12,7 @@ from pathlib import Path
 
 import cbor2
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding
-from epsilon_verifier import verify_attestation
 
-from niterctl.attestation import verify
 from niterctl.card import Card, Tunnel
 from niterctl.client import Session
 from niterctl.protocol import PROBE_PADDING, Role
@@ -26,7 +21,7 @@ from sim.live.client import Client, Memory
 from sim.live.driver import NetDriver
 from sim.live.managed import CARD, PEER, TENANT, managed_card
 from sim.live.station import udp_frame
-from sim.soc.identity import KEYS, POLICY, ROOT, identity
+from sim.soc.identity import KEYS, check_document, identity
 from sim.soc.rig import images
 
 pytestmark = pytest.mark.managed
@@ -229,20 +224,6 @@ def test_a_document_while_frames_flow(bench):
     document, taken = work.result(), bench.cycles - begin
     print(f"a document and {frames} frames in {taken} cycles")
     assert frames >= 64 and taken <= 80_000_000
-    ours = verify(document, ROOT, nonce=nonce)
-    assert (ours.name, ours.user_data, ours.firmware) == (
-        POLICY.name,
-        b"hello",
-        bench.found.measured,
-    )
-    expected = {int(name[3]): value for name, value in bench.found.measurements().items()}
-    for number, value in (expected | {3: POLICY.measurement()}).items():
-        assert ours.measurements[number] == value, number
-    text = base64.b64encode(document).decode()
-    with tempfile.NamedTemporaryFile() as root:
-        Path(root.name).write_bytes(ROOT.public_bytes(Encoding.PEM))
-        for pcr2, good in ((expected[2].hex(), True), ("00" * 48, False)):
-            theirs = verify_attestation(text, aws_root_cert_path=root.name, expected_pcr2=pcr2)
-            assert theirs.valid == good, theirs.error
+    check_document(bench.found, document, nonce=nonce, user_data=b"hello")
     status = bench.do(bench.card.status)
     print(f"longest slice {status['longest_slice_cycles']} cycles")
