@@ -3,9 +3,10 @@
 import pytest
 
 from niter.interface import BlockOpcode, BlockStatus
-from niter.storage.aoe import Aoe
+from niter.storage.aoe import Aoe, TargetRecord
 from sim.models.aoe import SECTOR
 from tests.storage.aoe import Station
+from tests.support.csr import write
 
 READ, WRITE, FLUSH = BlockOpcode.READ, BlockOpcode.WRITE, BlockOpcode.FLUSH
 #: ATA commands in frames.
@@ -67,7 +68,30 @@ def test_a_request_that_is_alone_is_sent_at_once():
             assert await station.end(ctx, 5) == BlockStatus.OK
 
     station.run(run)
-    assert min(waits) == 28 and max(waits) <= 42, waits
+    assert min(waits) == 20 and max(waits) <= 34, waits
+
+
+def test_a_request_is_kept_whose_target_is_paused_while_it_is_to_be_sent_at_once():
+    station = Station()
+    sent = []
+
+    async def run(ctx):
+        await station.set_up(ctx)
+        flags = station.dut.csr.memory_map.find("targets", "words").start + TargetRecord.FLAGS
+        limits = station.target.sectors << 8 | station.target.buffers | TargetRecord.ENABLED
+        for number in range(12):
+            before = len(station.frames)
+            await station.issue(ctx, 5, READ, number, 1)
+            if number:
+                await ctx.tick().repeat(number)
+            await write(ctx, station.dut.csr, flags, limits | TargetRecord.PAUSED)
+            await ctx.tick().repeat(200)
+            sent.append(len(station.frames) > before)
+            await write(ctx, station.dut.csr, flags, limits)
+            assert await station.end(ctx, 5) == BlockStatus.OK
+
+    station.run(run)
+    assert False in sent and True in sent
 
 
 def test_a_write_that_was_sent_again_keeps_others_away():

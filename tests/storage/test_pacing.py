@@ -81,6 +81,28 @@ def test_volumes_take_turns():
     assert order[start + 3 : start + 13] in ([5, 2] * 5, [2, 5] * 5)
 
 
+def test_what_finds_nothing_under_way_passes_at_once():
+    dut = Pacing()
+    bench = Bench(dut, 1)
+    front = FrontEnd(bench, dut.i)
+    transport = Transport(bench, dut.o, random.Random(1), longest=2)
+    given = []
+
+    async def run(ctx):
+        await limit(ctx, dut, 1, request=500)
+        for tag in range(6):
+            await ctx.tick().repeat(150)
+            await front.request(ctx, read(tag, tag & 1))
+            given.append(bench.cycles)
+            await front.end(ctx, tag)
+
+    bench.add(run)
+    bench.run()
+    waits = [seen - at for (seen, _), at in zip(transport.requests, given, strict=True)]
+    # Volume 1 has to keep to its rate: what may not go at once is kept.
+    assert waits[0::2] == [6] * 3 and waits[1] == 6 and min(waits[3::2]) > 100, waits
+
+
 def test_a_reset_does_not_leave_times_that_lie_ahead():
     dut = Pacing()
     reset = Signal()

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import ceil_log2
 
 from niter import csr
+from niter.compare import less
 from niter.interface import BlockOpcode, BlockPort, BlockRequest
 from niter.ram import Ram
 from niter.stream import Arbiter
@@ -45,7 +46,8 @@ class Pacing(wiring.Component):
     Members
     -------
     i : In(BlockPort)
-        The front end. A request takes 16 cycles to pass when nothing is in its way, 25 at times.
+        The front end. A request takes 7 cycles to pass when nothing waits and none has left for
+        128, otherwise 16, 25 at times.
     o : Out(BlockPort)
         The next stage, or the transport.
     csr : In(csr.Signature)
@@ -119,13 +121,23 @@ class Pacing(wiring.Component):
 
         # How far ahead of ``then`` a volume is by each rate, and what is added to that.
         now, then = Signal(_TIME_BITS), Signal(_TIME_BITS)
-        lead = Signal(_TIME_BITS)
+        # One adder makes either; what it makes is looked at in the next cycle.
+        lead, term, added, adds = Signal(_TIME_BITS), Signal(_TIME_BITS), Signal(32), Signal()
         by_requests, by_sectors = Signal(_TIME_BITS), Signal(_TIME_BITS)
         burst, each, cost = Signal(32), Signal(16), Signal(32)
         early, sweep, go = Signal(), Signal(), Signal()
+        # The request in hand has not been kept: nothing waits, and nothing has left for a while,
+        # so it goes at once if it may. With a busy transport it would be in the way of others.
+        new, recent = Signal(), Signal(2)
         due = Signal()
         in_time = Mux(lead[-1], 0, lead)
-        m.d.sync += [now.eq(now + 1), due.eq(due | (now[:_LOOK_BITS] == 0))]
+        m.d.comb += term.eq(state.data)
+        total = Cat(C(1, 1), term) + Cat(~adds, Mux(adds, added, ~then))
+        m.d.sync += lead.eq(total[1:])
+        look = now[:_LOOK_BITS] == 0
+        m.d.sync += [now.eq(now + 1), due.eq(due | look)]
+        with m.If(look):
+            m.d.sync += recent.eq(recent >> 1)
 
         with m.FSM(init="CLEAR"):
             with m.State("CLEAR"):
@@ -145,6 +157,9 @@ class Pacing(wiring.Component):
                     m.d.sync += request.eq(self.i.request.payload)
                     m.d.sync += volume.eq(self.i.request.payload.volume)
                     m.next = "KEEP LBA"
+                    with m.If(~waiting.any() & (recent == 0)):
+                        m.d.sync += [new.eq(1), sweep.eq(0)]
+                        m.next = "REQUESTS"
                 # A time that is never looked at would wrap and seem to lie ahead.
                 with m.Elif(due):
                     m.d.sync += [due.eq(0), sweep.eq(1), volume.eq(swept), swept.eq(swept + 1)]
@@ -173,7 +188,7 @@ class Pacing(wiring.Component):
                 m.d.comb += [of_request(keep, before, self._NEXT), keep.en.eq(behind)]
                 m.d.comb += [of_volume(set_state, self._HEAD), set_state.en.eq(~behind)]
                 m.d.comb += [keep.data.eq(request.tag), set_state.data.eq(request.tag)]
-                m.d.sync += waiting.bit_select(volume, 1).eq(1)
+                m.d.sync += [waiting.bit_select(volume, 1).eq(1), new.eq(0)]
                 m.next = "IDLE"
 
             with m.State("FIND"):
@@ -230,22 +245,28 @@ class Pacing(wiring.Component):
                 m.next = "SECTORS"
             with m.State("SECTORS"):
                 m.d.comb += of_volume(state, self._BY_SECTORS)
-                m.d.sync += [burst.eq(rate.data), lead.eq(state.data - then)]
+                m.d.sync += burst.eq(rate.data)
                 m.next = "COSTS"
             with m.State("COSTS"):
                 m.d.comb += of_volume(rate, RateRecord.REQUEST)
-                m.d.sync += [by_requests.eq(in_time), lead.eq(state.data - then)]
+                m.d.sync += by_requests.eq(in_time)
                 m.next = "COMPARE"
             with m.State("COMPARE"):
                 m.d.comb += of_volume(rate, RateRecord.SECTOR)
                 m.d.sync += [by_sectors.eq(in_time), cost.eq(rate.data)]
-                m.d.sync += early.eq(by_requests > burst)
+                m.d.sync += early.eq(less(burst, by_requests))
                 m.next = "DECIDE"
             with m.State("DECIDE"):
                 m.d.comb += of_volume(state, self._HEAD)
                 m.d.sync += each.eq(rate.data)
                 m.next = "SPEND"
-                with m.If(~sweep & waiting.bit_select(volume, 1) & ~early & ~(by_sectors > burst)):
+                may_go = ~early & ~less(burst, by_sectors)
+                with m.If(new):
+                    m.d.sync += go.eq(may_go)
+                    m.next = "KEEP LBA"
+                    with m.If(may_go):
+                        m.next = "OFFER"
+                with m.Elif(~sweep & waiting.bit_select(volume, 1) & may_go):
                     m.d.sync += go.eq(1)
                     m.next = "HEAD"
 
@@ -273,21 +294,23 @@ class Pacing(wiring.Component):
                 m.d.comb += of_volume(state, self._TAIL)
                 m.d.comb += self.o.request.valid.eq(1)
                 with m.If(self.o.request.ready):
+                    last = state.data[:8] == request.tag
                     m.d.comb += [of_volume(set_state, self._HEAD), set_state.data.eq(kept.data)]
-                    m.d.comb += set_state.en.eq(state.data[:8] != request.tag)
-                    with m.If(state.data[:8] == request.tag):
+                    m.d.comb += set_state.en.eq(~last & ~new)
+                    m.d.sync += [new.eq(0), recent.eq(0b11)]
+                    with m.If(last & ~new):
                         m.d.sync += waiting.bit_select(volume, 1).eq(0)
                     m.next = "SPEND"
 
             with m.State("SPEND"):
                 moves = (request.opcode == BlockOpcode.READ) | (request.opcode == BlockOpcode.WRITE)
-                m.d.sync += lead.eq(by_requests + (cost & go.replicate(32)))
+                m.d.comb += [term.eq(by_requests), added.eq(cost & go.replicate(32)), adds.eq(1)]
                 m.d.sync += cost.eq(each * (request.sectors & (go & moves).replicate(16)))
                 m.next = "SPEND REQUEST"
             with m.State("SPEND REQUEST"):
                 m.d.comb += [of_volume(set_state, self._BY_REQUESTS), set_state.en.eq(1)]
                 m.d.comb += set_state.data.eq(then + lead)
-                m.d.sync += lead.eq(by_sectors + cost)
+                m.d.comb += [term.eq(by_sectors), added.eq(cost), adds.eq(1)]
                 m.next = "SPEND SECTORS"
             with m.State("SPEND SECTORS"):
                 m.d.comb += [of_volume(set_state, self._BY_SECTORS), set_state.en.eq(1)]

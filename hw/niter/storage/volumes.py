@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import ceil_log2
 
 from niter import csr
+from niter.compare import less
 from niter.interface import (
     BlockCompletion,
     BlockOpcode,
@@ -101,8 +102,8 @@ class Volumes(wiring.Component):
     with ``first`` of its volume added to ``lba``. All else of the contract passes as it is;
     an abort waits until the requests accepted before it have been decided.
 
-    The record is read a word a cycle: a request takes 10 cycles, and the next one begins
-    when it has left. Each request is counted for its volume, by what became of it.
+    The record is read a word a cycle: a request takes 7 cycles, and the next one begins
+    when it has left and was counted. Each request is counted for its volume, by what became of it.
 
     Parameters
     ----------
@@ -180,22 +181,18 @@ class Volumes(wiring.Component):
 
         request = Signal(BlockRequest)
         status = Signal(BlockStatus)
-        record = Signal(csr.DATA_WIDTH * VolumeRecord.WORDS)
+        first, length = Signal(56), Signal(56)
+        attached, read_only = read.data[0], read.data[1]
+        # The word that is read; the one before it is there.
         asked = Signal(range(VolumeRecord.WORDS + 1))
-        first, length, flags = (
-            record[csr.DATA_WIDTH * at :][:width]
-            for at, width in (
-                (VolumeRecord.FIRST, 56),
-                (VolumeRecord.LENGTH, 56),
-                (VolumeRecord.FLAGS, 2),
-            )
-        )
+        chosen = Signal(4)
         end = Signal(57)
         placed = Signal(56)
         place = Signal()
         changes = Signal()
         m.d.comb += [
-            read.addr.eq(Cat(asked, request.volume)),
+            read.addr.eq(Cat(asked, chosen)),
+            chosen.eq(request.volume),
             place.eq(request.opcode != BlockOpcode.FLUSH),
             changes.eq(
                 (request.opcode == BlockOpcode.WRITE)
@@ -205,7 +202,6 @@ class Volumes(wiring.Component):
             self.o.request.payload.eq(request),
             self.o.request.payload.lba.eq(placed),
         ]
-        # Both sums stand a cycle behind the record's last word.
         m.d.sync += [end.eq(request.lba + request.sectors), placed.eq(request.lba + first)]
 
         m.submodules.completions = completions = Arbiter(BlockCompletion, 2, packet=False)
@@ -222,27 +218,29 @@ class Volumes(wiring.Component):
             with m.State("TAKE"):
                 # An abort on offer stays so until it is taken.
                 m.d.comb += self.i.request.ready.eq(~self.i.abort.valid)
-                m.d.sync += [request.eq(self.i.request.payload), asked.eq(0)]
+                m.d.comb += chosen.eq(self.i.request.payload.volume)
+                m.d.sync += request.eq(self.i.request.payload)
                 with m.If(self.i.request.valid & self.i.request.ready):
+                    m.d.sync += asked.eq(1)
                     m.next = "READ"
             with m.State("READ"):
                 m.d.sync += asked.eq(asked + 1)
-                with m.If(asked != 0):
-                    m.d.sync += record.eq(Cat(record[csr.DATA_WIDTH :], read.data))
-                with m.If(asked == VolumeRecord.WORDS):
-                    m.next = "SUM"
-            with m.State("SUM"):
-                m.next = "DECIDE"
-            with m.State("DECIDE"):
+                for at, value in ((VolumeRecord.FIRST, first), (VolumeRecord.LENGTH, length)):
+                    for half, part in enumerate((value[:32], value[32:])):
+                        with m.If(asked == at + half + 1):
+                            m.d.sync += part.eq(read.data)
+                # The flags are the last word.
                 m.d.sync += status.eq(BlockStatus.OK)
-                with m.If(place & (end > length)):
+                with m.If(place & less(length, end)):
                     m.d.sync += status.eq(BlockStatus.OUT_OF_RANGE)
-                with m.If(changes & flags[1]):
+                with m.If(changes & read_only):
                     m.d.sync += status.eq(BlockStatus.READ_ONLY)
-                with m.If(~flags[0] | (request.volume >= self.volumes)):
+                with m.If(~attached | (request.volume >= self.volumes)):
                     m.d.sync += status.eq(BlockStatus.NO_VOLUME)
-                m.next = "GO"
+                with m.If(asked == VolumeRecord.FLAGS + 1):
+                    m.next = "GO"
             with m.State("GO"):
+                m.d.sync += asked.eq(0)
                 m.d.comb += [
                     self.o.request.valid.eq(status == BlockStatus.OK),
                     refusal.valid.eq(status != BlockStatus.OK),

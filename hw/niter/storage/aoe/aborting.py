@@ -27,8 +27,9 @@ class Aborting:
         self._desk = desk
         self._shelf = shelf
 
-    def states(self, abort, aborted, completing) -> None:
-        """The states; ``aborted`` stays behind a completion that is on offer."""
+    def states(self, abort, aborted, completing, at_once) -> None:
+        """The states; ``aborted`` stays behind a completion that is on offer, and with ``at_once``
+        a new request that finds its list empty is sent before it is kept."""
         desk, m, shelf = self._desk, self._desk.m, self._shelf
         known, learnt = desk.known, desk.learnt
         before = Signal(8)
@@ -115,6 +116,8 @@ class Aborting:
                     learnt.head.eq(desk.tag),
                     learnt.blocked.eq(desk.changes - 1),
                 ]
+                with m.If((desk.task == Task.SEND) & at_once):
+                    m.next = "PART"
         with m.State("JOIN"):
             relink(before, desk.tag)
             m.next = "STORE"

@@ -1,12 +1,14 @@
 """What an answer means: for its slot, for its request, and for what is known of the target."""
 
-from amaranth import Mux, Signal, signed
+from amaranth import Cat, Mux, Signal, signed
 
+from niter.compare import less
 from niter.interface import BlockOpcode, BlockStatus
 
+from .codec import GENERATION_BITS
 from .copies import age_of, answered, is_fresh, may_linger
 from .desk import Desk
-from .layouts import SAMPLE_BITS, SlotState
+from .layouts import SAMPLE_BITS, SlotKind, SlotState
 from .tasks import Event, Task, changes
 
 __all__ = ["Answering"]
@@ -28,39 +30,54 @@ class Answering:
         self._desk = desk
         #: The answer comes from the card itself: a frame that could not be sent.
         self.failing = Signal()
+        #: Copies that were sent after the one that was answered; more than a slot counts are one.
+        self.age = Signal(SlotKind.as_shape()["copies"].width + 1)
         #: How the frame ended.
         self.outcome = Signal(BlockStatus)
         #: The slot's last order is not built yet.
         self.pending = Signal()
 
-    def states(self, answer, failure, verdict) -> None:
-        """The states; ``verdict`` is free whenever they begin."""
+    def weigh(self, answer) -> None:
+        """Outside of the states: how old the copy is that was answered, and what that says, while
+        its slot is taken up. The last cycle counts."""
+        m, desk, failing = self._desk.m, self._desk, self.failing
+        age, counted = Signal(GENERATION_BITS), len(self.age) - 1
+        m.d.comb += age.eq(age_of(desk.copies, answer.payload.generation))
+        with m.If(desk.loading):
+            m.d.sync += [
+                self.age.eq(Cat(age[:counted], age[counted:].any())),
+                self.outcome.eq(
+                    Mux(failing, BlockStatus.DATA_TRANSFER.value, answer.payload.status)
+                ),
+            ]
+            # A frame is given up here only while it is its slot's last.
+            with m.If(failing):
+                m.d.sync += self.age.eq(0)
+
+    def states(self, answer, failure, verdict, ending) -> None:
+        """The states; ``verdict`` and ``ending`` are free whenever they begin."""
         desk, m = self._desk, self._desk.m
         kind, span, time, copies = desk.kind, desk.span, desk.time, desk.copies
         known, learnt, limits = desk.known, desk.learnt, desk.limits
         failing, outcome = self.failing, self.outcome
         reads = (kind.opcode == BlockOpcode.READ) | (kind.opcode == BlockOpcode.VERIFY)
-        age = Signal(24)
+        age = self.age
         done = Signal(5)
 
-        def judge(**fields):
-            with m.If((desk.task == Task.ANSWER) & ~failing):
-                m.d.sync += verdict.valid.eq(1)
-                for name, value in fields.items():
-                    m.d.sync += verdict.payload[name].eq(value)
+        def judge(counts):
+            # Data needs no more than that: it moves while the request is looked at.
+            with m.If(~failing):
+                m.d.sync += [
+                    verdict.valid.eq(1),
+                    verdict.payload.tag.eq(span.tag),
+                    verdict.payload.first.eq(desk.next),
+                    verdict.payload.sectors.eq(time.part),
+                    verdict.payload.push.eq(
+                        (outcome == BlockStatus.OK) & (kind.opcode == BlockOpcode.READ) & counts
+                    ),
+                    verdict.payload.counts.eq(counts),
+                ]
 
-        def drop():
-            judge(push=0, complete=0)
-
-        with m.State("AGE"):
-            m.d.sync += [
-                age.eq(age_of(copies, answer.payload.generation)),
-                outcome.eq(Mux(failing, BlockStatus.DATA_TRANSFER.value, answer.payload.status)),
-            ]
-            # A frame is given up here only while it is its slot's last.
-            with m.If(failing):
-                m.d.sync += age.eq(0)
-            m.next = "JUDGE"
         with m.State("JUDGE"):
             fresh = (kind.state != SlotState.FREE) & is_fresh(kind, age)
             active = kind.state == SlotState.ACTIVE
@@ -72,7 +89,7 @@ class Answering:
                 m.next = "IDLE"
             with m.Elif(~fresh | ~active):
                 m.d.comb += taken.eq(1)
-                drop()
+                judge(counts=0)
                 desk.count(Event.LATE)
                 m.next = "IDLE"
                 with m.If(fresh):
@@ -80,11 +97,12 @@ class Answering:
                     m.next = "RELEASE"
             with m.Elif(unfit & ~failing):
                 m.d.comb += taken.eq(1)
-                drop()
+                judge(counts=0)
                 desk.count(Event.UNFIT)
                 m.next = "IDLE"
             with m.Else():
                 m.d.comb += taken.eq(1)
+                judge(counts=1)
                 m.d.sync += answered(m, copies, age)
                 desk.count(Event.ANSWERED)
                 with m.If(outcome != BlockStatus.OK):
@@ -114,9 +132,9 @@ class Answering:
                     learnt.proven.eq(known.proven | (time.part > 2)),
                     learnt.silent.eq(0),
                 ]
-                with m.If(known.credit >= known.window):
+                with m.If(~less(known.credit, known.window)):
                     m.d.comb += [learnt.credit.eq(0), learnt.settled.eq(1)]
-                    with m.If(known.window < limits.buffers):
+                    with m.If(less(known.window, limits.buffers)):
                         m.d.comb += learnt.window.eq(known.window + 1)
             with m.If(desk.task == Task.TIMER):
                 m.d.comb += [desk.learn.eq(1), learnt.silent.eq(1)]
@@ -147,14 +165,13 @@ class Answering:
             before = desk.state.status
             final = Signal(BlockStatus)
             m.d.comb += final.eq(Mux(before == BlockStatus.OK, outcome, before))
-            judge(
-                tag=span.tag,
-                first=desk.next,
-                sectors=time.part,
-                push=good & (kind.opcode == BlockOpcode.READ),
-                complete=0,
-                status=final,
-            )
+            answers = (desk.task == Task.ANSWER) & ~failing
+            with m.If(answers):
+                m.d.sync += [
+                    ending.valid.eq(1),
+                    ending.payload.complete.eq(0),
+                    ending.payload.status.eq(final),
+                ]
             left = may_linger(kind, copies)
             with m.If(good & (done != kind.sectors)):
                 # The rest of a frame that was too large; the timer's next look sends it.
@@ -193,5 +210,5 @@ class Answering:
                     with m.Else():
                         desk.end_request(final)
                         # Behind the data, where the answer has any.
-                        with m.If((desk.task == Task.ANSWER) & ~failing):
-                            m.d.sync += [desk.completes.eq(0), verdict.payload.complete.eq(1)]
+                        with m.If(answers):
+                            m.d.sync += [desk.completes.eq(0), ending.payload.complete.eq(1)]

@@ -26,8 +26,9 @@ _RECORD, _ORDER, _SOURCE, _CONSTANT = "record", "order", "source", "constant"
 _WALK = (
     (_ORDER, _TAG),
     (_ORDER, _ATA),
-    (_RECORD, TargetRecord.MAC_HIGH),
+    # Our own address depends on the port, which stands here.
     (_RECORD, TargetRecord.MAC_LOW),
+    (_RECORD, TargetRecord.MAC_HIGH),
     (_SOURCE, 0),
     (_SOURCE, 1),
     (_CONSTANT, 0),
@@ -38,15 +39,15 @@ _WALK = (
     (_ORDER, _LBA_HIGH),
 )
 #: Where in the walk something is to be done.
-_WHO, _WHAT, _REST, _OWN, _PLACE = 0, 1, 3, 4, 7
+_WHO, _WHAT, _REST, _OWN, _PLACE = 0, 1, 2, 4, 7
 
 
 class Builder(wiring.Component):
     """Sends a frame for each order, in their order; control's question when there is none.
 
     A WRITE takes the next packet of ``pull_data``. When that ends in ``error``, so does the
-    frame, and the MAC does not send it; its slot is told by ``failure``. A frame takes 21 cycles
-    and one for each beat of its data.
+    frame, and the MAC does not send it; its slot is told by ``failure``. A frame takes 15 cycles,
+    and one for each beat of its data, when its beats are taken at once.
 
     Members
     -------
@@ -83,7 +84,8 @@ class Builder(wiring.Component):
         target, port = Signal(4), Signal(2)
         slot = Signal(SLOT_BITS)
         writes, zeroes, failed = Signal(), Signal(), Signal()
-        # A word that ends no beat waits for nobody, and the next one is read at once.
+        # A word that ends no beat, or finds no beat on offer, waits for nobody, and the next one is
+        # read at once.
         follows = Signal()
         self._address(m, (at + follows)[: len(at)], asking, target, port)
 
@@ -110,8 +112,12 @@ class Builder(wiring.Component):
 
         with m.FSM():
             with m.State("IDLE"):
-                m.d.sync += [at.eq(0), asking.eq(self.issued == self.built), failed.eq(0)]
-                with m.If((self.issued != self.built) | self.question.valid):
+                m.d.sync += failed.eq(0)
+                with m.If(self.issued != self.built):
+                    # Its first word is being read.
+                    m.next = "WORD"
+                with m.Elif(self.question.valid):
+                    m.d.sync += asking.eq(1)
                     m.next = "FETCH"
             with m.State("FETCH"):
                 m.next = "WORD"
@@ -122,8 +128,7 @@ class Builder(wiring.Component):
                 with m.If(advance | ~ends):
                     m.d.sync += at.eq(at + 1)
                     m.next = "FETCH"
-                    # Our own address depends on the port, which is only being read.
-                    with m.If(~ends & (at != _REST)):
+                    with m.If(~ends | ~self.o.valid):
                         m.d.comb += follows.eq(1)
                         m.next = "WORD"
                     with m.If(at != _REST):
@@ -180,7 +185,7 @@ class Builder(wiring.Component):
                     m.next = "DONE"
             with m.State("DONE"):
                 m.d.comb += self.question.ready.eq(asking)
-                m.d.sync += self.built.eq(self.built + ~asking)
+                m.d.sync += [self.built.eq(self.built + ~asking), at.eq(0), asking.eq(0)]
                 m.next = "IDLE"
         return m
 

@@ -34,6 +34,7 @@ __all__ = [
     "AoeError",
     "AtaCommand",
     "AtaFlag",
+    "Ending",
     "TargetRecord",
     "Verdict",
 ]
@@ -149,13 +150,26 @@ class Verdict(data.Struct):
     -------
     push : 1 bit
         Its data goes to the front end, for request ``tag`` from sector ``first`` on.
-    complete, status : 1 bit, BlockStatus
-        With it the request ends like this.
+    counts : 1 bit
+        It is to the slot's present frame; an ``Ending`` says what that is for the request.
     """
 
     tag: 8
     first: 16
     sectors: 5
     push: 1
+    counts: 1
+
+
+class Ending(data.Struct):
+    """What an answer is for its request. It comes later than the verdict, whose data meanwhile
+    moves.
+
+    Members
+    -------
+    complete, status : 1 bit, BlockStatus
+        With it the request ends like this.
+    """
+
     complete: 1
     status: BlockStatus

@@ -5,6 +5,7 @@ from typing import Any
 from amaranth import Module, Signal
 from amaranth.lib import memory
 
+from niter.compare import less
 from niter.interface import BlockCompletion
 
 from .layouts import (
@@ -89,6 +90,8 @@ class Desk:
         ]
 
         self.task = Signal(Task)
+        #: A slot's words are on their way.
+        self.loading = Signal()
         self.step = Signal(3)
         # Time since ``past``, a cycle later, and whether that is ``bound`` or more.
         self.now = Signal(TIME_BITS)
@@ -96,7 +99,7 @@ class Desk:
         self.elapsed = Signal(TIME_BITS)
         self.bound = Signal(TIME_BITS)
         self.overdue = Signal()
-        m.d.comb += [self.past.eq(self.time.sent), self.overdue.eq(self.elapsed >= self.bound)]
+        m.d.comb += [self.past.eq(self.time.sent), self.overdue.eq(~less(self.elapsed, self.bound))]
         m.d.sync += self.elapsed.eq(self.now - self.past)
         self.keep_slot = Signal()
         self.keep_request = Signal()
@@ -187,6 +190,9 @@ class Desk:
         m = self.m
         m.d.comb += [self.learn.eq(1), self.learnt.blocked.eq(self.changes)]
         m.next = "IDLE"
+        # What came just now was not kept while it seemed that it could go at once.
+        with m.If(self.new_request):
+            self.store(request=1, new=1)
 
     def end_request(self, status: Any) -> None:
         """Let the request in hand end when it is stored."""

@@ -15,7 +15,7 @@ from niter.interface import (
 
 from .aborting import Aborting
 from .answering import Answering
-from .codec import ORDERS, SLOT_BITS, Answer, Verdict
+from .codec import ORDERS, SLOT_BITS, Answer, Ending, Verdict
 from .desk import Desk
 from .heads import HeadWord
 from .layouts import EDITION_BITS, Limits, Settings
@@ -70,7 +70,7 @@ class Engine(wiring.Component):
         Orders that were given, and that the builder is done with; see ``Builder``.
     failure : In(stream.Signature(6))
         The slot whose order it could not send.
-    answer, verdict
+    answer, verdict, ending
         From and to the receiver.
     fault : In(stream.Signature(8))
         It pushed bad data of a request.
@@ -107,6 +107,7 @@ class Engine(wiring.Component):
                 "failure": In(stream.Signature(SLOT_BITS)),
                 "answer": In(stream.Signature(Answer)),
                 "verdict": Out(stream.Signature(Verdict)),
+                "ending": Out(stream.Signature(Ending)),
                 "fault": In(stream.Signature(8)),
                 "receiving": In(1),
                 "completing": In(1),
@@ -164,9 +165,12 @@ class Engine(wiring.Component):
         ]
         with m.If(self.verdict.ready):
             m.d.sync += self.verdict.valid.eq(0)
+        with m.If(self.ending.ready):
+            m.d.sync += self.ending.valid.eq(0)
         with m.If(self.counted.ready):
             m.d.sync += desk.counts.eq(0)
 
+        answering.weigh(self.answer)
         may_send = Signal()
         turn = Signal(4)
         m.d.comb += [
@@ -256,13 +260,13 @@ class Engine(wiring.Component):
                 with m.If(~refused):
                     m.next = "APPEND"
             # Nobody else's turn is lost by that: no answer is there to bring the next request.
-            alone = (desk.free == desk.slots) & (desk.known.head == desk.tag)
+            alone = (desk.free == desk.slots) & may_send
             known_limits = desk.known.edition == desk.limits.edition
-            shelf.states(self.completion.ready, at_once=alone & known_limits & may_send)
+            shelf.states(self.completion.ready)
             sending.states(self.order, self.pull)
-            answering.states(self.answer, self.failure, self.verdict)
+            answering.states(self.answer, self.failure, self.verdict, self.ending)
             timing.states(may_send)
-            aborting.states(self.abort, self.aborted, self.completing)
+            aborting.states(self.abort, self.aborted, self.completing, alone & known_limits)
         m.d.comb += self.completion.valid.eq(fsm.ongoing("COMPLETE"))
 
         # A request that comes in.

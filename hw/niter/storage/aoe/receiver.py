@@ -21,6 +21,7 @@ from .codec import (
     SLOT_BITS,
     Answer,
     AoeError,
+    Ending,
     Verdict,
 )
 from .intake import Intake
@@ -50,10 +51,12 @@ class Receiver(wiring.Component):
         Of the frame at hand.
     verdict : In(stream.Signature(Verdict))
         What is to become of it; one for each answer, taken at any time after it.
+    ending : In(stream.Signature(Ending))
+        What it is for its request; one for each verdict that counts, taken when the data has moved.
     push, push_data : Out(stream.Signature(BlockSpan)), Out(PacketStream)
         To the front end.
     completion : Out(stream.Signature(BlockCompletion))
-        Of the requests that verdicts complete, when the data is taken.
+        Of the requests that end with an answer, when its data is taken.
     fault : Out(stream.Signature(8))
         Data of this request was bad, though the frame's beginning was not.
     idle : Out(1)
@@ -75,6 +78,7 @@ class Receiver(wiring.Component):
                 "i": In(FrameStream),
                 "answer": Out(stream.Signature(Answer)),
                 "verdict": In(stream.Signature(Verdict)),
+                "ending": In(stream.Signature(Ending)),
                 "push": Out(stream.Signature(BlockSpan)),
                 "push_data": Out(PacketStream),
                 "completion": Out(stream.Signature(BlockCompletion)),
@@ -98,7 +102,7 @@ class Receiver(wiring.Component):
         word = buffer.o.payload
         lanes = [word.data.word_select(n, 8) for n in range(8)]
 
-        verdict = Verdict(Signal(Verdict))
+        verdict, ending = Verdict(Signal(Verdict)), self.ending.payload
         answer = self.answer.payload
         good, asked, ours, late = Signal(), Signal(), Signal(), Signal()
         code = Signal(8)
@@ -139,7 +143,7 @@ class Receiver(wiring.Component):
             self.push.payload.first.eq(verdict.first),
             self.push.payload.sectors.eq(verdict.sectors),
             self.completion.payload.tag.eq(verdict.tag),
-            self.completion.payload.status.eq(Mux(late, BlockStatus.INTERNAL, verdict.status)),
+            self.completion.payload.status.eq(Mux(late, BlockStatus.INTERNAL, ending.status)),
             self.fault.payload.eq(verdict.tag),
             body.data.eq(Cat(held, word.data[:32])),
             body.last.eq(left == 1),
@@ -255,12 +259,16 @@ class Receiver(wiring.Component):
                         with m.If(short | word.last):
                             m.next = "END"
             with m.State("END"):
+                known = self.ending.valid
                 m.d.comb += [
-                    self.completion.valid.eq(verdict.complete),
-                    self.fault.valid.eq(~verdict.complete & late & verdict.push),
+                    self.completion.valid.eq(known & ending.complete),
+                    self.fault.valid.eq(known & ~ending.complete & late & verdict.push),
                     self.restart.eq(1),
                 ]
-                done = Mux(verdict.complete, self.completion.ready, self.fault.ready)
-                with m.If(done | (~self.completion.valid & ~self.fault.valid)):
+                said = Mux(ending.complete, self.completion.ready, self.fault.ready)
+                m.d.comb += self.ending.ready.eq(
+                    said | (known & ~self.completion.valid & ~self.fault.valid)
+                )
+                with m.If(~verdict.counts | (known & self.ending.ready)):
                     m.next = "ADDRESSES"
         return m

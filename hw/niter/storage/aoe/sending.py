@@ -2,6 +2,7 @@
 
 from amaranth import Array, C, Cat, Mux, Signal, Value
 
+from niter.compare import less
 from niter.interface import BlockOpcode, BlockStatus
 
 from .codec import AtaCommand, AtaFlag
@@ -77,9 +78,14 @@ class Sending:
         words = self._order
         m.d.comb += desk.bound.eq(self._silence)
 
+        def allocate():
+            desk.find_slot(desk.first_free, Task.SEND)
+            # Its first word becomes another.
+            m.d.sync += desk.step.eq(1)
+
         with m.State("SEND"):
             m.d.sync += desk.task.eq(Task.SEND)
-            full = (known.inflight >= known.window) | (known.inflight >= limits.buffers)
+            full = ~less(known.inflight, known.window) | ~less(known.inflight, limits.buffers)
             with m.If(~known.listed | (known.blocked == desk.changes)):
                 m.next = "IDLE"
             with m.Elif(limits.enabled & full):
@@ -89,7 +95,7 @@ class Sending:
         with m.State("PART"):
             remaining = Signal(16)
             largest = self.largest()
-            more = remaining[5:].any() | (remaining[:5] > largest)
+            more = remaining[5:].any() | less(largest, remaining[:5])
             m.d.comb += [
                 remaining.eq(desk.sectors - desk.state.cut),
                 desk.past.eq(desk.link.arrival),
@@ -111,22 +117,24 @@ class Sending:
                     m.d.sync += desk.state.status.eq(BlockStatus.PATH)
                 desk.unlink()
                 m.next = "DROP"
-            with m.Elif(limits.paused | ((room > self._receive) & (desk.promised != 0))):
+            with m.Elif(limits.paused | (less(self._receive, room) & (desk.promised != 0))):
                 desk.block()
             with m.Elif((desk.dangers != 0) & (part != 0)):
                 desk.find_slot(0, Task.OVERLAP)
             with m.Else():
-                m.next = "ALLOCATE"
+                allocate()
         with m.State("DROP"):
             # Its last slot ends it, if it has any.
             with m.If(desk.state.active == 0):
                 desk.end_request(desk.state.status)
             desk.store(request=1)
         with m.State("OVERLAP"):
-            ahead, behind = Signal(len(kind.place)), Signal(len(kind.place))
-            m.d.comb += [ahead.eq(here - kind.place), behind.eq(kind.place - here)]
-            near = (~ahead[5:].any() & (ahead[:5] < kind.sectors)) | (
-                ~behind[5:].any() & (behind[:5] < part)
+            # How far behind the slot's first sector the new ones begin. With all high bits set they
+            # begin before it, and ``beyond`` says whether they reach it.
+            ahead, beyond = Signal(len(kind.place)), Signal(6)
+            m.d.comb += [ahead.eq(here - kind.place), beyond.eq(ahead[:5] + part)]
+            near = (~ahead[5:].any() & less(ahead[:5], kind.sectors)) | (
+                ahead[5:].all() & beyond[5] & beyond[:5].any()
             )
             with m.If(near & (kind.target == desk.home)):
                 desk.count(Event.WAITED)
@@ -135,11 +143,9 @@ class Sending:
                 m.next = "OVERLAP_NEXT"
         with m.State("OVERLAP_NEXT"):
             with m.If(desk.slot == desk.slots - 1):
-                m.next = "ALLOCATE"
+                allocate()
             with m.Else():
                 desk.find_slot(desk.slot + 1, Task.OVERLAP)
-        with m.State("ALLOCATE"):
-            desk.find_slot(desk.first_free, Task.SEND)
         with m.State("LAUNCH"):
             m.d.sync += [
                 desk.first_free.eq(span.tag),
@@ -159,7 +165,6 @@ class Sending:
                 desk.state.cut.eq(desk.state.cut + part),
                 desk.state.active.eq(desk.state.active + 1),
                 desk.keep_request.eq(1),
-                desk.new_request.eq(0),
                 desk.promised.eq(desk.promised + answer_units(desk.state.opcode, part)),
             ]
             m.d.comb += [desk.learn.eq(1), desk.learnt.inflight.eq(known.inflight + 1)]
@@ -184,7 +189,7 @@ class Sending:
                 m.d.sync += desk.step.eq(desk.step + 1)
                 with m.If(desk.step == len(words) - 1):
                     m.d.sync += self.issued.eq(self.issued + 1)
-                    desk.store(slot=1, request=desk.keep_request)
+                    desk.store(slot=1, request=desk.keep_request, new=desk.new_request)
         m.d.comb += [
             order.payload.data.eq(Array(words)[desk.step[:2]]),
             order.payload.at.kind.eq(HeadKind.ORDER),

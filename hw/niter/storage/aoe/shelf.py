@@ -13,6 +13,7 @@ from .layouts import (
     SlotKind,
     SlotSpan,
     SlotState,
+    SlotTime,
 )
 from .tasks import Task
 
@@ -64,19 +65,12 @@ class Shelf:
                 with m.Case(n):
                     m.d.comb += self.request_write.data.eq(word)
 
-    def states(self, completed: Value, at_once: Value) -> None:
-        """The states that fetch and store.
-
-        Parameters
-        ----------
-        completed
-            A completion on offer is taken.
-        at_once
-            The request in hand, if it is new, is the next to be sent.
-        """
+    def states(self, completed: Value) -> None:
+        """The states that fetch and store; with ``completed``, a completion on offer is taken."""
         desk, m = self._desk, self._desk.m
         step = desk.step
         with m.State("LOAD_SLOT"):
+            m.d.comb += desk.loading.eq(1)
             m.d.sync += step.eq(step + 1)
             for n, word in enumerate((desk.kind, desk.copies, desk.span, desk.time), 1):
                 with m.If(step == n):
@@ -87,12 +81,14 @@ class Shelf:
             with m.If(step == len(SLOT_WORDS)):
                 m.d.sync += desk.target.eq(desk.kind.target)
                 with m.Switch(desk.task):
-                    with m.Case(Task.ANSWER):
-                        m.next = "AGE"
                     with m.Case(Task.TIMER):
                         m.next = "TIMER"
                     with m.Case(Task.ABORT):
                         m.next = "ORPHAN"
+            # When it was first sent is nothing to an answer.
+            with m.If((step == SLOT_WORDS.index(SlotTime) + 1) & (desk.task == Task.ANSWER)):
+                m.d.sync += desk.target.eq(desk.kind.target)
+                m.next = "JUDGE"
             # What a slot was sent for last is of no use to its next frame.
             with m.If((step == SLOT_WORDS.index(SlotSpan) + 1) & (desk.task == Task.SEND)):
                 m.d.sync += desk.target.eq(desk.home)
@@ -138,10 +134,8 @@ class Shelf:
             ]
             m.d.sync += step.eq(step + 1)
             with m.If(step == Mux(desk.new_slot, len(SLOT_WORDS) - 1, 3)):
-                m.d.sync += desk.new_slot.eq(0)
+                m.d.sync += [desk.new_slot.eq(0), desk.new_request.eq(0)]
                 m.next = "IDLE"
-                with m.If((desk.task == Task.SEND) & desk.new_request & at_once):
-                    m.next = "PART"
                 with m.If(desk.task == Task.ABORT):
                     m.next = "ORPHAN_NEXT"
                 with m.If(desk.completes):

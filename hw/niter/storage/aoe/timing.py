@@ -2,6 +2,7 @@
 
 from amaranth import Mux, Signal, Value
 
+from niter.compare import less
 from niter.interface import BlockStatus
 
 from .answering import Answering
@@ -56,7 +57,7 @@ class Timing:
             m.next = "TIMEOUT"
         with m.State("TIMEOUT"):
             m.d.comb += [desk.bound.eq(settings.lifetime), desk.past.eq(desk.started)]
-            with m.If(timeout < settings.floor):
+            with m.If(less(timeout, settings.floor)):
                 m.d.sync += timeout.eq(settings.floor)
             m.next = "SINCE"
             with m.If(kind.state == SlotState.HELD):

@@ -209,6 +209,7 @@ class Aoe(wiring.Component):
         connect(m, builder.failure, engine.failure)
         connect(m, receiver.answer, engine.answer)
         connect(m, engine.verdict, receiver.verdict)
+        connect(m, engine.ending, receiver.ending)
         connect(m, receiver.fault, engine.fault)
         connect(m, query.question, builder.question)
         m.d.comb += [

@@ -228,13 +228,11 @@ class Control(wiring.Component):
                     m.next = "PLACE"
             with m.State("PLACE"):
                 with m.If(self.place.known):
-                    m.d.sync += [facts.eq(self.place.facts), where.eq(self.place.facts.address)]
+                    m.d.sync += facts.eq(self.place.facts)
                 with m.If(self.place.done):
-                    m.d.sync += total.eq(self.place.total)
+                    m.d.sync += [total.eq(self.place.total), where.eq(self.place.address)]
                     m.next = "WRITE"
-                    with m.If(identifies):
-                        m.d.sync += where.eq(self.place.address)
-                    with m.Elif(scans):
+                    with m.If(scans):
                         m.next = "SCAN"
                     with m.Elif(begins):
                         m.next = "CHECK"

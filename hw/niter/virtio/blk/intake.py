@@ -5,8 +5,8 @@ from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from niter.compare import below
 from niter.interface import ReadCommand
-from niter.virtio.compare import below
 from niter.virtio.queue.layouts import Segment as ChainSegment
 
 from .layouts import (

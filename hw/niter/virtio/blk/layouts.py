@@ -149,7 +149,7 @@ class Header(data.Struct):
 #: Seen from who asks. ``facts`` are valid with ``known``, for one cycle. Then comes ``done``, and
 #: from there to the next request that is accepted, whoever's, ``address`` is that of the byte,
 #: of which ``left`` are in one piece, or 8191 if there are more. Of a byte beyond the data
-#: nothing is told but its ``total``.
+#: the answer is its ``total``, and as ``address`` that of the status.
 PlacePort = wiring.Signature(
     {
         "request": Out(stream.Signature(data.StructLayout({"tag": TAG_BITS, "byte": DATA_BITS}))),

@@ -2,6 +2,7 @@
 
 from amaranth import Module, Mux, Signal
 
+from niter.compare import less
 from niter.interface import MAX_SPAN_SECTORS, SECTOR_BYTES, BlockSpan
 
 from .layouts import DATA_BITS, TAG_BITS, PlacePort
@@ -73,7 +74,7 @@ class Pieces:
             m.d.sync += [
                 self.address.eq(place.address),
                 self.function.eq(place.function),
-                self._contiguous.eq(Mux(place.left < self._left, place.left, self._left)),
+                self._contiguous.eq(Mux(less(place.left, self._left), place.left, self._left)),
             ]
             with m.If(place.done):
                 m.next = "FIT"

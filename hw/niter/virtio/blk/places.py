@@ -20,7 +20,8 @@ class Places(wiring.Component):
 
     A request has 16 entries in one RAM, in the order of its data. The one that holds a byte is
     looked for from the first on, an entry a cycle: a question takes 6 cycles, and one more for
-    each segment before the one that it is about.
+    each segment before the one that it is about. Behind all data stands the status: that is the
+    answer for a byte that no segment holds.
 
     Parameters
     ----------
@@ -99,18 +100,22 @@ class Places(wiring.Component):
             with m.State("FACTS"):
                 m.d.comb += known.eq(1)
                 m.d.sync += [
-                    count.eq(facts.count),
+                    # With too much data there is nothing to find but the status.
+                    count.eq(Mux(facts.excess, 0, facts.count)),
                     function.eq(facts.queue.function),
                     index.eq(1),
                 ]
                 m.next = "FILL"
             with m.State("FILL"):
-                m.d.sync += index.eq(2)
+                # A cycle later the facts' own address is what a segment's will be.
+                m.d.sync += [index.eq(2), into.eq(0)]
                 m.next = "SCAN"
                 with m.If(count == 0):
-                    m.next = "DONE"
+                    m.next = "SUM"
             with m.State("SCAN"):
                 m.d.sync += [index.eq(index + 1), count.eq(count - 1)]
+                with m.If(index == 2):
+                    m.d.sync += address.eq(base + into)
                 with m.If(rest > 0):
                     m.next = "SUM"
                 with m.Else():

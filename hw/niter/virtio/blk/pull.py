@@ -4,6 +4,7 @@ from amaranth import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from niter.compare import less
 from niter.interface import BEAT_BYTES, Beat, BlockSpan, HostRead, PacketStream
 from niter.stream import Fifo
 from niter.virtio.gather import Gather
@@ -90,7 +91,7 @@ class Pull(wiring.Component):
             gone.eq(self.o.valid & self.o.ready),
             quiet.eq((underway == 0) & ~gather.o.valid & (buffer.level == 0)),
         ]
-        m.d.sync += [room.eq(free >= beats), underway.eq(underway + issued - ended)]
+        m.d.sync += [room.eq(~less(free, beats)), underway.eq(underway + issued - ended)]
         with m.If(quiet & ~issued):
             m.d.sync += free.eq(_DEPTH)
         with m.Else():

@@ -4,8 +4,8 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from niter.compare import below
 from niter.interface import Beat, ReadCommand
-from niter.virtio.compare import below
 from niter.virtio.queue.layouts import HEAD_BITS, QueueId, Segment
 
 from .layouts import HEADER_BYTES, MAX_FRAME_BYTES, MIN_FRAME_BYTES

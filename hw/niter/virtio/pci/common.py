@@ -4,8 +4,8 @@ from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from niter.compare import below
 from niter.interface import MAX_FUNCTIONS
-from niter.virtio.compare import below
 from niter.virtio.features import RingFeature
 
 from .device import DeviceKind

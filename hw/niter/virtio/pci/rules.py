@@ -4,7 +4,7 @@ from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from niter.virtio.compare import below
+from niter.compare import below
 
 from .device import DeviceKind
 from .layouts import LifecycleEvent

@@ -1,8 +1,8 @@
-"""Comparison with a constant."""
+"""Comparison in as few LUTs as it takes."""
 
 from amaranth import Const, Value
 
-__all__ = ["below"]
+__all__ = ["below", "less"]
 
 
 def below(value: Value, limit: int) -> Value:
@@ -22,3 +22,17 @@ def below(value: Value, limit: int) -> Value:
     if width > len(value):
         return Const(1)
     return less & ~value[width:].any() if width < len(value) else less
+
+
+def less(one: Value, other: Value) -> Value:
+    """``one < other``, as the carry of their difference.
+
+    Of the operators synthesis makes the same for one order of its operands, and for the other the
+    carry and a test for equality besides: half a LUT more for each bit.
+
+    Parameters
+    ----------
+    one, other
+        Unsigned, of any width.
+    """
+    return (one - other)[-1]
