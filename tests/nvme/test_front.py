@@ -36,6 +36,32 @@ def test_a_command_goes_round():
     rig.run(test)
 
 
+def test_a_command_does_not_wait_for_the_doorbell_of_completions_before_it():
+    rig, _, (controller, _) = build(1)
+    took = []
+
+    async def test(ctx):
+        await controller.start(ctx)
+        sq = await controller.create(ctx, 1, 16, 16)
+        for behind in (False, True):
+            controller.put(sq, READ)
+            await controller.ring(ctx, sq)
+            await until(ctx, rig, lambda: any(row[1] == 1 for row in rig.answers))
+            await pause(ctx, 60)
+            controller.put(sq, READ)
+            reads, begin = len(rig.reads), rig.now
+            if behind:
+                assert await controller.poll(ctx, sq.completion)
+            await controller.ring(ctx, sq)
+            await until(ctx, rig, lambda reads=reads: len(rig.reads) > reads)
+            took.append(rig.now - begin)
+            await pause(ctx, 200)
+            await controller.poll(ctx, sq.completion)
+
+    rig.run(test)
+    assert took[1] - took[0] <= 6, took
+
+
 @pytest.mark.parametrize(("functions", "queues"), [(1, 1), (5, 3), (8, 16)])
 def test_the_last_queue_of_the_last_function(functions, queues):
     rig, firmware, controllers = build(2, functions=functions, queues=queues)

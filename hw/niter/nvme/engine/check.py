@@ -4,6 +4,8 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from niter.compare import below, less
+
 from .fetch import RANGE_BYTES
 from .layouts import MAX_SECTORS, PAGE_BITS, Kind, Outcome, Record
 
@@ -67,7 +69,7 @@ class Check(wiring.Component):
         m.d.sync += [
             end.eq(self.first[:56] + self.blocks),
             far.eq(self.first[56:].any()),
-            outside.eq(far | (end > self.record.blocks)),
+            outside.eq(far | less(self.record.blocks, end)),
         ]
 
         # Sectors of a block command, 512 bytes; ranges for the others.
@@ -87,7 +89,13 @@ class Check(wiring.Component):
             size.eq(Mux(dataset, RANGE_BYTES * (self.ranges + 1), sectors << 9)),
             # Of the last byte.
             final.eq(self.prp1[:PAGE_BITS] + size - 1),
-            too_long.eq(self.blocks > Mux(self.record.large, MAX_SECTORS // 8, MAX_SECTORS)),
+            too_long.eq(
+                Mux(
+                    self.record.large,
+                    ~below(self.blocks, MAX_SECTORS // 8 + 1),
+                    ~below(self.blocks, MAX_SECTORS + 1),
+                )
+            ),
         ]
         more = Signal(6)
         m.d.comb += more.eq(final[PAGE_BITS:])

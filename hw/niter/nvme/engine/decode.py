@@ -4,6 +4,7 @@ from amaranth import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from niter.compare import below
 from niter.nvme.command import EntryBeat
 
 from .layouts import Command, Kind, Outcome
@@ -93,7 +94,7 @@ class Decode(wiring.Component):
         every, exists = Signal(), Signal()
         m.d.comb += [
             every.eq(flush & nsid.all()),
-            exists.eq((nsid != 0) & (nsid <= self.namespaces)),
+            exists.eq((nsid != 0) & below(nsid, self.namespaces + 1)),
         ]
 
         with m.If(self.entry.valid & self.entry.ready):

@@ -6,6 +6,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import ceil_log2
 
+from niter.compare import less
 from niter.interface import BEAT_BYTES, Beat, BlockSpan, HostRead, PacketStream, ReadBeat
 from niter.stream import Fifo
 
@@ -171,7 +172,7 @@ class Pull(wiring.Component):
             quiet.eq((underway == 0) & (buffer.level == 0)),
         ]
         m.d.sync += [
-            room.eq(free >= beats),
+            room.eq(~less(free, beats)),
             underway.eq(underway + issued - ended),
         ]
         with m.If(quiet & ~issued):
@@ -199,7 +200,7 @@ class Pull(wiring.Component):
                 m.d.sync += [
                     command.address.eq(self.place.place.address),
                     command.function.eq(self.place.place.function),
-                    length.eq(Mux(left < to_end, left, to_end)),
+                    length.eq(Mux(less(left, to_end), left, to_end)),
                 ]
                 with m.If(self.place.done):
                     m.next = "FIT"

@@ -5,6 +5,7 @@ from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from niter.compare import less
 from niter.interface import BlockSpan, HostWrite, PacketStream, WriteKind
 
 from .layouts import PAGE_BITS, TAG_BITS, Mark, Outcome, PlacePort
@@ -84,7 +85,7 @@ class Push(wiring.Component):
             self.place.request.payload.tag.eq(span.tag),
             self.place.request.payload.byte.eq(position),
             to_end.eq(_UNITS - command.address[2:_PIECE_BITS]),
-            length.eq(Mux(left < to_end, left, to_end)),
+            length.eq(Mux(less(left, to_end), left, to_end)),
             command.kind.eq(WriteKind.MEMORY),
             command.length.eq(length << 2),
             self.compare.payload.eq(span),

@@ -4,6 +4,7 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from niter.compare import below
 from niter.interface import BlockOpcode, BlockRequest
 
 from .layouts import TAG_BITS, Kind
@@ -63,7 +64,7 @@ class Request(wiring.Component):
         count = Signal(17)
         request = self.o.payload
         m.d.comb += [
-            self.big.eq(self.parts & (self.blocks > CHUNK)),
+            self.big.eq(self.parts & ~below(self.blocks, CHUNK + 1)),
             count.eq(Mux(self.big, CHUNK, self.blocks)),
         ]
         with m.If(self.o.ready):

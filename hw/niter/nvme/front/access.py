@@ -1,6 +1,6 @@
 """Register requests of the hosts' drivers: the controllers' registers and doorbells."""
 
-from amaranth import Array, Cat, Module, Signal
+from amaranth import Array, Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -40,6 +40,9 @@ class RegisterAccess(wiring.Component):
     A read is answered after 4 to 6 cycles, a write takes 3 to 5, a doorbell 3 and what the
     queues need, some 15 at most. Any width and alignment is served; a doorbell counts when its
     two lower bytes are written.
+
+    A host that has taken a completion rings for that, and at once for its next command: the
+    completion queue's doorbell is kept beside, and the other does not wait. Registers do.
 
     Parameters
     ----------
@@ -139,12 +142,15 @@ class RegisterAccess(wiring.Component):
 
         queue = request.address[3:12]
         exists = queue <= self.geometry.queues
-        for doorbell in (self.submission, self.completion):
-            m.d.comb += [
-                doorbell.payload.function.eq(function),
-                doorbell.payload.queue.eq(queue),
-                doorbell.payload.value.eq(value),
-            ]
+        rung = Doorbell(Signal(Doorbell))
+        m.d.comb += [
+            rung.function.eq(function),
+            rung.queue.eq(queue),
+            rung.value.eq(value),
+            self.submission.payload.eq(rung),
+        ]
+        with m.If(self.completion.ready):
+            m.d.sync += self.completion.valid.eq(0)
 
         in_registers, rings = Signal(), Signal()
         here, page = request.bar == BAR, request.address[12:14]
@@ -159,7 +165,8 @@ class RegisterAccess(wiring.Component):
         with m.FSM():
             with m.State("IDLE"):
                 m.d.sync += high.eq(~request.mask[:4].any())
-                with m.If(self.request.valid & (request.write | ~self.reply.valid)):
+                waits = self.completion.valid & ~(here & (page == DOORBELLS >> 12))
+                with m.If(self.request.valid & (request.write | ~self.reply.valid) & ~waits):
                     m.d.sync += reply.data.eq(0)
                     m.next = "DECODE"
 
@@ -189,9 +196,11 @@ class RegisterAccess(wiring.Component):
 
             with m.State("RING"):
                 # The doorbells of a queue are neighbours: tail below, head above.
-                m.d.comb += [self.submission.valid.eq(~high), self.completion.valid.eq(high)]
-                with m.If((self.submission.ready & ~high) | (self.completion.ready & high)):
+                m.d.comb += self.submission.valid.eq(~high)
+                with m.If(Mux(high, ~self.completion.valid, self.submission.ready)):
                     m.next = "NEXT"
+                with m.If(high & ~self.completion.valid):
+                    m.d.sync += [self.completion.valid.eq(1), self.completion.payload.eq(rung)]
 
             with m.State("NEXT"):
                 m.d.sync += high.eq(1)

@@ -4,6 +4,7 @@ from amaranth import C, Cat, Module, Signal
 from amaranth.lib import enum, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from niter.compare import less
 from niter.interface import MAX_FUNCTIONS, HostWrite
 from niter.stream import Ram
 
@@ -158,8 +159,8 @@ class CompletionQueues(wiring.Component):
             poster.address.eq(Cat(C(0, 4), pointers.tail[:8], page, (load.data + carry)[:32])),
         ]
         m.d.sync += [
-            full.eq((waiting.count >= coalescing.threshold) | (coalescing.time == 0)),
-            expired.eq((waiting.age + 1 >= coalescing.time) & (waiting.count != 0)),
+            full.eq(~less(waiting.count, coalescing.threshold) | (coalescing.time == 0)),
+            expired.eq(~less(waiting.age + 1, coalescing.time) & (waiting.count != 0)),
         ]
 
         with m.FSM():
@@ -236,7 +237,7 @@ class CompletionQueues(wiring.Component):
                 m.next = "IDLE"
                 with m.If(~self.running.bit_select(function, 1) | ~pointers.active):
                     m.d.comb += self.invalid_register.bit_select(function, 1).eq(1)
-                with m.Elif((gap > before) | ~is_in(doorbell.value, base.last)):
+                with m.Elif(less(before, gap) | ~is_in(doorbell.value, base.last)):
                     m.d.comb += self.invalid_value.bit_select(function, 1).eq(1)
                 with m.Else():
                     m.d.sync += [pointers.head.eq(doorbell.value), use.used.eq(use.used - gap)]

@@ -6,6 +6,8 @@ The proofs in ``tests/formal`` say what follows from these functions together.
 
 from amaranth import Mux, Value
 
+from niter.compare import less
+
 from .layouts import BATCH
 
 __all__ = ["advance", "batch", "distance", "fewer", "is_in", "past"]
@@ -19,7 +21,7 @@ def distance(later: Value, earlier: Value, last: Value) -> Value:
 
 def is_in(value: Value, last: Value) -> Value:
     """Is ``value``, as a doorbell brings it, in the ring?"""
-    return value <= last
+    return ~less(last, value)
 
 
 def advance(pointer: Value, last: Value) -> Value:
@@ -35,7 +37,7 @@ def past(pointer: Value, count: Value, last: Value) -> Value:
 
 def fewer(one: Value, other: Value) -> Value:
     """The lesser of two."""
-    return Mux(one < other, one, other)
+    return Mux(less(one, other), one, other)
 
 
 def batch(gap: Value, left: Value) -> Value:

@@ -4,6 +4,7 @@ from amaranth import C, Cat, Module, Mux, Signal
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from niter.compare import less
 from niter.interface import MAX_FUNCTIONS, ReadCommand
 from niter.stream import Fifo, Ram
 
@@ -259,7 +260,7 @@ class SubmissionQueues(wiring.Component):
                 m.d.comb += self.doorbell.ready.eq(1)
                 with m.If(~running | ~pointers.active):
                     pulse(self.invalid_register)
-                with m.Elif((gap >= before) & is_in(doorbell.value, base.last)):
+                with m.Elif(~less(gap, before) & is_in(doorbell.value, base.last)):
                     m.d.sync += pointers.tail.eq(doorbell.value)
                 with m.Else():
                     pulse(self.invalid_value)
