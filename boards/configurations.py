@@ -24,6 +24,9 @@ __all__ = [
 BLANK_ROM = struct.unpack(f"<{ROM_BYTES // 4}I", hashlib.shake_128(b"ROM").digest(ROM_BYTES))
 
 _SOC = SocConfig(rom=BLANK_ROM)
+#: A storage card's firmware is longer.
+_STORAGE_SOC = SocConfig(rom=BLANK_ROM, ram_bytes=76 * 1024)
+_FULL_SOC = SocConfig(rom=BLANK_ROM, ram_bytes=80 * 1024)
 #: The board's own registers: four words, and two for each port's PHY.
 _BOARD_REGISTERS = 3
 
@@ -84,11 +87,10 @@ CONFIGURATIONS = {
                 overlay=None,
                 storage=StorageConfig(),
                 frame_bytes=4200,
-                soc=_SOC,
+                soc=_STORAGE_SOC,
                 board_registers=_BOARD_REGISTERS,
             ),
             {"pcie": _PCIE, "nvme": _NVME, "storage": _STORAGE, "mac": _MAC, "soc": _PROCESSOR},
-            firmware=False,
         ),
         Configuration(
             "full",
@@ -104,7 +106,7 @@ CONFIGURATIONS = {
                 ),
                 storage=StorageConfig(encryption=True),
                 frame_bytes=9600,
-                soc=_SOC,
+                soc=_FULL_SOC,
                 board_registers=_BOARD_REGISTERS,
             ),
             {

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import serialization
 
 from firmware.boot.layout import FLASH, Memory
 from firmware.generate import number_array, signer_header, write_changed, write_headers
-from firmware.packages import INCLUDES, LIBRARIES, fetch
+from firmware.packages import INCLUDES, LIBRARIES, MONOCYPHER, fetch
 from firmware.sources import services
 from niter.card import Card, CardConfig
 from niter.csr.generate import svd
@@ -39,14 +39,16 @@ _TARGET = ["-target", "riscv32-freestanding-none", "-mcpu=rocket_rv32+m+c+relax"
 _CODE = ["-Oz", "-ffreestanding", "-ffunction-sections", "-fdata-sections", "-g0"]
 _CODE += ["-fno-sanitize=all", "-msave-restore"]
 _WARNINGS = "-Wall -Wextra -Werror -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes"
-_OURS = ["-std=c11", *_WARNINGS.split()]
+#: Only what is said to be inline is copied to where it is called.
+_CALLS = ["-finline-hint-functions"]
+_OURS = ["-std=c11", *_CALLS, *_WARNINGS.split()]
 _THEIRS = ["-std=c11", "-w"]
 _LINK = ["-nostdlib", "-Wl,--gc-sections", "-Wl,--build-id=none"]
 
 _HAL = ("flash", "measurement", "registers", "sha", "words")
 
 #: Bytes of the stack that the management job computes on.
-JOB_STACK = 5888
+JOB_STACK = 4608
 _DEFINES = ["-DZCBOR_CANONICAL", f"-DJOB_STACK={JOB_STACK}"]
 #: What lets a computation be cut into slices: a call at each function's entry.
 _POINTS = ["-fsanitize-coverage=func,trace-pc"]
@@ -196,7 +198,9 @@ class _Builder:
         ours = [*_OURS, *_DEFINES, *includes]
         jobs = [(path, ours if path.suffix == ".c" else []) for path in sources]
         for package, files in LIBRARIES.items():
-            flags = [*_THEIRS, *_DEFINES, *includes]
+            # Monocypher's rotations and loads are functions.
+            calls = _CALLS * (package is not MONOCYPHER)
+            flags = [*_THEIRS, *calls, *_DEFINES, *includes]
             for each, long in files:
                 path = self.libraries[package] / each
                 jobs.append((path, flags + _POINTS * (long and points)))

@@ -41,6 +41,7 @@ from niter.storage import RateRecord, VolumeMode, VolumeRecord
 from niter.storage.aoe import FRAME_SECTORS, HAS_TARGET, HEADER_BYTES, SLOT_BITS, TargetRecord
 from niterctl import protocol
 from niterctl.certificates import template_header
+from niterctl.policy import POLICY_BYTES
 
 __all__ = [
     "layout_header",
@@ -68,8 +69,10 @@ def protocol_header() -> str:
     numbers = {
         "MANAGEMENT_PORT": protocol.PORT,
         "DATAGRAM_LONGEST": protocol.DATAGRAM,
+        "ANSWER_LONGEST": protocol.ANSWER,
         "PROBE_PADDING": protocol.PROBE_PADDING,
-        "CHUNK_LONGEST": protocol.CHUNK,
+        "PIECE_LONGEST": protocol.PIECE,
+        "POLICY_LONGEST": POLICY_BYTES,
     }
     lines = _defines(numbers)
     # What the loader says, too.

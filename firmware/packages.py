@@ -49,6 +49,8 @@ class Package:
     replaced
         Functions whose text gives way to an inclusion: file, how the function begins, and what is
         included.
+    changed
+        Further changes: file, text that stands there, and what takes its place.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Package:
     archive: str
     sha256: str
     replaced: tuple[tuple[str, str, str], ...] = ()
+    changed: tuple[tuple[str, str, str], ...] = ()
 
 
 #: Ed25519, X25519, ChaCha20-Poly1305 (BSD-2-Clause or CC0). Its Python binding carries the C text.
@@ -91,6 +94,21 @@ BEARSSL = Package(
             "crypto/montgomery.h",
         ),
     ),
+    # One curve alone, and numbers as long as that needs.
+    (
+        ("src/inner.h", "#define BR_MAX_EC_SIZE   528", "#define BR_MAX_EC_SIZE   384"),
+        ("src/ec/ec_prime_i31.c", "\t\t{ P256_P, P256_B, P256_R2, 0x00000001 },\n", ""),
+        ("src/ec/ec_prime_i31.c", "\t\t{ P521_P, P521_B, P521_R2, 0x00000001 }\n", ""),
+        ("src/ec/ec_prime_i31.c", "&pp[curve - BR_EC_secp256r1]", "&pp[curve - BR_EC_secp384r1]"),
+        *(
+            (file, f"\tcase BR_EC_{curve}:\n\t\t{use}&br_{curve};\n{end}", "")
+            for curve in ("secp256r1", "secp521r1")
+            for file, use, end in (
+                ("src/ec/ec_prime_i31.c", "return ", ""),
+                ("src/ec/ecdsa_i31_sign_raw.c", "cd = ", "\t\tbreak;\n"),
+            )
+        ),
+    ),
 )
 #: CBOR without a heap, both ways, refusing what is not canonical (Apache-2.0).
 ZCBOR = Package(
@@ -108,10 +126,7 @@ LIBRARIES = {
     ZCBOR: tuple((f"src/zcbor_{part}.c", False) for part in ("common", "decode", "encode")),
     BEARSSL: (
         *((f"src/ec/{part}.c", True) for part in ("ec_prime_i31", "ecdsa_i31_sign_raw")),
-        *(
-            (f"src/ec/{part}.c", False)
-            for part in ("ec_secp256r1", "ec_secp384r1", "ec_secp521r1", "ecdsa_i31_bits")
-        ),
+        *((f"src/ec/{part}.c", False) for part in ("ec_secp384r1", "ecdsa_i31_bits")),
         *(
             (f"src/int/i31_{part}.c", True)
             for part in [
@@ -213,6 +228,13 @@ def _replace(path: Path, beginning: str, included: str) -> None:
     path.write_text(f'{before}#include "{included}"\n{after}', encoding="utf-8")
 
 
+def _change(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    if text.count(old) != 1:
+        raise PackageError(f"{path.name} does not have {old!r} once")
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
 def fetch(package: Package) -> Path:
     """The folder that holds the package's source text.
 
@@ -221,7 +243,8 @@ def fetch(package: Package) -> Path:
     PackageError
         It cannot be fetched, or its hash is another.
     """
-    edit = hashlib.sha256(repr(package.replaced).encode()).hexdigest()[:4]
+    edits = repr((package.replaced, package.changed))
+    edit = hashlib.sha256(edits.encode()).hexdigest()[:4]
     place = _BUILD / f"{package.name}-{package.version}-{package.sha256[:8]}-{edit}"
     if place.is_dir():
         return place
@@ -240,6 +263,8 @@ def fetch(package: Package) -> Path:
         (top,) = (folder / "unpacked").iterdir()
         for file, beginning, included in package.replaced:
             _replace(top / file, beginning, included)
+        for file, old, new in package.changed:
+            _change(top / file, old, new)
         # Two processes may have fetched the same: the first one's stays.
         if not place.exists():
             try:

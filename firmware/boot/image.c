@@ -129,7 +129,7 @@ static enum boot_verdict check(
     const uint8_t key[32],
     struct image *image
 ) {
-    static uint8_t tail[TLV_LONGEST];
+    uint8_t tail[TLV_LONGEST];
     uint8_t digest[SHA512_BYTES];
     struct header header;
 

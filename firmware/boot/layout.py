@@ -58,10 +58,10 @@ class Memory:
     ram_bytes: int
 
     #: Longest loader with its variables; stack of each program; what the loader leaves.
-    LOADER, STACK, HANDOVER = 16 * 1024, 4096 - 256, 256
+    LOADER, STACK, HANDOVER = 13 * 1024, 4096 - 128, 128
 
     #: Stack of the firmware: what is long computes on another.
-    FIRMWARE_STACK = 2560
+    FIRMWARE_STACK = 2048
 
     #: Longest certifier, which runs in the image's place.
     CERTIFIER = 24 * 1024
@@ -99,6 +99,7 @@ class Memory:
             "IMAGE_BASE": RAM_BASE,
             "IMAGE_LONGEST": self.longest_image,
             "LOADER_BASE": self.loader,
+            "STACK_BOTTOM": self.stack_bottom,
             "HANDOVER_BASE": self.handover,
             "LOADER": FLASH.loader,
             "LOADER_COPY": FLASH.loader_copy,

@@ -47,6 +47,28 @@ size_t record_load(uint32_t place, uint32_t magic, uint8_t *buffer, size_t room,
     return memcmp(digest, buffer + RECORD_HEADER + length, sizeof digest) ? 0 : length;
 }
 
+bool record_find(uint32_t place, uint32_t magic, size_t longest, size_t *length)
+{
+    uint8_t piece[RECORD_DIGEST], digest[RECORD_DIGEST];
+    record_settle();
+    if (!flash_read(place, piece, RECORD_HEADER) || get(piece) != magic)
+        return false;
+    *length = get(piece + 8);
+    if (!*length || *length > longest)
+        return false;
+    size_t end = RECORD_HEADER + *length;
+    sha_begin(SHA384);
+    for (size_t at = 0, size; at < end; at += size) {
+        size = end - at < sizeof piece ? end - at : sizeof piece;
+        if (!flash_read(place + (uint32_t)at, piece, size))
+            return false;
+        sha_update(piece, size);
+    }
+    sha_finish(digest);
+    return flash_read(place + (uint32_t)end, piece, sizeof piece)
+        && !memcmp(digest, piece, sizeof digest);
+}
+
 bool record_store(uint32_t place, uint32_t magic, uint32_t number, uint8_t *buffer, size_t length)
 {
     put(buffer, magic);

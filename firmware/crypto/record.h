@@ -18,6 +18,12 @@ enum { RECORD_HEADER = 12, RECORD_DIGEST = 48, RECORD_EXTRA = RECORD_HEADER + RE
 size_t record_load(uint32_t place, uint32_t magic, uint8_t *buffer, size_t room, uint32_t *number);
 
 /*
+ * The same without its content, of which only `*length` is told, and which begins at `place` +
+ * RECORD_HEADER. False when there is none, or it is longer than `longest`.
+ */
+bool record_find(uint32_t place, uint32_t magic, size_t longest, size_t *length);
+
+/*
  * Write `length` bytes of content, which stand at `buffer` + RECORD_HEADER and are followed by
  * RECORD_DIGEST bytes of room, and check that they stand in flash. Pauses the job while flash works.
  */

@@ -11,12 +11,13 @@ void packet_listen(unsigned udp_port, uint32_t interval) {
     register_write(CARD_SOC_PACKET_PORT_LISTEN, udp_port);
 }
 
-size_t packet_receive(void *to, unsigned *port) {
+size_t packet_receive(void *to, size_t room, unsigned *port) {
     uint8_t *next = to;
     uint32_t word = register_read(CARD_SOC_PACKET_PORT_RECEIVE);
     size_t length = REGISTER_GET(CARD_SOC_PACKET_PORT_RECEIVE_LENGTH, word);
     if (!length) return 0;
     *port = REGISTER_GET(CARD_SOC_PACKET_PORT_RECEIVE_PORT, word);
+    if (length > room) length = 0;
     for (size_t at = 0; at < length; at += 4) {
         word_to(next + at, register_read(CARD_SOC_PACKET_FRAME_RECEIVED), length - at);
     }

@@ -20,10 +20,10 @@ enum { PACKET_LONGEST = 1518 };
 void packet_listen(unsigned udp_port, uint32_t interval);
 
 /*
- * Take the next frame into `to`, which has room for PACKET_LONGEST bytes; returns its length, 0
- * when there is none. `port` is set to the Ethernet port that it came from.
+ * Take the next frame into `to`, which has room for `room` bytes; returns its length, 0 when there is
+ * none, or it has no room. `port` is set to the Ethernet port that it came from.
  */
-size_t packet_receive(void *to, unsigned *port);
+size_t packet_receive(void *to, size_t room, unsigned *port);
 
 /* Send `length` (14 to PACKET_LONGEST) bytes out of `port`. False when the last one is still there. */
 bool packet_send(const void *from, size_t length, unsigned port);

@@ -311,16 +311,21 @@ static size_t take_datagram(uint8_t *frame)
     return HEAD + (size_t)length;
 }
 
-size_t packet_receive(void *to, unsigned *port)
+size_t packet_receive(void *to, size_t room, unsigned *port)
 {
-    size_t length = take_datagram(to);
-    *port = 0;
-    if (length)
-        return length;
-    socklen_t size = sizeof frames_peer;
-    ssize_t got = recvfrom(frames, to, PACKET_LONGEST, 0, (struct sockaddr *)&frames_peer, &size);
-    *port = 1;
-    return got > 0 ? (size_t)got : 0;
+    uint8_t frame[PACKET_LONGEST];
+    size_t length = take_datagram(frame);
+    *port = !length;
+    if (!length) {
+        socklen_t size = sizeof frames_peer;
+        ssize_t got =
+            recvfrom(frames, frame, sizeof frame, 0, (struct sockaddr *)&frames_peer, &size);
+        length = got > 0 ? (size_t)got : 0;
+    }
+    if (length > room)
+        return 0;
+    memcpy(to, frame, length);
+    return length;
 }
 
 bool packet_send(const void *from, size_t length, unsigned port)

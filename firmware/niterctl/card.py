@@ -200,7 +200,7 @@ class Card:
                 "addresses": [str(ip_address(address)) for address in addresses],
                 "rate": rate,
             }
-            for function, mac, vni, addresses, rate in self._session.request(Command.PORT_LIST)
+            for function, mac, vni, addresses, rate in self._pages(Command.PORT_LIST)
         ]
 
     def add_port(
@@ -279,15 +279,13 @@ class Card:
 
     def log(self, first: int = 0) -> list[dict[str, Any]]:
         """The log's entries from number ``first`` on, as far as the card still has them."""
-        return [
-            {
-                "number": number,
-                "ms": ms,
-                "event": Event(event).name.lower() if event in set(Event) else str(event),
-                "argument": argument,
-            }
-            for number, ms, event, argument in self._session.request(Command.LOG, first)
-        ]
+        entries: list[dict[str, Any]] = []
+        while page := self._session.request(Command.LOG, first):
+            for number, ms, event, argument in page:
+                name = Event(event).name.lower() if event in set(Event) else str(event)
+                entries.append({"number": number, "ms": ms, "event": name, "argument": argument})
+                first = number + 1
+        return entries
 
     def attest(self, nonce: bytes, user_data: bytes = b"") -> bytes:
         """A document for this nonce, which the card signs now."""

@@ -15,7 +15,7 @@ _VERSION = 1
 #: What a copy in flash begins with: "NPOL".
 MAGIC = 0x4E504F4C
 #: The longest that a card takes, and what else it limits.
-POLICY_BYTES = 768
+POLICY_BYTES = 384
 _KEYS, _NAME = 8, 32
 
 

@@ -7,8 +7,10 @@ This is their only declaration: the firmware's header is generated from it
 from enum import IntEnum
 
 __all__ = [
+    "ANSWER",
     "CHUNK",
     "DATAGRAM",
+    "PIECE",
     "PORT",
     "PROBE_PADDING",
     "Command",
@@ -24,10 +26,12 @@ __all__ = [
 PORT = 7847
 #: Bytes of the longest datagram: what fits the least MTU of IPv6.
 DATAGRAM = 1232
+#: Bytes of the longest answer, of which the card keeps one for each session.
+ANSWER = 640
 #: Bytes that a probe carries for nothing, so that its answer is never longer than the question.
 PROBE_PADDING = 64
-#: Bytes of an image or a document that one request carries at most.
-CHUNK = 1024
+#: Bytes of an image that one request carries at most, and of a document that one answer does.
+CHUNK, PIECE = 1024, 512
 
 
 class Role(IntEnum):

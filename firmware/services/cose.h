@@ -14,7 +14,7 @@
 #include "crypto/aead.h"
 #include "crypto/ed25519.h"
 
-enum { COSE_SESSION = 4, COSE_COUNTER = 4, COSE_SCRATCH = 640 };
+enum { COSE_SESSION = 4, COSE_COUNTER = 4, COSE_SCRATCH = 640, ENCRYPT0_HEADERS = 48 };
 
 struct sign1 {
     struct zcbor_string protected, payload;
@@ -56,7 +56,7 @@ bool encrypt0_open(
 
 /*
  * Encrypt `text`, behind which AEAD_TAG bytes of room must follow, and encode; returns the length, 0
- * when it does not fit.
+ * when it does not fit. The text may stand in `to`, ENCRYPT0_HEADERS behind its beginning or further.
  */
 size_t encrypt0_encode(
     const uint8_t session[COSE_SESSION],

@@ -36,7 +36,7 @@ enum status counters_read(zcbor_state_t *in, zcbor_state_t *out)
         CARD_OVERLAY_COUNTERS_COUNTERS_TRANSMIT_FUNCTION0_FRAMES_LOW,
         CARD_OVERLAY_COUNTERS_COUNTERS_RECEIVE_FUNCTION0_FRAMES_LOW,
     };
-    enum { AT_ONCE = 96, COUNTER = 8 };
+    enum { AT_ONCE = 60, COUNTER = 8 };
     uint32_t bank, first;
     if (!zcbor_uint32_decode(in, &bank) || !zcbor_uint32_decode(in, &first) || !command_end(in))
         return STATUS_MALFORMED;
@@ -67,7 +67,7 @@ enum status time_set(zcbor_state_t *in, zcbor_state_t *out)
 
 enum status log_list(zcbor_state_t *in, zcbor_state_t *out)
 {
-    enum { AT_ONCE = 32 };
+    enum { AT_ONCE = 24 };
     uint32_t number;
     if (!zcbor_uint32_decode(in, &number) || !command_end(in))
         return STATUS_MALFORMED;
@@ -84,13 +84,14 @@ enum status log_list(zcbor_state_t *in, zcbor_state_t *out)
 
 enum status policy_read(zcbor_state_t *in, zcbor_state_t *out)
 {
-    const uint8_t *bytes;
+    struct policy_record found;
     if (!command_end(in))
         return STATUS_MALFORMED;
-    size_t length = policy_bytes(&bytes);
+    size_t length = policy_load(&found);
     if (!length)
         return STATUS_MISSING;
-    return zcbor_bstr_encode_ptr(out, (const char *)bytes, length) ? STATUS_OK : STATUS_RANGE;
+    const char *bytes = (const char *)found.bytes + RECORD_HEADER;
+    return zcbor_bstr_encode_ptr(out, bytes, length) ? STATUS_OK : STATUS_RANGE;
 }
 
 enum status policy_write(zcbor_state_t *in, zcbor_state_t *out)

@@ -32,12 +32,12 @@ unsigned mapping_value_words(unsigned kind)
     return kind == LAYOUT_KIND_MAC ? 1 : 3;
 }
 
-static uint32_t address_of(unsigned slot, unsigned word)
+static inline uint32_t address_of(unsigned slot, unsigned word)
 {
     return CARD_OVERLAY_TRANSMIT_CLASSIFY_MAPPING_WORDS + 4 * (word * (unsigned)SLOTS + slot);
 }
 
-static uint32_t word_of(unsigned slot, unsigned word)
+static inline uint32_t word_of(unsigned slot, unsigned word)
 {
     return register_read(address_of(slot, word));
 }
@@ -257,8 +257,8 @@ static void move(unsigned from, unsigned to)
  */
 static unsigned vacate(const unsigned *wanted, unsigned count, unsigned barred)
 {
-    static uint16_t queue[SEARCHED];
-    static uint8_t before[SEARCHED]; /* What is wanted itself has itself. */
+    uint16_t queue[SEARCHED];
+    uint8_t before[SEARCHED]; /* What is wanted itself has itself. */
     unsigned length = 0;
     for (unsigned n = 0; n < count; n++) {
         queue[length] = (uint16_t)wanted[n];

@@ -13,7 +13,6 @@
 enum { MAGIC = 0x4e504f4c, COPIES = 2 };
 
 static struct policy current;
-static uint8_t buffer[POLICY_BYTES + RECORD_EXTRA];
 
 const struct policy *policy(void)
 {
@@ -82,7 +81,7 @@ static bool decode(const uint8_t *from, size_t length, struct policy *to)
 bool policy_valid(const uint8_t *from, size_t length)
 {
     struct policy scratch;
-    return length <= POLICY_BYTES && decode(from, length, &scratch);
+    return length <= POLICY_LONGEST && decode(from, length, &scratch);
 }
 
 static uint32_t place(unsigned copy)
@@ -90,42 +89,40 @@ static uint32_t place(unsigned copy)
     return BOOT_POLICY_AT + copy * FLASH_SECTOR;
 }
 
-static size_t load(unsigned copy, uint32_t *number)
+static size_t load(unsigned copy, uint32_t *number, struct policy_record *to)
 {
-    return record_load(place(copy), MAGIC, buffer, sizeof buffer, number);
+    return record_load(place(copy), MAGIC, to->bytes, sizeof to->bytes, number);
 }
 
-/* Leave the newest copy in the buffer; returns its length, and which it is. */
-static size_t newest(unsigned *copy, uint32_t *number)
+/* Load the newest copy; returns its length, and which it is. */
+static size_t newest(unsigned *copy, uint32_t *number, struct policy_record *to)
 {
     uint32_t numbers[COPIES] = {0};
     size_t lengths[COPIES];
     for (unsigned n = 0; n < COPIES; n++)
-        lengths[n] = load(n, &numbers[n]);
+        lengths[n] = load(n, &numbers[n], to);
     *copy = lengths[1] && (!lengths[0] || numbers[1] > numbers[0]);
     *number = numbers[*copy];
-    return lengths[*copy] ? load(*copy, number) : 0;
+    return lengths[*copy] ? load(*copy, number, to) : 0;
 }
 
-size_t policy_bytes(const uint8_t **bytes)
+size_t policy_load(struct policy_record *to)
 {
     unsigned copy;
     uint32_t number;
-    *bytes = buffer + RECORD_HEADER;
-    return newest(&copy, &number);
+    return newest(&copy, &number, to);
 }
 
 bool policy_open(void)
 {
-    unsigned copy;
-    uint32_t number;
+    struct policy_record found;
     uint8_t digest[SHA384_BYTES];
-    size_t length = newest(&copy, &number);
+    size_t length = policy_load(&found);
     sha_begin(SHA384);
-    sha_update(buffer + RECORD_HEADER, length);
+    sha_update(found.bytes + RECORD_HEADER, length);
     sha_finish(digest);
     measurement_extend(MEASURE_POLICY, digest);
-    if (length && decode(buffer + RECORD_HEADER, length, &current))
+    if (length && decode(found.bytes + RECORD_HEADER, length, &current))
         return true;
     memset(&current, 0, sizeof current);
     return false;
@@ -133,10 +130,11 @@ bool policy_open(void)
 
 bool policy_store(const uint8_t *from, size_t length)
 {
+    struct policy_record record;
     unsigned copy;
     uint32_t number = 0;
     /* The other copy than the one that counts: a power cut leaves one of them whole. */
-    copy = newest(&copy, &number) ? !copy : 0;
-    memcpy(buffer + RECORD_HEADER, from, length);
-    return record_store(place(copy), MAGIC, number + 1, buffer, length);
+    copy = newest(&copy, &number, &record) ? !copy : 0;
+    memcpy(record.bytes + RECORD_HEADER, from, length);
+    return record_store(place(copy), MAGIC, number + 1, record.bytes, length);
 }

@@ -11,9 +11,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "crypto/record.h"
 #include "network.h"
+#include "protocol.h"
 
-enum { POLICY_KEYS = 8, POLICY_NAME = 32, POLICY_BYTES = 768 };
+enum { POLICY_KEYS = 8, POLICY_NAME = 32 };
 
 struct policy_key {
     uint8_t key[32];
@@ -25,6 +27,11 @@ struct policy {
     struct addresses addresses;
     struct policy_key keys[POLICY_KEYS];
     unsigned count;
+};
+
+/* A policy as it stands in flash: its bytes begin behind RECORD_HEADER. */
+struct policy_record {
+    uint8_t bytes[POLICY_LONGEST + RECORD_EXTRA];
 };
 
 /* Load what is in flash and extend MEASURE_POLICY with its digest. False when there is none. */
@@ -39,7 +46,7 @@ bool policy_valid(const uint8_t *from, size_t length);
 /* Write a valid policy to flash and check that it stands there. Pauses the job while flash works. */
 bool policy_store(const uint8_t *from, size_t length);
 
-/* The bytes in flash, until the next call; returns how many, 0 when there are none. */
-size_t policy_bytes(const uint8_t **bytes);
+/* What is in flash; returns how many bytes the policy has, 0 when there is none. */
+size_t policy_load(struct policy_record *to);
 
 #endif

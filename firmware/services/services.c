@@ -22,17 +22,18 @@
 
 enum { WATCHDOG_SECONDS = 4 };
 
-/* The datagram that the job answers, and the answer until the packet port takes it. */
-static uint8_t question[DATAGRAM_LONGEST];
+/*
+ * What came last from the wire, whose content the job answers in place, and then what goes there. The
+ * answer stands in its session until the packet port takes it.
+ */
+static uint8_t frame[NETWORK_HEADERS + DATAGRAM_LONGEST];
 static size_t question_length, answer_length;
 static const uint8_t *answer;
 static struct peer peer;
-/* What came last from the wire, and then what goes there. */
-static uint8_t frame[PACKET_LONGEST];
 
 static void answer_question(void)
 {
-    answer_length = session_answer(question, question_length, &answer);
+    answer_length = session_answer(frame + NETWORK_HEADERS, question_length, &answer);
 }
 
 void services_open(struct handover *handover)
@@ -64,20 +65,14 @@ void services_open(struct handover *handover)
     crypto_wipe(keys, sizeof *keys);
 }
 
+/* One at a time: what comes while one is being answered waits in the packet port, as far as that holds it. */
 static void listen(void)
 {
-    struct datagram datagram;
     unsigned wire;
-    size_t length = packet_receive(frame, &wire);
-    if (!length || !network_take(frame, length, wire, &datagram))
-        return;
-    /* One at a time: what comes while one is being answered is lost, and its sender asks again. */
-    if (job_busy() || answer_length)
-        return;
-    memcpy(question, datagram.data, datagram.length);
-    question_length = datagram.length;
-    peer = datagram.peer;
-    job_start(answer_question);
+    size_t length = packet_receive(frame, sizeof frame, &wire);
+    question_length = network_take(frame, length, wire, &peer);
+    if (question_length)
+        job_start(answer_question);
 }
 
 void services_turn(void)
@@ -86,7 +81,8 @@ void services_turn(void)
 #if LAYOUT_STORAGE
     volumes_turn();
 #endif
-    listen();
+    if (!job_busy() && !answer_length)
+        listen();
     job_run(timer_hz() / 1000);
     if (job_busy())
         return;

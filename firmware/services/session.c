@@ -44,7 +44,7 @@ struct session {
     struct keys keys;
     uint8_t last[ED25519_SIGNATURE]; /* The end of what was answered last: its tag, or signature. */
     uint16_t length;                 /* Of that answer. */
-    uint8_t answer[DATAGRAM_LONGEST];
+    uint8_t answer[ANSWER_LONGEST];
 };
 
 static struct session sessions[SESSIONS];
@@ -52,7 +52,8 @@ static uint64_t stamps[POLICY_KEYS];
 static uint8_t seed[ED25519_SEED], card[ED25519_PUBLIC], boot[NONCE];
 static bool able;
 static uint32_t turn;
-static uint8_t small[128];
+/* An answer to a probe. */
+static uint8_t small[80];
 /* Every datagram costs a token; one that needs a signature checked costs one more of the other. */
 static struct bucket datagrams = {.burst = 128, .period_ms = 4, .tokens = 128};
 static struct bucket opens = {.burst = 4, .period_ms = 500, .tokens = 4};
@@ -235,9 +236,14 @@ static size_t open_session(const uint8_t *from, size_t length, const uint8_t **a
     return session->length;
 }
 
-/* Carry a request out: its text to the text of its answer, whose length is returned. */
-static size_t request(struct session *session, const struct encrypt0 *message, uint8_t *to, size_t room)
+/*
+ * Carry a request out: its text to the text of its answer, whose length is returned. That is made where
+ * the answer will stand, behind the longest headers.
+ */
+static size_t request(struct session *session, const struct encrypt0 *message)
 {
+    uint8_t *to = session->answer + ENCRYPT0_HEADERS;
+    size_t room = sizeof session->answer - ENCRYPT0_HEADERS - AEAD_TAG;
     uint32_t role, number;
     enum status status = STATUS_MALFORMED;
     ZCBOR_STATE_D(in, COMMAND_NESTING, message->text, message->length, 1, 0);
@@ -260,8 +266,6 @@ static size_t request(struct session *session, const struct encrypt0 *message, u
 
 static size_t sealed(uint8_t *from, size_t length, const uint8_t **answer)
 {
-    static uint8_t text[DATAGRAM_LONGEST];
-    enum { HEADROOM = 48 };
     struct encrypt0 message;
     if (!encrypt0_decode(from, length, &message))
         return 0;
@@ -286,10 +290,10 @@ static size_t sealed(uint8_t *from, size_t length, const uint8_t **answer)
     session->used = ++turn;
     session->counter = message.counter;
     memcpy(session->last, last, AEAD_TAG);
-    size_t made = request(session, &message, text, sizeof text - HEADROOM - AEAD_TAG);
+    size_t made = request(session, &message);
     session->length = (uint16_t)encrypt0_encode(
-        session->id, message.counter, session->keys.to_peer, session->keys.iv_to_peer, text, made,
-        session->answer, sizeof session->answer
+        session->id, message.counter, session->keys.to_peer, session->keys.iv_to_peer,
+        session->answer + ENCRYPT0_HEADERS, made, session->answer, sizeof session->answer
     );
     return session->length;
 }

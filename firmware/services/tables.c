@@ -351,12 +351,24 @@ static bool put_bytes(zcbor_state_t *out, const uint8_t *from, size_t length)
     return zcbor_bstr_encode_ptr(out, (const char *)from, length);
 }
 
+/* End a page of a list, and say where the next one begins. */
+static enum status
+end_page(zcbor_state_t *out, size_t at_once, bool good, uint32_t next, uint32_t end)
+{
+    good = good && zcbor_list_end_encode(out, at_once)
+        && (next < end ? zcbor_uint32_put(out, next) : zcbor_nil_put(out, NULL));
+    return good && zcbor_list_end_encode(out, 2) ? STATUS_OK : STATUS_RANGE;
+}
+
 enum status port_list(zcbor_state_t *in, zcbor_state_t *out)
 {
-    if (!command_end(in))
+    enum { AT_ONCE = 4 };
+    uint32_t function;
+    unsigned count = 0;
+    if (!zcbor_uint32_decode(in, &function) || !command_end(in))
         return STATUS_MALFORMED;
-    bool good = zcbor_list_start_encode(out, FUNCTIONS);
-    for (unsigned function = 0; good && function < FUNCTIONS; function++) {
+    bool good = zcbor_list_start_encode(out, 2) && zcbor_list_start_encode(out, AT_ONCE);
+    for (; good && function < FUNCTIONS && count < AT_ONCE; function++) {
         const struct port *port = &ports[function];
         if (!port->open)
             continue;
@@ -369,8 +381,9 @@ enum status port_list(zcbor_state_t *in, zcbor_state_t *out)
             good = put_bytes(out, port->ipv6[n], 16);
         good = good && zcbor_list_end_encode(out, 2 * ADDRESSES) && zcbor_uint32_put(out, 0)
             && zcbor_list_end_encode(out, 5);
+        count++;
     }
-    return good && zcbor_list_end_encode(out, FUNCTIONS) ? STATUS_OK : STATUS_RANGE;
+    return end_page(out, AT_ONCE, good, function, FUNCTIONS);
 }
 
 static bool decode_tunnel(zcbor_state_t *in, struct tunnel *tunnel)
@@ -444,7 +457,7 @@ enum status route_remove(zcbor_state_t *in, zcbor_state_t *out)
 
 enum status route_list(zcbor_state_t *in, zcbor_state_t *out)
 {
-    enum { AT_ONCE = 24 };
+    enum { AT_ONCE = 16 };
     uint32_t slot;
     unsigned count = 0;
     struct mapping entry;
@@ -467,9 +480,7 @@ enum status route_list(zcbor_state_t *in, zcbor_state_t *out)
             && zcbor_list_end_encode(out, 3);
         count++;
     }
-    good = good && zcbor_list_end_encode(out, AT_ONCE)
-        && (slot < LAYOUT_SLOTS ? zcbor_uint32_put(out, slot) : zcbor_nil_put(out, NULL));
-    return good && zcbor_list_end_encode(out, 2) ? STATUS_OK : STATUS_RANGE;
+    return end_page(out, AT_ONCE, good, slot, LAYOUT_SLOTS);
 }
 
 enum status tunnel_list(zcbor_state_t *in, zcbor_state_t *out)
@@ -491,7 +502,5 @@ enum status tunnel_list(zcbor_state_t *in, zcbor_state_t *out)
             && zcbor_list_end_encode(out, 6);
         count++;
     }
-    good = good && zcbor_list_end_encode(out, AT_ONCE)
-        && (index < LAYOUT_TUNNELS ? zcbor_uint32_put(out, index) : zcbor_nil_put(out, NULL));
-    return good && zcbor_list_end_encode(out, 2) ? STATUS_OK : STATUS_RANGE;
+    return end_page(out, AT_ONCE, good, index, LAYOUT_TUNNELS);
 }

@@ -7,7 +7,8 @@
  *
  * ROM and FLASH are files, REGISTERS one that holds the control bus' words for a test to look at. Each
  * datagram to the UDP port whose number is printed is a frame from the wire; the card's go back. The
- * console is standard error, which also tells how many cycles each answer took. CUT is the number of
+ * console is standard error, which also tells how many cycles each answer took, and how many bytes of the
+ * main stack the boot code and the firmware have used until then. CUT is the number of
  * the flash operation in the middle of which power fails, 0 none; RESETS how often the watchdog has
  * reset the card. The process ends when it does so again: status 3, 4 when an instruction is none, 5
  * when power fails. Time: an instruction is a cycle, a line that the cache lacks twelve more, a load
@@ -164,8 +165,12 @@ static void take_frame(void) {
     received_at = 0;
 }
 
+/* The lowest address of the main stack so far. */
+static uint32_t lowest = UINT32_MAX;
+
 static void send_frame(uint32_t word) {
     fprintf(stderr, "answered %llu\n", (unsigned long long)(cycles - asked));
+    fprintf(stderr, "stack %u\n", BOOT_HANDOVER_BASE - lowest);
     sendto(udp, sent, GET(CARD_SOC_PACKET_PORT_SEND_LENGTH, word), 0, (struct sockaddr *)&peer, sizeof peer);
     sent_at = 0;
 }
@@ -228,7 +233,12 @@ static void bus_write(uint32_t at, uint32_t word) {
     case CARD_SOC_PACKET_PORT_CONTENT: memcpy(sent + sent_at % 2044, &word, 4); sent_at += 4; break;
     case CARD_SOC_PACKET_PORT_SEND: send_frame(word); break;
     case CARD_SOC_WATCHDOG_FEED: deadline = cycles + ((uint64_t)word << 16); break;
-    case CARD_SOC_UART_DATA: fputc((int)word, stderr); fprintf(stderr, " %llu\n", (unsigned long long)cycles); break;
+    case CARD_SOC_UART_DATA:
+        fprintf(stderr, "stack %u\n", BOOT_HANDOVER_BASE - lowest);
+        lowest = UINT32_MAX;
+        fputc((int)word, stderr);
+        fprintf(stderr, " %llu\n", (unsigned long long)cycles);
+        break;
     case CARD_CARD_RELEASE: fprintf(stderr, "released %llu\n", (unsigned long long)cycles); break;
     default: break;
     }
@@ -395,6 +405,7 @@ static void compressed(uint32_t c) {
 
 static void step(void) {
     uint32_t word = 0;
+    if (x[2] < lowest && x[2] >= BOOT_STACK_BOTTOM) lowest = x[2];
     cached(pc);
     memcpy(&word, memory(pc, 2), 2);
     cycles++;

@@ -111,8 +111,8 @@ class Machine:
         """What the card has said, and when."""
         return (self._folder / "console").read_text().splitlines()
 
-    def cycles(self, what: str) -> list[int]:
-        """Cycles that stand behind a word on the console: "released", "answered"."""
+    def numbers(self, what: str) -> list[int]:
+        """Numbers that stand behind a word on the console: "released", "answered", "stack"."""
         return [int(line.split()[1]) for line in self.console() if line.startswith(f"{what} ")]
 
     def letters(self) -> str:

@@ -234,7 +234,7 @@ def item(draw: random.Random, depth: int = 0):
 ARGUMENTS = {
     Command.STATUS: [],
     Command.COUNTERS: [0, 0],
-    Command.PORT_LIST: [],
+    Command.PORT_LIST: [0],
     Command.PORT_SET: [0, bytes([2, 0, 0, 0, 0, 1]), 5, [bytes([10, 0, 0, 1])], 0],
     Command.PORT_REMOVE: [0],
     Command.ROUTE_LIST: [0],

@@ -1,6 +1,7 @@
 """The packet port: what it takes from the wire, word by word, and what it lets go."""
 
 import random
+from itertools import pairwise
 
 from amaranth.sim import Simulator
 from scapy.layers.inet import IP, TCP, UDP
@@ -48,7 +49,7 @@ async def taken(ctx, dut):
     return b"".join(each.to_bytes(4, "little") for each in words)[:length], word >> 14
 
 
-def simulate(testbench):
+def simulate(testbench, *others):
     dut = PacketPort()
     sim = Simulator(dut)
     sim.add_clock(1e-6)
@@ -58,6 +59,8 @@ def simulate(testbench):
         await testbench(ctx, dut)
 
     sim.add_testbench(run)
+    for other in others:
+        sim.add_testbench(other, background=True)
     sim.run()
 
 
@@ -85,6 +88,37 @@ def test_two_wait_and_a_third_is_lost():
         assert await read(ctx, dut.bus, AT["port.lost"]) == 1
 
     simulate(testbench)
+
+
+def test_one_may_come_ahead_of_its_interval():
+    interval, count, now = 800, 8, 0
+
+    async def clock(ctx):
+        nonlocal now
+        async for _ in ctx.tick():
+            now += 1
+
+    async def testbench(ctx, dut):
+        await write(ctx, dut.bus, AT["port.interval"], interval)
+        await write(ctx, dut.bus, AT["port.listen"], PORT)
+        came, frames, paused = [], 0, False
+        while len(came) < count:
+            # As fast as can be, and after a pause once more.
+            if len(came) == count // 2 and not paused:
+                await ctx.tick().repeat(3 * interval)
+                paused = True
+            await passes(ctx, dut, datagram(20))
+            frames += 1
+            if await taken(ctx, dut):
+                came.append(now)
+        for first in (0, count // 2):
+            gaps = [after - before for before, after in pairwise(came[first:][: count // 2])]
+            assert gaps[0] < interval / 10, "two at once"
+            assert all(abs(gap - interval) < interval / 10 for gap in gaps[2:]), gaps
+            assert abs(gaps[0] + gaps[1] - interval) < interval / 10
+        assert await read(ctx, dut.bus, AT["port.lost"]) == (frames - count) % 256
+
+    simulate(testbench, clock)
 
 
 def test_what_is_not_for_it_goes_by():

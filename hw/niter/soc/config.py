@@ -35,7 +35,7 @@ class SocConfig:
     rom
         The boot ROM's words, at most 512: ``make firmware`` writes them.
     ram_bytes
-        Memory for image, data and stack. The firmware takes all of its 76 KiB.
+        Memory for image, data and stack: enough for a network card's firmware.
     flash_bytes
         Size of the SPI flash.
     clock_hz
@@ -52,7 +52,7 @@ class SocConfig:
     """
 
     rom: tuple[int, ...] = ()
-    ram_bytes: int = 76 * 1024
+    ram_bytes: int = 64 * 1024
     flash_bytes: int = 16 * 1024 * 1024
     clock_hz: int = 62_500_000
     baud: int = 115_200

@@ -40,9 +40,9 @@ class PacketPort(wiring.Component):
 
     It listens to all that comes from the wire and holds nothing back: a frame that it takes also
     goes on to the overlay, which drops it. It has two buffers for frames from the wire; one that
-    finds both full, or comes before ``interval`` cycles have passed since the one before, is
-    counted and lost. IP options and fragments are not taken. Software looks at addresses and
-    checksums.
+    finds both full is counted and lost. So is one that comes too soon: the port takes one frame in
+    ``interval`` cycles, and one ahead of its time, which the next then waits for. IP options and
+    fragments are not taken. Software looks at addresses and checksums.
 
     Members
     -------
@@ -62,7 +62,7 @@ class PacketPort(wiring.Component):
     class Interval(csr.Register, access="w"):
         """Rate limit."""
 
-        cycles: csr.Field(csr.action.WO, 18, doc="From one frame taken to the next.")
+        cycles: csr.Field(csr.action.WO, 18, doc="For each frame taken; one may come ahead.")
 
     class Receive(csr.Register, access="r"):
         """The frame that ``received`` gives."""
@@ -167,11 +167,19 @@ class PacketPort(wiring.Component):
             & (tap.length <= LONGEST_FRAME)
             & (self._listen.f.port.data != 0)
         )
-        wait = Signal(18)
-        taken = heard & (wait == 0) & ~full.bit_select(filling, 1)
+        # An interval is running, and a frame was taken ahead of it: one more will follow.
+        wait, ahead = Signal(18), Signal()
+        waits = wait != 0
+        taken = heard & ~(waits & ahead) & ~full.bit_select(filling, 1)
         lost = Signal(8)
-        with m.If(wait != 0):
+        with m.If(waits):
             m.d.sync += wait.eq(wait - 1)
+        with m.Elif(taken | ahead):
+            m.d.sync += wait.eq(self._interval.f.cycles.data)
+        with m.If(waits & taken):
+            m.d.sync += ahead.eq(1)
+        with m.Elif(~waits & ~taken):
+            m.d.sync += ahead.eq(0)
         with m.If(tap.transfer):
             m.d.sync += [beat.eq(beat + fits), good.eq((good | (beat == 0)) & matches)]
             with m.If(tap.packet.last):
@@ -185,7 +193,6 @@ class PacketPort(wiring.Component):
         done = self._done.f.buffer.w_stb & waiting
         with m.If(taken):
             m.d.sync += [
-                wait.eq(self._interval.f.cycles.data),
                 full.bit_select(filling, 1).eq(1),
                 lengths[filling].eq(tap.length),
                 ports[filling].eq(tap.port),
