@@ -9,7 +9,10 @@ __all__ = ["services"]
 _ROOT = Path(__file__).resolve().parent
 _SERVICES = _ROOT / "services"
 #: What is about one kind of card.
-_NETWORK = {_SERVICES / f"{name}.c" for name in ("mapping", "tables", "tunnel")}
+_NETWORK = {
+    _SERVICES / f"{name}.c"
+    for name in ("mapping", "ports", "replicas", "routes", "station", "tables", "tunnel")
+}
 _STORAGE = {_SERVICES / f"{name}.c" for name in ("volumes", "volume_tunnel")}
 
 

@@ -93,11 +93,6 @@ static bool put_text(zcbor_state_t *out, const char *text)
     return zcbor_tstr_put_term(out, text, 64);
 }
 
-static bool put_bytes(zcbor_state_t *out, const void *from, size_t length)
-{
-    return zcbor_bstr_encode_ptr(out, from, length);
-}
-
 static bool put_measurements(zcbor_state_t *out)
 {
     uint8_t value[MEASUREMENT_BYTES];
@@ -105,7 +100,7 @@ static bool put_measurements(zcbor_state_t *out)
         return false;
     for (unsigned n = 0; n < MEASUREMENT_REGISTERS; n++) {
         measurement_read((enum measurement)n, value);
-        if (!zcbor_uint32_put(out, n) || !put_bytes(out, value, sizeof value))
+        if (!zcbor_uint32_put(out, n) || !command_put_bytes(out, value, sizeof value))
             return false;
     }
     return zcbor_map_end_encode(out, MEASUREMENT_REGISTERS);
@@ -217,5 +212,5 @@ enum status attest_read(zcbor_state_t *in, zcbor_state_t *out)
         return STATUS_MISSING;
     uint8_t piece[PIECE_LONGEST];
     size_t length = read(first, piece, sizeof piece);
-    return length && put_bytes(out, piece, length) ? STATUS_OK : STATUS_RANGE;
+    return length && command_put_bytes(out, piece, length) ? STATUS_OK : STATUS_RANGE;
 }

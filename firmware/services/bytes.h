@@ -26,4 +26,7 @@ static inline void put32(uint8_t *to, uint32_t value)
     put16(to + 2, value);
 }
 
+/* Write `count` words to registers from `address` on. */
+void bytes_to_registers(uint32_t address, const uint8_t *from, unsigned count);
+
 #endif

@@ -74,3 +74,16 @@ bool command_bytes(zcbor_state_t *in, void *to, size_t length)
     memcpy(to, string.value, length);
     return true;
 }
+
+bool command_put_bytes(zcbor_state_t *out, const void *from, size_t length)
+{
+    return zcbor_bstr_encode_ptr(out, from, length);
+}
+
+enum status
+command_page_end(zcbor_state_t *out, size_t at_once, bool good, uint32_t next, uint32_t end)
+{
+    good = good && zcbor_list_end_encode(out, at_once)
+        && (next < end ? zcbor_uint32_put(out, next) : zcbor_nil_put(out, NULL));
+    return good && zcbor_list_end_encode(out, 2) ? STATUS_OK : STATUS_RANGE;
+}

@@ -27,6 +27,15 @@ bool command_end(zcbor_state_t *in);
 /* A byte string of just `length` bytes. */
 bool command_bytes(zcbor_state_t *in, void *to, size_t length);
 
+bool command_put_bytes(zcbor_state_t *out, const void *from, size_t length);
+
+/*
+ * End a list of up to `at_once` entries and the pair that it is in, with the number at which the next
+ * page begins, or nil when that is `end`. `good`: all has been encoded so far.
+ */
+enum status
+command_page_end(zcbor_state_t *out, size_t at_once, bool good, uint32_t next, uint32_t end);
+
 /* The firmware asks for a reset once its answer is on its way. */
 bool command_reset_wanted(void);
 

@@ -290,7 +290,5 @@ enum status volume_list(zcbor_state_t *in, zcbor_state_t *out)
             good = put_volume(out, number, &volumes[number]);
             count++;
         }
-    good = good && zcbor_list_end_encode(out, AT_ONCE)
-        && (number < VOLUMES ? zcbor_uint32_put(out, number) : zcbor_nil_put(out, NULL));
-    return good && zcbor_list_end_encode(out, 2) ? STATUS_OK : STATUS_RANGE;
+    return command_page_end(out, AT_ONCE, good, number, VOLUMES);
 }
