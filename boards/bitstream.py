@@ -48,9 +48,13 @@ __all__ = ["Attempt", "Build", "main"]
 _BUILD = Path(__file__).parents[1] / "build"
 #: What synthesis maps for, in MHz: more than is wanted, because placing costs.
 _MAPPED_MHZ = 100
-#: The flow, and the files of it that a netlist depends on.
+#: The flow, the files of it that a placed design depends on, and those that a netlist does.
 _FLOW = sorted(Path(__file__).parent.glob("*.py"))
 _SYNTHESIS = [path for path in _FLOW if path.stem in ("resets", "synthesis", "yosys")]
+_PLACING = [
+    *(path for path in _FLOW if path.stem in ("bitstream", "board", "convergence", "crossings")),
+    *_SYNTHESIS,
+]
 #: Slow ends of paths that are named.
 _ENDS = 20
 #: How the flash is read, by its data lines.
@@ -122,13 +126,14 @@ class Build:
         """
         self.say(f"elaborating {self.name} for {self.board.name}")
         text, lpf = self.elaborate()
-        key = self._key(text, _FLOW, lpf, str(list(seeds)))
+        key = self._key(text, _PLACING, lpf, str(list(seeds)))
+        flow = self._key("", _FLOW)
         built, placed = self.folder / "built.key", self.folder / "placed.key"
         best = None
         if placed.exists() and placed.read_text().startswith(key):
             best = self._again(placed.read_text().removeprefix(key).strip())
             rom = self._rom(self.folder) if self._rom else None
-            if built.exists() and built.read_text() == f"{key} {_digest(str(rom))}":
+            if built.exists() and built.read_text() == f"{key} {flow} {_digest(str(rom))}":
                 self.say(f"{self.folder} is built, and nothing has changed since")
                 return _met(json.loads((self.folder / "report.json").read_text())["clocks"])
         built.unlink(missing_ok=True)
@@ -140,7 +145,7 @@ class Build:
             placed.write_text(f"{key} {best.name}")
             rom = self._rom(self.folder) if self._rom else None
         good = self.finish(netlist, best, rom)
-        built.write_text(f"{key} {_digest(str(rom))}")
+        built.write_text(f"{key} {flow} {_digest(str(rom))}")
         return good
 
     def _again(self, name: str) -> Attempt:

@@ -107,7 +107,7 @@ class Board:
 BOARDS = {
     each.name: each
     for each in (
-        Board("versa", 1, VersaPlatform, 100, 2.0, 0.0, 62, 2, ("--cable", "ft2232")),
+        Board("versa", 1, VersaPlatform, 100, 2.0, 0.0, 62, 4, ("--cable", "ft2232")),
         Board("versa85", 2, Versa85Platform, 100, 2.0, 0.0, 62, 4, ("--cable", "ft2232")),
     )
 }

@@ -81,12 +81,13 @@ CONFIGURATIONS = {
             ),
             {**_NETWORK, "soc": _PROCESSOR},
         ),
+        # A 45F has 108 block RAMs: frames are of three sectors, and targets have 8 KiB under way at
+        # once.
         Configuration(
             "storage",
             CardConfig(
                 overlay=None,
-                storage=StorageConfig(),
-                frame_bytes=4200,
+                storage=StorageConfig(receive_beats=1024),
                 soc=_STORAGE_SOC,
                 board_registers=_BOARD_REGISTERS,
             ),

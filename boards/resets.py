@@ -15,9 +15,11 @@ WIDE = 500
 
 
 def promote_resets(module: MutableMapping, wide: int = WIDE) -> list[str]:
-    """Drive the reset pins of flip-flops through a clock buffer, where one net has many.
+    """Drive the reset pins of flip-flops through a clock buffer, where one flip-flop resets many.
 
-    Logic that looks at the reset goes on doing so in front of the buffer.
+    Logic that looks at the reset goes on doing so in front of the buffer. What is computed is
+    left alone: it comes late in a cycle, and has a long way to the device's edge and back. Few
+    buffers can be reached from inside of the device: of three, nextpnr put one where no wire led.
 
     Parameters
     ----------
@@ -31,9 +33,10 @@ def promote_resets(module: MutableMapping, wide: int = WIDE) -> list[str]:
     list
         Names of the buffers.
     """
-    users = defaultdict(list)
+    users, kept = defaultdict(list), set()
     for cell in module["cells"].values():
         if cell["type"] == "TRELLIS_FF":
+            kept.update(cell["connections"].get("Q", ()))
             for bit in cell["connections"].get("LSR", ()):
                 if isinstance(bit, int):
                     users[bit].append(cell)
@@ -43,7 +46,7 @@ def promote_resets(module: MutableMapping, wide: int = WIDE) -> list[str]:
     )
     made = []
     for bit, cells in users.items():
-        if len(cells) < wide:
+        if len(cells) < wide or bit not in kept:
             continue
         name = f"reset_buffer_{len(made)}"
         module["netnames"][name] = {"hide_name": 0, "bits": [free], "attributes": {}}

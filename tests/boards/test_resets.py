@@ -3,18 +3,22 @@
 from boards.resets import promote_resets
 
 
-def flip_flop(reset):
+def flip_flop(reset, output=9):
     return {
         "type": "TRELLIS_FF",
         "port_directions": {"CLK": "input", "LSR": "input", "Q": "output"},
-        "connections": {"CLK": [2], "LSR": [reset], "Q": [9]},
+        "connections": {"CLK": [2], "LSR": [reset], "Q": [output]},
     }
 
 
 def netlist():
-    """Three flip-flops that reset 5 resets, two that 6 does, one with none, logic behind 5."""
+    """Three flip-flops that reset 5 resets, two that 6 does, one with none, logic behind 5.
+
+    Resets 5 and 6 are flip-flops themselves.
+    """
     cells = {f"wide_{n}": flip_flop(5) for n in range(3)}
     cells |= {f"narrow_{n}": flip_flop(6) for n in range(2)}
+    cells |= {f"reset_{n}": flip_flop("0", n) for n in (5, 6)}
     cells["never"] = flip_flop("0")
     cells["logic"] = {
         "type": "LUT4",
@@ -42,3 +46,14 @@ def test_wide_resets_go_through_a_buffer():
 def test_narrow_resets_stay():
     module = netlist()
     assert promote_resets(module, 4) == [] and module == netlist()
+
+
+def test_computed_resets_stay():
+    """What logic makes comes late, and its way to a buffer may not exist."""
+    module = netlist()
+    module["cells"]["logic"]["connections"] = {"A": [6], "Z": [5]}
+    del module["cells"]["reset_5"]
+    assert promote_resets(module, 2) == ["reset_buffer_0"]
+    cells = module["cells"]
+    assert cells["reset_buffer_0"]["connections"]["CLKI"] == [6]
+    assert all(cells[f"wide_{n}"]["connections"]["LSR"] == [5] for n in range(3))

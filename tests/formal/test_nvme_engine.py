@@ -87,6 +87,7 @@ class Room(Elaboratable):
             beat.error.eq(AnySeq(1)),
             beat.empty.eq(Mux(final & beat.last, BEAT_BYTES - left, 0)),
             Assert(~dut.read.answer.valid | dut.read.answer.ready),
+            Assert(~dut._lost),
         ]
         over = dut.read.answer.valid & beat.last
         with m.If(dut.read.answer.valid):

@@ -95,7 +95,9 @@ class BusMemory(wiring.Component):
             if self.writable:
                 write = storage.write_port(granularity=8)
                 m.d.comb += [
-                    write.addr.eq(bus.adr),
+                    # In a cycle that writes it is the bus' own. With one address a block RAM is
+                    # used by one of its ports, and has half of the wires to it.
+                    write.addr.eq(address),
                     write.data.eq(bus.dat_w),
                     write.en.eq(put & here.replicate(4)),
                 ]

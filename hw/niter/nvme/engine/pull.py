@@ -121,6 +121,8 @@ class Pull(wiring.Component):
             raise ValueError(f"No buffer of {depth!r} beats holds pieces of {chunk!r} bytes")
         self.depth = depth
         self.chunk = chunk
+        # What proofs are about.
+        self._lost = Signal()
         super().__init__(
             {
                 "span": In(stream.Signature(BlockSpan)),
@@ -137,8 +139,14 @@ class Pull(wiring.Component):
         m.submodules.join = join = Join()
         m.submodules.buffer = buffer = Fifo(Beat, self.depth)
         connect(m, flipped(self.read.answer), join.i)
-        connect(m, join.o, buffer.i)
         connect(m, buffer.o, flipped(self.o))
+        m.d.comb += [
+            # There is room, and so who answers need not be told.
+            join.o.ready.eq(1),
+            buffer.i.valid.eq(join.o.valid),
+            buffer.i.payload.eq(join.o.payload),
+            self._lost.eq(buffer.i.valid & ~buffer.i.ready),
+        ]
 
         bits = ceil_log2(self.chunk)
         position = Signal(18)
