@@ -93,6 +93,8 @@ CONFIGURATIONS = {
             ),
             {"pcie": _PCIE, "nvme": _NVME, "storage": _STORAGE, "mac": _MAC, "soc": _PROCESSOR},
         ),
+        # An 85F has 208 block RAMs: broadcasts of more than 4 KiB go to one station alone, and
+        # targets have 8 KiB under way at once.
         Configuration(
             "full",
             CardConfig(
@@ -103,9 +105,8 @@ CONFIGURATIONS = {
                     geneve=True,
                     verify=True,
                     peers=64,
-                    replay_beats=2048,
                 ),
-                storage=StorageConfig(encryption=True),
+                storage=StorageConfig(receive_beats=1024, encryption=True),
                 frame_bytes=9600,
                 soc=_FULL_SOC,
                 board_registers=_BOARD_REGISTERS,

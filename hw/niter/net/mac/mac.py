@@ -53,7 +53,8 @@ class Mac(wiring.Component):
     port
         Number of the port, 0 to 3: what ``meta.port`` says.
     frame_bytes
-        Longest frame without FCS that must pass. Each buffer holds at least two.
+        Longest frame without FCS that must pass. Each buffer holds at least one and a half: while
+        one goes out to the wire, the next comes in four times as fast.
     sums
         Take the sum of each received frame's bytes: ``meta.sums[0]``.
     transmit_domain, receive_domain
@@ -102,7 +103,7 @@ class Mac(wiring.Component):
             raise ValueError(f"Frames have 64 to {MAX_PACKET_BYTES} bytes, not {frame_bytes!r}")
         self.port = port
         self.sums = sums
-        self.depth = 1 << ceil_log2(2 * (frame_bytes // BEAT_BYTES + 2))
+        self.depth = 1 << ceil_log2(3 * (frame_bytes // BEAT_BYTES + 2) // 2)
         self._domains = transmit_domain, receive_domain
         self._control = self.Control()
         builder = csr.Builder(addr_width=0)
