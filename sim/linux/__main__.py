@@ -3,16 +3,20 @@
 import dataclasses
 import os
 import random
+import signal
+import subprocess
 import sys
 import time
 import traceback
+import warnings
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
+from amaranth.hdl import UnusedElaboratable
 from rich.console import Console
 from rich.table import Table
 
@@ -41,6 +45,7 @@ from .virtio_disk import DEVICE as VIRTIO_DEVICE
 _BUILD = Path("build/linux")
 _MODELS = Path("build/live/models")
 _LIVE = Path(__file__).parents[1] / "live"
+_FILES = {"network": "example.toml", "storage": "storage.toml", "disks": "disks.toml"}
 _console = Console(width=None if sys.stdout.isatty() else 120)
 
 
@@ -70,16 +75,21 @@ class Run:
 @click.option("--seed", envvar="NITER_SEED", default=1, show_default=True, help="Of the host.")
 def main(names: tuple[str, ...], short: bool, seed: int) -> None:
     """Run the named cases (and the first one of their card), all of a card, or all."""
+    # Of cards whose registers are asked for, and nothing else.
+    warnings.simplefilter("ignore", UnusedElaboratable)
     folder = _BUILD.resolve()
     begin = time.monotonic()
+    plan = {}
+    for card, (cases, first, _) in _CARDS.items():
+        chosen = [case for case in cases if not names or {case.name, card} & set(names)]
+        chosen = [case for case in chosen if not (short and case.long)]
+        if chosen:
+            plan[card] = [case for case in cases if case.name == first or case in chosen]
     runs = []
     try:
-        for card, (cases, first, run) in _CARDS.items():
-            chosen = [case for case in cases if not names or {case.name, card} & set(names)]
-            chosen = [case for case in chosen if not (short and case.long)]
-            if chosen:
-                chosen = [case for case in cases if case.name == first or case in chosen]
-                runs.append(run(folder, seed, chosen))
+        with _built_ahead(list(plan)[1:]):
+            for card, chosen in plan.items():
+                runs.append(_CARDS[card][2](folder, seed, chosen))
     except (PackageError, BuildError, CardError, GuestError) as error:
         raise click.ClickException(str(error)) from None
     if not runs:
@@ -90,6 +100,25 @@ def main(names: tuple[str, ...], short: bool, seed: int) -> None:
     _console.print(f"{time.monotonic() - begin:.0f} s; {folder}: results.xml, consoles, captures")
     # Caches belong to whoever owns the tree, also after a run as root.
     sys.exit(any(verdict.failure for done in runs for verdict in done.verdicts))
+
+
+@contextmanager
+def _built_ahead(cards: Sequence[str]) -> Iterator[None]:
+    """Build the models of these cards meanwhile; a failure is said by their run."""
+    build = f"nice {sys.executable} -m sim.live build"
+    command = "; ".join(f"{build} {_LIVE / _FILES[card]}" for card in cards)
+    shell = subprocess.Popen(
+        ["sh", "-c", command],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield
+    finally:
+        if shell.poll() is None:
+            os.killpg(shell.pid, signal.SIGTERM)
+        shell.wait()
 
 
 def _prepare(folder: Path, name: str, contents: Contents, card: CardConfig, *, image: str = ""):
@@ -108,7 +137,7 @@ def _prepare(folder: Path, name: str, contents: Contents, card: CardConfig, *, i
 
 
 def _run_network(folder: Path, seed: int, chosen: list[Case]) -> Run:
-    base = load(_LIVE / "example.toml")
+    base = load(_LIVE / _FILES["network"])
     machine, programs, program = _prepare(folder, "guest", NETWORK, base.card)
     with ExitStack() as stack:
         peer = start_peer(folder, programs)
@@ -135,7 +164,7 @@ def _run_network(folder: Path, seed: int, chosen: list[Case]) -> Run:
 
 
 def _run_storage(folder: Path, seed: int, chosen: list[Case]) -> Run:
-    base = load(_LIVE / "storage.toml")
+    base = load(_LIVE / _FILES["storage"])
     machine, programs, program = _prepare(folder, "disk", STORAGE, base.card)
     own = folder / "storage"
     own.mkdir(exist_ok=True)
@@ -150,7 +179,7 @@ def _run_storage(folder: Path, seed: int, chosen: list[Case]) -> Run:
 
 
 def _run_disks(folder: Path, seed: int, chosen: list[Case]) -> Run:
-    base = load(_LIVE / "disks.toml")
+    base = load(_LIVE / _FILES["disks"])
     machine, _, program = _prepare(folder, "disk", DISKS, base.card, image="disks")
     own = folder / "disks"
     own.mkdir(exist_ok=True)

@@ -27,7 +27,8 @@ from sim.harness.build import run_yosys, to_rtlil
 
 __all__ = ["gated_verilog"]
 
-_FLATTEN = "proc; memory_nordff; memory_collect; flatten; opt_clean; opt_expr; opt_clean"
+# An enable of a register becomes a choice before it: all registers are of one kind.
+_FLATTEN = "proc; memory_nordff; memory_collect; flatten; dffunmap; opt_clean; opt_expr; opt_clean"
 _FINISH = "splitnets -driver; opt_clean"
 #: A part is a module so far below the top, with what is below that.
 _DEPTH = 3

@@ -102,7 +102,7 @@ class Encapsulate(Stage):
             fields.over_ipv6.eq(ipv6),
             fields.checksum.eq(tunnel.checksum),
             fields.at.eq(at),
-            fields.step.eq(step),
+            fields.step.eq(step & ~describing),
             fields.take.eq(register.i.ready),
         ]
         plain = Signal()

@@ -73,24 +73,31 @@ void Machine::reset() {
 }
 
 void Machine::cycle() {
-    // The clocks are low and what is combinational has settled.
+    // The clocks are low and what is combinational has settled. A card whose parts have clocks of
+    // their own is evaluated only where one rises, and after it.
     link_->sample();
-    *pins_.clk = 1;
-    for (const auto& part : pins_.parts) *part.clk = *part.active;
-    if (pins_.link_clk) *pins_.link_clk = 0;
-    for (auto& port : *ports_) port->rise(true, cycles);
-    evaluate(0);
-    *pins_.clk = 0;
-    for (const auto& part : pins_.parts) *part.clk = 0;
+    bool rises = pins_.parts.empty();
+    for (const auto& part : pins_.parts) rises |= *part.clk = *part.active;
+    bool steps = rises;
+    *pins_.clk = rises;
+    if (pins_.link_clk) {
+        steps |= *pins_.link_clk;
+        *pins_.link_clk = 0;
+    }
+    for (auto& port : *ports_) steps |= port->rise(true, cycles);
+    if (steps) evaluate(0);
+    if (rises) {
+        *pins_.clk = 0;
+        for (const auto& part : pins_.parts) *part.clk = 0;
+    }
     link_->drive();
-    if (pins_.link_clk) *pins_.link_clk = link_->changed();
+    if (pins_.link_clk) steps |= *pins_.link_clk = link_->changed();
     for (auto& port : *ports_) port->fall();
-    evaluate(1);
+    if (steps) evaluate(1);
     // The second cycle of GMII within one of the core.
-    bool resting = true;
-    for (auto& port : *ports_) resting = resting && port->resting();
-    if (!resting) {
-        for (auto& port : *ports_) port->rise(false, cycles);
+    bool second = false;
+    for (auto& port : *ports_) second |= port->rise(false, cycles);
+    if (second) {
         evaluate(2);
         for (auto& port : *ports_) port->fall();
         evaluate(3);

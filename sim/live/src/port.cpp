@@ -37,13 +37,14 @@ void Port::receive() {
     }
 }
 
-void Port::rise(bool first_of_cycle, uint64_t cycle) {
+bool Port::rise(bool first_of_cycle, uint64_t cycle) {
     const bool rare = first_of_cycle && cycle % kRestPeriod == 0;
     if (source_.busy() || rare) *pins_.rx_clk = 1;
     if (sink_.busy() || rare) {
         sink_.take(*pins_.tx_data, *pins_.tx_enable, *pins_.tx_error);
         *pins_.tx_clk = 1;
     }
+    return *pins_.rx_clk || *pins_.tx_clk;
 }
 
 void Port::fall() {

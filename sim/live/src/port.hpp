@@ -23,8 +23,8 @@ public:
     void receive();
 
     // A clock of GMII that is high in this half cycle, or not: a half that rests is clocked
-    // rarely, so that it notices what comes to it.
-    void rise(bool first_of_cycle, uint64_t cycle);
+    // rarely, so that it notices what comes to it. Says whether one rises.
+    bool rise(bool first_of_cycle, uint64_t cycle);
     void fall();
     void wake();
     bool resting() const { return !source_.busy() && !sink_.busy(); }

@@ -140,9 +140,10 @@ class TransactionLayer(wiring.Component):
         # A reset ends when its engine says so and nothing of the function is left here.
         count = len(self._engines)
         asked = Signal(range(count))
-        m.d.sync += asked.eq(Mux(asked == count - 1, 0, asked + 1))
-        m.d.comb += writes.asked.eq(asked)
         acknowledged = Signal(count)
+        with m.If(acknowledged.any()):
+            m.d.sync += asked.eq(Mux(asked == count - 1, 0, asked + 1))
+        m.d.comb += writes.asked.eq(asked)
         settled = Signal(count)
         for function, engine in enumerate(self._engines):
             m.d.comb += acknowledged[function].eq(self.engine[engine].reset_done[function])

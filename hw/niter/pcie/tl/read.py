@@ -111,6 +111,7 @@ class ReadDma(wiring.Component):
             self.busy.eq(tracker.busy),
             tracker.done_tag.eq(mover.done_tag),
             mover.done.eq(tracker.done),
+            mover.finished.eq(tracker.finished),
             Cat(mover.word, mover.swapped).eq(Cat(halves)),
             self.error.eq(tracker.error),
             info_write.addr.eq(requester.open.payload.tag),

@@ -48,6 +48,8 @@ class AnswerMover(wiring.Component):
     -------
     done_tag : Out(5), done : In(Done)
         Whether a slot is answered; combinational.
+    finished : In(1)
+        A slot is being answered, which can be seen in the next cycle.
     info_tag : Out(5), info : In(SlotInfo)
         How it is to be delivered; one cycle later.
     word_addr : Out(9), word_en : Out(1), word : In(64), swapped : In(1)
@@ -65,6 +67,7 @@ class AnswerMover(wiring.Component):
             {
                 "done_tag": Out(5),
                 "done": In(Done),
+                "finished": In(1),
                 "info_tag": Out(5),
                 "info": In(SlotInfo),
                 "word_addr": Out(9),
@@ -95,22 +98,28 @@ class AnswerMover(wiring.Component):
         tags = Array(slots.tag(p, pointer) for p, pointer in enumerate(looks))
         phases = Array(slots.phase(p, pointer) for p, pointer in enumerate(looks))
         m.d.comb += [self.done_tag.eq(tags[look]), self.info_tag.eq(tags[look])]
+        # Ports looked at in vain since a slot was answered or found; after all of them it rests.
+        in_vain = Signal(range(ports + 1))
         with m.If(~hit & (~full | take)):
-            m.d.sync += [
-                look.eq(Mux(look == ports - 1, 0, look + 1)),
-                next_port.eq(look),
-                next_tag.eq(tags[look]),
-                next_error.eq(self.done.error),
-                full.eq(0),
-            ]
-            with m.If(self.done.phase == phases[look]):
-                m.d.sync += hit.eq(1)
-                with m.Switch(look):
-                    for p, pointer in enumerate(looks):
-                        with m.Case(p):
-                            m.d.sync += pointer.eq(increment(pointer))
+            m.d.sync += full.eq(0)
+            with m.If(in_vain != ports):
+                m.d.sync += [
+                    look.eq(Mux(look == ports - 1, 0, look + 1)),
+                    next_port.eq(look),
+                    next_tag.eq(tags[look]),
+                    next_error.eq(self.done.error),
+                    in_vain.eq(in_vain + 1),
+                ]
+                with m.If(self.done.phase == phases[look]):
+                    m.d.sync += [hit.eq(1), in_vain.eq(0)]
+                    with m.Switch(look):
+                        for p, pointer in enumerate(looks):
+                            with m.Case(p):
+                                m.d.sync += pointer.eq(increment(pointer))
         with m.If(hit):
             m.d.sync += [hit.eq(0), full.eq(1), next_info.eq(self.info)]
+        with m.If(self.finished):
+            m.d.sync += in_vain.eq(0)
 
         # One step a cycle: read a word, and say what becomes of it.
         failed = Signal(ports)

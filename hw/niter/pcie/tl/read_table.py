@@ -78,6 +78,8 @@ class OutstandingReads(wiring.Component):
         A request waits for the link.
     done_tag : In(5), done : Out(Done)
         Looks up a slot; combinational.
+    finished : Out(1)
+        A slot is being answered: its ``done`` changes in the next cycle.
     expired : Out(1), expired_function : Out(3)
         Strobe: a request has waited for too long.
     busy : Out(MAX_FUNCTIONS)
@@ -101,6 +103,7 @@ class OutstandingReads(wiring.Component):
                 "stalled": In(1),
                 "done_tag": In(5),
                 "done": Out(Done),
+                "finished": Out(1),
                 "expired": Out(1),
                 "expired_function": Out(3),
                 "busy": Out(MAX_FUNCTIONS),
@@ -125,9 +128,11 @@ class OutstandingReads(wiring.Component):
             self.entry.eq(lookup.data),
         ]
 
+        # Time stands still while nobody waits for it.
+        waiting = self.busy.any()
         timer = Signal(range(self._timeout))
         epoch = Signal(2)
-        with m.If(~self.stalled):
+        with m.If(waiting & ~self.stalled):
             m.d.sync += timer.eq(timer + 1)
             with m.If(timer == self._timeout - 1):
                 m.d.sync += [timer.eq(0), epoch.eq(epoch + 1)]
@@ -144,6 +149,7 @@ class OutstandingReads(wiring.Component):
         m.d.comb += [
             inspect.eq(
                 cleared
+                & waiting
                 & ~self.find
                 & ~inspecting
                 & ~under_way
@@ -179,6 +185,8 @@ class OutstandingReads(wiring.Component):
             m.d.sync += [self.busy.eq(seen | found | opened), seen.eq(opened)]
         with m.Else():
             m.d.sync += [self.busy.eq(self.busy | opened), seen.eq(seen | found | opened)]
+
+        m.d.comb += self.finished.eq(finish.en)
 
         # Memories outlive a reset and are cleared after it.
         with m.If(inspecting | ~cleared):

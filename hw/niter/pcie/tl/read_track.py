@@ -46,6 +46,8 @@ class CompletionTracker(wiring.Component):
         Write ports of the buffer's halves; see ``PayloadWriter``.
     done_tag : In(5), done : Out(Done)
         Looks up a slot; combinational.
+    finished : Out(1)
+        A slot is being answered: its ``done`` changes in the next cycle.
     error : Out(ErrorReport)
         What is to be reported.
     busy : Out(MAX_FUNCTIONS)
@@ -66,6 +68,7 @@ class CompletionTracker(wiring.Component):
                 "upper_store": In(memory.WritePort.Signature(addr_width=9, shape=33)),
                 "done_tag": In(5),
                 "done": Out(Done),
+                "finished": Out(1),
                 "error": Out(ErrorReport),
                 "busy": Out(MAX_FUNCTIONS),
                 "states": In(FunctionStates),
@@ -174,6 +177,7 @@ class CompletionTracker(wiring.Component):
             table.done_tag.eq(self.done_tag),
             table.states.eq(self.states),
             self.done.eq(table.done),
+            self.finished.eq(table.finished),
             self.busy.eq(table.busy),
             self.error.function.eq(entry.function),
         ]

@@ -148,6 +148,8 @@ class TransactionStatistics(wiring.Component):
         traffic, errors = self._events(m)
         index = Signal(4)
         picking = Signal()
+        # How many are to be looked at until all have been since something happened.
+        left = Signal(range(len(COUNTERS) + 1))
         waiting = []
         for number, (name, amount) in enumerate(traffic.items()):
             one = len(Value.cast(amount)) == 1
@@ -173,15 +175,19 @@ class TransactionStatistics(wiring.Component):
             bank.i.payload.index.eq(index),
             bank.i.payload.amount.eq(Mux(is_bytes, since << 2, since)),
         ]
+        begins = traffic["sent_tlps"] | traffic["received_tlps"]
         with m.FSM():
-            with m.State("Pick"), m.If(~(traffic["sent_tlps"] | traffic["received_tlps"])):
+            with m.State("Pick"), m.If(~begins & (left != 0)):
                 m.d.comb += picking.eq(1)
+                m.d.sync += left.eq(left - 1)
                 m.next = "Add"
             with m.State("Add"):
                 m.d.comb += bank.i.valid.eq(since != 0)
                 with m.If(~bank.i.valid | bank.i.ready):
                     m.d.sync += index.eq(Mux(index == len(COUNTERS) - 1, 0, index + 1))
                     m.next = "Pick"
+        with m.If(begins | self.starved.any() | Cat(errors.values()).any()):
+            m.d.sync += left.eq(len(COUNTERS))
         return m
 
     def _events(self, m) -> tuple[dict, dict]:

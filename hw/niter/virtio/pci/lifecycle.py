@@ -117,7 +117,7 @@ class Lifecycle(wiring.Component):
                     m.d.comb += bit(self.work.interrupted).eq(1)
                     m.d.sync += [slot.eq(DEVICE_SLOT), word.eq(DeviceWord.VECTOR_QUEUES)]
                     m.next = "VECTOR"
-                with m.Else():
+                with m.Elif((self.work.walk | self.work.interrupt).any()):
                     m.next = "LEAVE"
             with m.State("LEAVE"):
                 last = function == self.functions - 1

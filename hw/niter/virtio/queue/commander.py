@@ -196,10 +196,10 @@ class Commander(wiring.Component):
             self.faults.valid.eq(unsaid.bit_select(whose, 1)),
             self.faults.p.function.eq(whose),
         ]
-        with m.If(~self.faults.valid):
+        with m.If(self.faults.valid):
+            m.d.comb += said.eq(self.faults.ready << whose)
+        with m.Elif(unsaid.any()):
             m.d.sync += whose.eq(whose + 1)
-        with m.Elif(self.faults.ready):
-            m.d.comb += said.eq(1 << whose)
         found = Signal(8)
         for finder in (*self.parts, self):
             with m.If(finder.fault):

@@ -4,7 +4,7 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from .geometry import Geometry, ring_mask
+from .geometry import SLOTS, Geometry, ring_mask
 from .messages import Access, AccessKind, Area, Begin, Job, Release, SlotContext
 from .slots import Outcome, Progress, Slots
 
@@ -16,7 +16,7 @@ class Scanner(wiring.Component):
 
     Chains of one queue are handed over in the order in which they were begun, those of several
     queues in any order. A chain of a queue that is being closed, or of a faulty function, is
-    given back instead.
+    given back instead. Nothing moves while no slot can go on.
 
     Parameters
     ----------
@@ -121,6 +121,19 @@ class Scanner(wiring.Component):
         cap = Signal(3)
         mask = ring_mask(m, chain.size_log2)
 
+        # Slots passed in vain since anything changed for one of them; after all of them it rests.
+        in_vain = Signal(range(SLOTS + 1))
+        rests = in_vain[-1]
+        begins = self.begin.valid & self.begin.ready
+        ready = Cat(self.push.ready, self.pull.ready)
+        was_ready = Signal.like(ready)
+        m.d.sync += was_ready.eq(ready)
+        changes = (self.answered_valid, begins, self.freed_valid, done, (ready & ~was_ready).any())
+        with m.If(Cat(*changes, self.closing, self.stopped).any()):
+            m.d.sync += in_vain.eq(0)
+        with m.Elif(pass_on):
+            m.d.sync += in_vain.eq(in_vain + 1)
+
         with m.FSM():
             with m.State("SCAN"):
                 m.d.sync += [
@@ -128,8 +141,8 @@ class Scanner(wiring.Component):
                     state.eq(slots.progress),
                     is_fresh.eq(slots.fresh),
                 ]
-                with m.If(~slots.due):
-                    m.d.comb += pass_on.eq(1)
+                with m.If(~slots.due | rests):
+                    m.d.comb += pass_on.eq(~rests | self.answered_valid | begins)
                 with m.Elif(~self.look_valid):
                     m.next = "DECIDE"
             with m.State("DECIDE"):
@@ -188,7 +201,7 @@ class Scanner(wiring.Component):
             # Straight to what has just come, since nothing else may be due.
             with m.If(self.answered_valid):
                 m.d.sync += here.eq(self.answered_slot)
-            with m.Elif(self.begin.valid & self.begin.ready):
+            with m.Elif(begins):
                 m.d.sync += here.eq(self.slot)
 
         with m.If(overflow_taken & self.freed_valid & (self.freed == self.overflow)):
