@@ -11,7 +11,7 @@ from niter.interface import BlockOpcode, BlockPort, BlockRequest
 from niter.ram import Ram
 from niter.stream import Arbiter
 
-from .rates import RateRecord, next_turn
+from .rates import RateRecord
 from .volumes import MAX_VOLUMES, pass_data
 
 __all__ = ["Pacing"]
@@ -47,7 +47,7 @@ class Pacing(wiring.Component):
     -------
     i : In(BlockPort)
         The front end. A request takes 7 cycles to pass when nothing waits and none has left for
-        128, otherwise 16, 25 at times.
+        128, otherwise 16, one more for each volume that could have its turn before, and 9 at times.
     o : Out(BlockPort)
         The next stage, or the transport.
     csr : In(csr.Signature)
@@ -95,7 +95,8 @@ class Pacing(wiring.Component):
         request = Signal(BlockRequest)
         volume, served, swept = Signal(4), Signal(4), Signal(4)
         waiting = Signal(1 << 4)
-        following = next_turn(m, waiting, served)
+        following = Signal(4)
+        m.d.comb += following.eq(served + 1)
         # A walk along a list: the tag in hand, the one before it, and whether there is none.
         tag, before, first = Signal(8), Signal(8), Signal()
 
@@ -166,7 +167,8 @@ class Pacing(wiring.Component):
                     m.next = "REQUESTS"
                 with m.Elif(waiting.any()):
                     m.d.sync += [sweep.eq(0), volume.eq(following), served.eq(following)]
-                    m.next = "REQUESTS"
+                    with m.If(waiting.bit_select(following, 1)):
+                        m.next = "REQUESTS"
 
             with m.State("KEEP LBA"):
                 m.d.comb += [of_request(keep, request.tag, self._LBA), keep.en.eq(1)]

@@ -1,8 +1,6 @@
-"""What control says of volumes' rates, and whose turn it is."""
+"""What control says of volumes' rates."""
 
-from amaranth import Module, Signal
-
-__all__ = ["RateRecord", "next_turn"]
+__all__ = ["RateRecord"]
 
 
 class RateRecord:
@@ -20,15 +18,3 @@ class RateRecord:
     SECTOR = 1
     #: How far ahead a volume may be before its next request has to wait.
     BURST = 2
-
-
-def next_turn(m: Module, waiting: Signal, served: Signal) -> Signal:
-    """The first waiting volume behind ``served``, and from the start behind the last."""
-    behind = Signal.like(waiting)
-    following = Signal.like(served)
-    m.d.comb += behind.eq(waiting & ~((2 << served) - 1)[: len(waiting)])
-    for candidates in (waiting, behind):
-        for number in reversed(range(len(waiting))):
-            with m.If(candidates[number]):
-                m.d.comb += following.eq(number)
-    return following

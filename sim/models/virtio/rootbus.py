@@ -17,6 +17,8 @@ _COMMAND = 0x04
 _BARS = range(0x10, 0x28, 4)
 _DEVICE_CONTROL = 0x08
 _INITIATE_FLR = 1 << 15
+#: What the vendor's number reads as behind Configuration Request Retry Status (PCIe 2.3.2).
+_RETRY = (0x0001, 0xFFFF)
 #: Where host memory answers: below the root complex's BAR windows, and from 4 GiB up.
 _WINDOWS = ((0, 0x8000_0000), (0x1_0000_0000, 1 << 48))
 
@@ -137,14 +139,25 @@ class RootBus(Bus):
     async def function_reset(self, wait_us: float = 20) -> None:
         """Save the function's configuration, reset it by FLR (PCIe 6.6.2), and restore it.
 
-        Software must wait for 100 ms; a simulation cannot, so that the time is a parameter.
+        Software must wait for 100 ms; a simulation cannot, so that it looks every ``wait_us``
+        whether the function still asks to be asked again, as one does that takes back requests.
+
+        Raises
+        ------
+        TimeoutError
+            If it does so a hundred times.
         """
         device = self.device
         command = await self.config_read(_COMMAND, 2)
         bars = [await self.config_read(offset, 4) for offset in _BARS]
         control = await device.capability_read_word(PciCapId.EXP, _DEVICE_CONTROL)
         await device.capability_write_word(PciCapId.EXP, _DEVICE_CONTROL, control | _INITIATE_FLR)
-        await Timer(wait_us, "us")
+        for _ in range(100):
+            await Timer(wait_us, "us")
+            if await self.config_read(0, 2) not in _RETRY:
+                break
+        else:
+            raise TimeoutError("A function level reset does not end")
         for offset, bar in zip(_BARS, bars, strict=True):
             await self.config_write(offset, bar, 4)
         await device.capability_write_word(PciCapId.EXP, _DEVICE_CONTROL, control)

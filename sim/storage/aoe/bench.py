@@ -205,7 +205,7 @@ async def rates(dut, opcode, sectors):
     """Requests of 8 KiB as fast as they go, on a network without loss or limit."""
     peer = target(sectors=sectors, buffers=64)
     rig = await Rig.start(BENCH, dut, targets=[peer], floor=250)
-    await rig.control.write("registers.receive", units=1023)
+    await rig.control.write("registers.receive", value=1023)
     count = 60
     commands = [Command(opcode, lba=16 * (n % 31), sectors=16) for n in range(count)]
     for command in commands[:20]:

@@ -14,6 +14,9 @@ from .layouts import TAG_BITS, PlacePort
 
 __all__ = ["Join", "Pull"]
 
+#: Reads whose answers have not ended.
+_READS = 15
+
 
 class Piece(data.Struct):
     """The context of a read: ``last`` of its span."""
@@ -165,7 +168,7 @@ class Pull(wiring.Component):
         # Beats that may still be promised. A piece's odd half counts as a beat, which the next
         # piece completes. Answers that fail leave some promised for nothing, until all is quiet.
         free = Signal(range(self.depth + 1), init=self.depth)
-        underway = Signal(range(self.depth + 1))
+        underway = Signal(range(_READS + 1))
         half = Signal()
         beats = Signal(bits)
         room = Signal()
@@ -217,7 +220,7 @@ class Pull(wiring.Component):
             with m.State("FIT"):
                 m.d.sync += command.context.eq(left == length)
                 m.next = "ROOM"
-            with m.State("ROOM"), m.If(room):
+            with m.State("ROOM"), m.If(room & (underway != _READS)):
                 m.next = "READ"
             with m.State("READ"):
                 m.d.comb += self.read.command.valid.eq(1)

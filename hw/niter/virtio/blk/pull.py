@@ -18,8 +18,8 @@ __all__ = ["Pull"]
 _DEPTH = 512
 #: Bytes of the largest read.
 _CHUNK = 1024
-#: Spans whose packets have not ended.
-_SPANS = 15
+#: Spans whose packets have not ended, and reads whose answers have not.
+_SPANS = _READS = 15
 
 
 class Pull(wiring.Component):
@@ -75,7 +75,7 @@ class Pull(wiring.Component):
         # Of answers that fail some are promised for nothing, until all is quiet.
         pieces = Pieces(m, self.place, _CHUNK)
         free = Signal(range(_DEPTH + 1), init=_DEPTH)
-        underway = Signal(range(_DEPTH + 1))
+        underway = Signal(range(_READS + 1))
         beats = Signal(range(_CHUNK // BEAT_BYTES + 1))
         room, issued, ended, gone, quiet = Signal(), Signal(), Signal(), Signal(), Signal()
         command = self.read.command
@@ -120,7 +120,7 @@ class Pull(wiring.Component):
             pieces.states(then="COUNT")
             with m.State("COUNT"):
                 m.next = "ROOM"
-            with m.State("ROOM"), m.If(room):
+            with m.State("ROOM"), m.If(room & (underway != _READS)):
                 m.next = "READ"
             with m.State("READ"):
                 m.d.comb += command.valid.eq(1)
