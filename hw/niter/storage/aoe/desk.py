@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth import Module, Signal
+from amaranth import Cat, Module, Signal, Value
 from amaranth.lib import memory
 
 from niter.compare import less
@@ -20,6 +20,11 @@ from .layouts import (
 from .tasks import Event, Task, answer_units, changes
 
 __all__ = ["Desk"]
+
+
+def _stepped(counter: Signal, up: Signal, down: Signal) -> Value:
+    """The counter, one more or one less if either is set: one adder for both."""
+    return (counter + Cat(up | down, down.replicate(len(counter) - 1)))[: len(counter)]
 
 
 class Desk:
@@ -113,6 +118,13 @@ class Desk:
         self.dangers = Signal(range(slots + 1))
         self.free = Signal(range(slots + 1), init=slots)
         self.first_free = Signal(range(slots))
+        # In this cycle a slot is taken, or given back; its copies become dangerous, or are no more.
+        self.takes, self.frees = Signal(), Signal()
+        self.endangers, self.calms = Signal(), Signal()
+        m.d.sync += [
+            self.free.eq(_stepped(self.free, self.frees, self.takes)),
+            self.dangers.eq(_stepped(self.dangers, self.endangers, self.calms)),
+        ]
         #: Room for answers that is promised.
         self.promised = Signal(11)
         #: What to count.
@@ -146,12 +158,11 @@ class Desk:
     def free_slot(self) -> None:
         """Give the slot in hand back; it is to be stored."""
         m = self.m
+        m.d.comb += [self.frees.eq(1), self.calms.eq(self.kind.danger)]
         m.d.sync += [
             self.kind.state.eq(SlotState.FREE),
             self.span.tag.eq(self.first_free),
             self.first_free.eq(self.slot),
-            self.free.eq(self.free + 1),
-            self.dangers.eq(self.dangers - self.kind.danger),
             self.kind.danger.eq(0),
             self.changes.eq(self.changes + 1),
         ]
@@ -172,10 +183,8 @@ class Desk:
 
     def endanger(self) -> None:
         """A copy of the write in hand may be executed when it is no longer wanted."""
-        self.m.d.sync += [
-            self.kind.danger.eq(1),
-            self.dangers.eq(self.dangers + ~self.kind.danger),
-        ]
+        self.m.d.comb += self.endangers.eq(~self.kind.danger)
+        self.m.d.sync += self.kind.danger.eq(1)
 
     def unlink(self) -> None:
         """Take the request in hand, the first of its list, out of it."""

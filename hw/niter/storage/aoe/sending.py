@@ -149,7 +149,6 @@ class Sending:
         with m.State("LAUNCH"):
             m.d.sync += [
                 desk.first_free.eq(span.tag),
-                desk.free.eq(desk.free - 1),
                 kind.state.eq(SlotState.ACTIVE),
                 kind.danger.eq(0),
                 kind.opcode.eq(desk.state.opcode),
@@ -167,7 +166,11 @@ class Sending:
                 desk.keep_request.eq(1),
                 desk.promised.eq(desk.promised + answer_units(desk.state.opcode, part)),
             ]
-            m.d.comb += [desk.learn.eq(1), desk.learnt.inflight.eq(known.inflight + 1)]
+            m.d.comb += [
+                desk.takes.eq(1),
+                desk.learn.eq(1),
+                desk.learnt.inflight.eq(known.inflight + 1),
+            ]
             with m.If(last):
                 desk.unlink()
             desk.count(Event.SENT)
