@@ -35,7 +35,7 @@ sim: setup ## Run the card in Verilator against its partners; leaves build/sim/{
 
 linux: ## Boot stock Linux on running cards; as root against Linux' own vxlan and vblade. SEED=
 	@.ci/setup live
-	@python -m pytest -q -m slow tests/live
+	@python -m pytest -q -n 2 --dist worksteal -m slow tests/live
 	@python -m sim.linux network storage --short
 
 managed: ## Let the card's own processor boot in the running card, and niterctl configure it; many minutes.

@@ -27,6 +27,8 @@ pytestmark = pytest.mark.slow
 
 _BASE = 0x1_0000_0000
 _NAMESPACE = "niter-wire"
+#: Core cycles: after which a card has dealt with what it was given, and for which it is watched.
+_SETTLING, _REST = 20_000, 1_000_000
 
 
 @contextlib.contextmanager
@@ -76,6 +78,25 @@ def test_udp_wire(program, tmp_path):
                 card, station, lambda f: own.sendto(f, ("127.0.0.1", port)), lambda: own.recv(4096)
             )
             station.close()
+
+
+def test_rest(program, tmp_path):
+    # Drivers have given buffers and wait: nothing in the card asks in circles for work.
+    with running(program, tmp_path, f"unix:{tmp_path}/wire") as card:
+        memory = Memory(NetDriver.size(card.config.card.pairs))
+        with Client(card.sockets[0]) as client:
+            assert client.map(_BASE, memory.size, memory.fd) == 0
+            driver = NetDriver(client, memory, _BASE, card.config.card.pairs)
+            driver.start(2, 64, 512)
+            card.control.command(f"fault run {_SETTLING + _REST}")
+            before = after = card.control.status()
+            while after["cycles"] < before["cycles"] + _SETTLING:
+                after = card.control.status()
+            before = after
+            while after["cycles"] < before["cycles"] + _REST // 2:
+                after = card.control.status()
+        memory.close()
+    assert after["moved"] == before["moved"]
 
 
 @pytest.fixture

@@ -79,6 +79,7 @@ void Machine::cycle() {
     bool rises = pins_.parts.empty();
     for (const auto& part : pins_.parts) rises |= *part.clk = *part.active;
     bool steps = rises;
+    moved += rises;
     *pins_.clk = rises;
     if (pins_.link_clk) {
         steps |= *pins_.link_clk;

@@ -41,6 +41,8 @@ public:
     // Called at the end of each cycle.
     std::function<void()> tick;
     uint64_t cycles = 0, time_ns = 0;
+    // Core cycles in which a register of the card changed; all of a card without clocks for its parts.
+    uint64_t moved = 0;
 
 private:
     static constexpr unsigned kBetweenAccesses = 8;  // cycles

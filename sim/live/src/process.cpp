@@ -201,7 +201,8 @@ std::string Process::listen() {
 std::string Process::status() const {
     std::ostringstream out;
     const Counters& pcie = root_.counters;
-    out << "{\"cycles\":" << machine_.cycles << ",\"seconds\":" << busy_seconds_
+    out << "{\"cycles\":" << machine_.cycles << ",\"moved\":" << machine_.moved
+        << ",\"seconds\":" << busy_seconds_
         << ",\"reads\":" << pcie.reads << ",\"read_bytes\":" << pcie.read_bytes
         << ",\"writes\":" << pcie.writes << ",\"written_bytes\":" << pcie.written_bytes
         << ",\"messages\":" << pcie.messages << ",\"refused\":" << pcie.refused
