@@ -14,6 +14,7 @@ from niter.stream import (
     Arbiter,
     Demux,
     Fifo,
+    HalfBuffer,
     HeaderInsert,
     HeaderRemove,
     PacketFifo,
@@ -54,6 +55,7 @@ class Tagged(data.Struct):
 BUFFERS = {
     "register": lambda: PipeRegister(3),
     "skid": lambda: SkidBuffer(3),
+    "half": lambda: HalfBuffer(3),
     "fifo": lambda: Fifo(3, 4),
 }
 

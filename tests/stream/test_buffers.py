@@ -5,7 +5,7 @@ from amaranth.lib import data
 from amaranth.sim import Simulator
 
 from niter.interface import Beat
-from niter.stream import AsyncFifo, Fifo, PacketFifo, PipeRegister, SkidBuffer
+from niter.stream import AsyncFifo, Fifo, HalfBuffer, PacketFifo, PipeRegister, SkidBuffer
 from tests.support.stream import SEEDS, STALLS, Bench, Packet, random_packets
 
 
@@ -17,9 +17,16 @@ class Tagged(data.Struct):
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("stall", STALLS)
 @pytest.mark.parametrize(
-    "make", [PipeRegister, SkidBuffer, lambda shape: Fifo(shape, 4), lambda shape: Fifo(shape, 32)]
+    ("make", "each"),
+    [
+        (PipeRegister, 1),
+        (SkidBuffer, 1),
+        (HalfBuffer, 2),
+        (lambda shape: Fifo(shape, 4), 1),
+        (lambda shape: Fifo(shape, 32), 1),
+    ],
 )
-def test_queues(make, stall, seed):
+def test_queues(make, each, stall, seed):
     dut = make(8)
     bench = Bench(dut, seed)
     sent = [random.Random(seed).randrange(256) for _ in range(60)]
@@ -28,7 +35,7 @@ def test_queues(make, stall, seed):
     cycles = bench.run()
     assert taken == sent
     if stall == (0, 0):
-        assert cycles <= len(sent) + 5
+        assert cycles <= each * len(sent) + 5
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -4,8 +4,9 @@ from amaranth import C, Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream
 from amaranth.lib.wiring import Out, connect, flipped
 
+from niter.compare import below
 from niter.interface import FrameBeat, Verdict
-from niter.stream import PipeRegister, Realigner, SkidBuffer
+from niter.stream import HalfBuffer, PipeRegister, Realigner
 
 from .config import OverlayConfig
 from .outer import OuterHeaders
@@ -88,12 +89,13 @@ class Decapsulate(Stage):
         ends = {2, 6} if self.config.ipv6 or self.config.geneve else {6}
         m.submodules.realigner = realigner = Realigner(FrameBeat, turns=ends, stops=ends)
         # The parser behind takes two cycles a beat: while it reads these, the next datagram's
-        # outer headers are read here. Two of them are a skid buffer: the parser's `ready` must not
-        # go through all in one cycle, and the buffer in front is far enough from here.
-        m.submodules.turn = turn = SkidBuffer(FrameBeat)
+        # outer headers are read here. The parser's `ready` must not go through all in one cycle,
+        # and the buffer in front is far enough from here. A beat in two cycles is 2 Gb/s at
+        # 62.5 MHz.
+        m.submodules.turn = turn = HalfBuffer(FrameBeat)
         connect(m, realigner.o, turn.i)
         upstream = turn.o
-        for n in range(_BEATS_AHEAD - 2):
+        for n in range(_BEATS_AHEAD - 1):
             m.submodules[f"ahead_{n}"] = ahead = PipeRegister(FrameBeat)
             connect(m, upstream, ahead.i)
             upstream = ahead.o
@@ -175,17 +177,19 @@ class Decapsulate(Stage):
         """Gather words; ``asked`` is high when those of a question are all there."""
         m.submodules.asking = asking = Questions(QUESTION_WORDS[self.config.ipv6])
         connect(m, asking.o, flipped(self.questions))
-        needed = Signal(7, init=_QUESTION_BYTES[0])
+        enough = ~below(meta.length, _QUESTION_BYTES[0])
         if self.config.ipv6:
+            ipv6 = Signal()
             with m.If(outer.stb & ~outer.question):
-                m.d.sync += needed.eq(Mux(outer.ipv6, *reversed(_QUESTION_BYTES)))
+                m.d.sync += ipv6.eq(outer.ipv6)
+            enough = Mux(ipv6, ~below(meta.length, _QUESTION_BYTES[1]), enough)
         m.d.comb += [
             asked.eq(outer.question & (outer.offset == QUESTION_WORDS[self.config.ipv6])),
             asking.first.eq(outer.offset == 0),
             asking.stb.eq(outer.stb),
             asking.word.eq(outer.word),
             asking.port.eq(meta.port),
-            asking.keep.eq(outer.start & asked & (meta.length >= needed)),
+            asking.keep.eq(outer.start & asked & enough),
         ]
 
     def _settle(self, m, register, outer):

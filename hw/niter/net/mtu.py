@@ -3,6 +3,7 @@
 from amaranth import Module
 
 from niter import csr
+from niter.compare import less
 from niter.interface import Verdict
 
 from .config import OverlayConfig
@@ -41,6 +42,7 @@ class SizeLimit(Stage):
         meta = self.i.payload.meta
         m.d.comb += pass_frame(self.i, self.o)
         tag = meta.headers.vlan << 2
-        with m.If((meta.length > self._limit.f.frame.data + tag) & (meta.verdict == Verdict.PASS)):
+        too_big = less(self._limit.f.frame.data + tag, meta.length)
+        with m.If(too_big & (meta.verdict == Verdict.PASS)):
             m.d.comb += self.o.payload.meta.verdict.eq(Verdict.TOO_BIG)
         return m

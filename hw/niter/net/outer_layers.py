@@ -3,6 +3,7 @@
 from amaranth import Signal, Value
 from amaranth.lib import enum
 
+from niter.compare import less
 from niter.interface import Verdict
 
 from .config import OverlayConfig
@@ -112,7 +113,7 @@ class OuterLayers:
                     m.d.comb += self._slack.eq(-36)
                     # Questions may be padded, but not cut.
                     asks = word[8:16] == IpProtocol.ICMPV6
-                    whole = self._length <= (self.left + self._slack)[:16]
+                    whole = ~less((self.left + self._slack)[:16], self._length)
                     sound = self._exact | (asks & whole)
                     self._reject_if(m, ~sound, Verdict.MALFORMED)
                     with m.If(sound), m.Switch(word[8:16]):

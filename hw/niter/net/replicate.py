@@ -1,8 +1,9 @@
 """Copies of a frame: to every tunnel of a list, and to every function of a set."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib.wiring import In, connect, flipped
 
+from niter.compare import below
 from niter.interface import BEAT_BYTES, PacketStream, Verdict
 
 from .config import OverlayConfig
@@ -97,7 +98,7 @@ class Replicate(Stage):
             with m.State("Look ahead"):
                 m.next = "Check"
             with m.State("Check"):
-                with m.If(more & (meta.length > BEAT_BYTES * (self.config.replay_beats - 1))):
+                with m.If(more & ~_fits(meta.length, self.config)):
                     m.d.sync += refused.eq(1)
                 m.next = "Pass"
             with m.State("Pass"):
@@ -154,8 +155,7 @@ class Deliver(Stage):
             rest.eq(remaining & (remaining - 1)),
             more.eq((rest != 0) & ~refused & (meta.verdict == Verdict.PASS)),
             refused.eq(
-                (meta.functions & (meta.functions - 1)).any()
-                & (meta.length > BEAT_BYTES * (self.config.replay_beats - 1))
+                (meta.functions & (meta.functions - 1)).any() & ~_fits(meta.length, self.config)
             ),
             buffer.keep.eq(more),
             buffer.again.eq(more),
@@ -169,3 +169,8 @@ class Deliver(Stage):
         with m.If(self.o.valid & self.o.ready & self.o.payload.packet.last):
             m.d.sync += served.eq(Mux(more, served | (remaining & ~rest), 0))
         return m
+
+
+def _fits(length: Value, config: OverlayConfig) -> Value:
+    """A frame of so many bytes can be sent more than once."""
+    return below(length, BEAT_BYTES * (config.replay_beats - 1) + 1)

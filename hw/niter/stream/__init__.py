@@ -3,7 +3,7 @@
 from niter.ram import Ram
 
 from .arbiter import Arbiter
-from .buffer import PipeRegister, SkidBuffer
+from .buffer import HalfBuffer, PipeRegister, SkidBuffer
 from .checksum import Checksum
 from .demux import Demux
 from .fifo import AsyncFifo, Fifo
@@ -19,6 +19,7 @@ __all__ = [
     "Checksum",
     "Demux",
     "Fifo",
+    "HalfBuffer",
     "HeaderInsert",
     "HeaderRemove",
     "PacketFifo",

@@ -4,6 +4,8 @@ from amaranth import Cat, Module, Mux, ResetInserter, Signal
 from amaranth.lib import crc, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from niter.compare import below
+
 from ..stage import add_carry
 from .gmii import CONTROL_TYPE, GmiiReceive, Received, Status
 
@@ -90,7 +92,7 @@ class Receiver(wiring.Component):
         short = Signal()
         control = Signal()
         pause = Signal()
-        m.d.sync += short.eq(length < SHORTEST)
+        m.d.sync += short.eq(below(length, SHORTEST))
         with m.If(symbol_error):
             m.d.comb += status.eq(Status.SYMBOL_ERROR)
         with m.Elif(giant):
