@@ -73,6 +73,7 @@ CONFIGURATIONS = {
             "network",
             CardConfig(overlay=OverlayConfig(functions=2)),
             _NETWORK,
+            seed=2,
         ),
         Configuration(
             "managed",

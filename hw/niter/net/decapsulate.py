@@ -6,7 +6,7 @@ from amaranth.lib.wiring import Out, connect, flipped
 
 from niter.compare import below
 from niter.interface import FrameBeat, Verdict
-from niter.stream import HalfBuffer, PipeRegister, Realigner
+from niter.stream import HalfBuffer, PipeRegister, Realigner, SkidBuffer
 
 from .config import OverlayConfig
 from .outer import OuterHeaders
@@ -90,12 +90,12 @@ class Decapsulate(Stage):
         m.submodules.realigner = realigner = Realigner(FrameBeat, turns=ends, stops=ends)
         # The parser behind takes two cycles a beat: while it reads these, the next datagram's
         # outer headers are read here. The parser's `ready` must not go through all in one cycle,
-        # and the buffer in front is far enough from here. A beat in two cycles is 2 Gb/s at
-        # 62.5 MHz.
-        m.submodules.turn = turn = HalfBuffer(FrameBeat)
+        # and the buffer in front is far enough from here. One port's beats come in every fourth.
+        kind, held = (HalfBuffer, 1) if self.config.ports == 1 else (SkidBuffer, 2)
+        m.submodules.turn = turn = kind(FrameBeat)
         connect(m, realigner.o, turn.i)
         upstream = turn.o
-        for n in range(_BEATS_AHEAD - 1):
+        for n in range(_BEATS_AHEAD - held):
             m.submodules[f"ahead_{n}"] = ahead = PipeRegister(FrameBeat)
             connect(m, upstream, ahead.i)
             upstream = ahead.o
