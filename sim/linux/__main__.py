@@ -9,16 +9,12 @@ import sys
 import time
 import traceback
 import warnings
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
 from amaranth.hdl import UnusedElaboratable
-from rich.console import Console
-from rich.table import Table
 
 from niter.card import CardConfig
 from sim.live.card import CardError, RunningCard
@@ -39,6 +35,7 @@ from .packages import PackageError, fetch
 from .qemu import find_qemu
 from .setting import NETWORKS, PEERS, Setting, live_config, start_peer
 from .target import start_target
+from .verdicts import Run, Verdict, console, show, write_junit
 from .virtio_disk import CASES as VIRTIO_CASES
 from .virtio_disk import DEVICE as VIRTIO_DEVICE
 
@@ -46,27 +43,6 @@ _BUILD = Path("build/linux")
 _MODELS = Path("build/live/models")
 _LIVE = Path(__file__).parents[1] / "live"
 _FILES = {"network": "example.toml", "storage": "storage.toml", "disks": "disks.toml"}
-_console = Console(width=None if sys.stdout.isatty() else 120)
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a case came to."""
-
-    case: Case
-    seconds: float
-    failure: str = ""
-    skipped: str = ""
-
-
-@dataclass(frozen=True)
-class Run:
-    """The verdicts on a card, and what they were come to with."""
-
-    card: str
-    peer: str
-    verdicts: list[Verdict]
-    notes: dict[str, str]
 
 
 @click.command()
@@ -94,10 +70,10 @@ def main(names: tuple[str, ...], short: bool, seed: int) -> None:
         raise click.ClickException(str(error)) from None
     if not runs:
         raise click.ClickException("There is no such case")
-    _write_junit(folder / "results.xml", runs, seed)
+    write_junit(folder / "results.xml", runs, seed)
     for done in runs:
-        _show(done)
-    _console.print(f"{time.monotonic() - begin:.0f} s; {folder}: results.xml, consoles, captures")
+        show(done)
+    console.print(f"{time.monotonic() - begin:.0f} s; {folder}: results.xml, consoles, captures")
     # Caches belong to whoever owns the tree, also after a run as root.
     sys.exit(any(verdict.failure for done in runs for verdict in done.verdicts))
 
@@ -127,12 +103,12 @@ def _prepare(folder: Path, name: str, contents: Contents, card: CardConfig, *, i
     Packages are kept by ``name``, and the file system made of them by ``image`` if that is another.
     """
     begin = time.monotonic()
-    with _console.status("Fetching QEMU and Linux; building the card"):
+    with console.status("Fetching QEMU and Linux; building the card"):
         qemu = find_qemu(folder)
         programs = fetch(folder, name, contents.packages)
         booted = make_image(programs, contents, folder / f"{image or name}.initrd")
         program = build_card(card, _MODELS)
-    _console.print(f"Prepared in {time.monotonic() - begin:.0f} s")
+    console.print(f"Prepared in {time.monotonic() - begin:.0f} s")
     return Machine(qemu, kernel(programs), booted), programs, program
 
 
@@ -251,58 +227,10 @@ def _try(case: Case, setting: Setting | DiskSetting) -> Verdict:
         failure = traceback.format_exc()
     verdict = Verdict(case, time.monotonic() - begin, failure, skipped)
     word = "[red]FAIL[/]" if failure else "[yellow]skip[/]" if skipped else "[green]pass[/]"
-    _console.print(f"{word} {case.name}  {verdict.seconds:.1f} s")
+    console.print(f"{word} {case.name}  {verdict.seconds:.1f} s")
     if failure:
-        _console.print(failure.strip().splitlines()[-1], markup=False)
+        console.print(failure.strip().splitlines()[-1], markup=False)
     return verdict
-
-
-def _write_junit(path: Path, runs: list[Run], seed: int) -> None:
-    root = ElementTree.Element("testsuites")
-    for run in runs:
-        suite = ElementTree.SubElement(
-            root,
-            "testsuite",
-            name=f"linux.{run.card}",
-            tests=str(len(run.verdicts)),
-            failures=str(sum(bool(verdict.failure) for verdict in run.verdicts)),
-            skipped=str(sum(bool(verdict.skipped) for verdict in run.verdicts)),
-        )
-        properties = ElementTree.SubElement(suite, "properties")
-        ElementTree.SubElement(properties, "property", name="peer", value=run.peer)
-        ElementTree.SubElement(properties, "property", name="seed", value=str(seed))
-        for verdict in run.verdicts:
-            element = ElementTree.SubElement(
-                suite,
-                "testcase",
-                classname=f"linux.{run.card}",
-                name=verdict.case.name,
-                time=f"{verdict.seconds:.3f}",
-            )
-            if verdict.failure:
-                message = verdict.failure.strip().splitlines()[-1]
-                ElementTree.SubElement(element, "failure", message=message).text = verdict.failure
-            if verdict.skipped:
-                ElementTree.SubElement(element, "skipped", message=verdict.skipped)
-    ElementTree.indent(root)
-    ElementTree.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
-
-
-def _show(run: Run) -> None:
-    title = f"Stock Linux on the {run.card} card; peer: {run.peer}"
-    table = Table(title=title, title_justify="left")
-    for name in ("case", "verdict", "wall", "what was seen"):
-        table.add_column(name)
-    for verdict in run.verdicts:
-        word = (
-            "[red]FAIL[/]" if verdict.failure else "skip" if verdict.skipped else "[green]pass[/]"
-        )
-        seen = verdict.skipped or run.notes.get(verdict.case.name, "")
-        table.add_row(verdict.case.name, word, f"{verdict.seconds:.1f} s", seen)
-    _console.print(table)
-    for verdict in run.verdicts:
-        if verdict.failure:
-            _console.print(f"{verdict.case.name}:\n{verdict.failure}", markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":
