@@ -91,8 +91,15 @@ def deliver(live: LiveConfig, folder: Path) -> tuple[LiveConfig, Path]:
     return replace(live, card=with_rom(live.card)), flash
 
 
-def managed_card(folder: Path, models: Path, *, port: int, config: CardConfig = CARD) -> Managed:
-    """Build a card, start it, and wait until it has booted.
+def managed_card(
+    folder: Path,
+    models: Path,
+    *,
+    port: int,
+    config: CardConfig = CARD,
+    flash: dict[int, bytes] | None = None,
+) -> Managed:
+    """Build a card, start it, and wait until it has released its functions.
 
     Parameters
     ----------
@@ -102,6 +109,8 @@ def managed_card(folder: Path, models: Path, *, port: int, config: CardConfig = 
         Folder of built models.
     port
         UDP port on loopback that the card's second wire gets.
+    flash
+        Content of its flash by address. None: as it is delivered.
     """
     gateway = Gateway(MAC, VTEP, PORT)
     live = LiveConfig(
@@ -110,7 +119,10 @@ def managed_card(folder: Path, models: Path, *, port: int, config: CardConfig = 
     station = Station(live, folder)
     wires = station.wire, f"udp:127.0.0.1:{port},{gateway.wire}"
     live = replace(live, wires=wires)
-    flash_file(folder / "flash", config)
+    if flash is None:
+        flash_file(folder / "flash", config)
+    else:
+        (folder / "flash").write_bytes(flash_image(flash))
     program = build_card(live.card, models)
     card = RunningCard(program, live, folder, capture=False, flash=folder / "flash")
     gateway.card = "127.0.0.1", port
