@@ -16,12 +16,12 @@ def below(value: Value, limit: int) -> Value:
         Not negative.
     """
     width = limit.bit_length()
-    less: Value = Const(0)
+    is_below: Value = Const(0)
     for bit in range(min(width, len(value))):
-        less = (~value[bit] | less) if limit >> bit & 1 else (~value[bit] & less)
+        is_below = (~value[bit] | is_below) if limit >> bit & 1 else (~value[bit] & is_below)
     if width > len(value):
         return Const(1)
-    return less & ~value[width:].any() if width < len(value) else less
+    return is_below & ~value[width:].any() if width < len(value) else is_below
 
 
 def less(one: Value, other: Value) -> Value:

@@ -127,8 +127,6 @@ def _gate(text: str) -> str:
     wires, added, pieces, at = [], [], [], 0
     for number, match in enumerate(cells):
         part = _part(_path(match[2]), parts)
-        if not part:
-            continue
         block = match[0]
         change = f"$change${number}"
         wires.append(f"  wire {change}\n")
@@ -202,11 +200,11 @@ def _parts(paths: Iterable[tuple[str, ...]]) -> set[tuple[str, ...]]:
 
 
 def _part(path: tuple[str, ...], parts: set[tuple[str, ...]]) -> str:
-    """Name of the part that a register is in; empty for none."""
+    """Name of the part that a register is in; what is in no module is one of its own."""
     found = path[:_DEPTH]
     while found and found not in parts:
         found = found[:-1]
-    return re.sub(r"\W", "_", "__".join(found))
+    return re.sub(r"\W", "_", "__".join(found)) or "rest"
 
 
 def _compare(result: str, width: int, a: str, b: str) -> str:

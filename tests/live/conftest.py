@@ -1,4 +1,5 @@
 import dataclasses
+import socket
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,13 @@ from sim.live.config import load
 from sim.live.model import build_card
 
 EXAMPLE = Path(__file__).parents[2] / "sim/live/example.toml"
+
+
+def free_port() -> int:
+    """A UDP port on loopback that nobody has."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="session")

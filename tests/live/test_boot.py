@@ -5,7 +5,6 @@ told by its letter on the console and by the measurement registers, against ``ha
 """
 
 import asyncio
-import socket
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,8 @@ from firmware.build import DEVELOPMENT_KEY, build, sign
 from sim.live.managed import CARD, managed_card
 from sim.soc.identity import certified, provisioned
 from sim.soc.rig import flash_content, images
+
+from .conftest import free_port
 
 pytestmark = pytest.mark.managed
 
@@ -32,13 +33,10 @@ def program(name):
 
 def boot(folder, found, **slots):
     """Letters that the card says until it releases its functions; its registers are right then."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     counter = ((1 << 2048) - 1 >> 1 << 1).to_bytes(256, "little")
     flash = flash_content(found, **slots) | provisioned() | certified(found)
     flash[FLASH.counter] = counter
-    card = managed_card(folder, Path("build/live/models"), port=port, flash=flash)
+    card = managed_card(folder, Path("build/live/models"), port=free_port(), flash=flash)
     try:
         for name, expected in found.measurements().items():
             assert registers(card.card.control, int(name[3])) == expected, name

@@ -4,7 +4,6 @@ Its own processor runs the real images; the client talks to it over the wire whi
 """
 
 import random
-import socket
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from ipaddress import IPv4Address
@@ -23,6 +22,8 @@ from sim.live.managed import CARD, PEER, TENANT, managed_card
 from sim.live.station import udp_frame
 from sim.soc.identity import KEYS, check_document, identity
 from sim.soc.rig import images
+
+from .conftest import free_port
 
 pytestmark = pytest.mark.managed
 
@@ -144,9 +145,7 @@ class Bench:
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory):
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     folder = tmp_path_factory.mktemp("card")
     managed = managed_card(folder, Path("build/live/models"), port=port)
     try:

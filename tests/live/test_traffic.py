@@ -21,7 +21,7 @@ from sim.live.driver import NetDriver
 from sim.live.soak import Soak
 from sim.live.station import Station, udp_frame
 
-from .conftest import EXAMPLE
+from .conftest import EXAMPLE, free_port
 
 pytestmark = pytest.mark.slow
 
@@ -68,9 +68,7 @@ def test_udp_wire(program, tmp_path):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
         own.bind(("127.0.0.1", 0))
         own.settimeout(60)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         wire = f"udp:127.0.0.1:{port},127.0.0.1:{own.getsockname()[1]}"
         with running(program, tmp_path, wire) as card:
             station = Station(card.config, tmp_path)
