@@ -25,6 +25,8 @@ def table(outcomes: Sequence[Outcome]) -> Table:
         ran = sum(not case.skipped for case in outcome.cases)
         good = sum(not case.skipped and case.failure is None for case in outcome.cases)
         verdict = f"[green]pass[/] {good}" if outcome.passed else f"[red]FAIL[/] {good}/{ran}"
+        if skipped := len(outcome.cases) - ran:
+            verdict += f", [yellow]skipped[/] {skipped}"
         shown.add_row(
             str(outcome.job),
             "",
