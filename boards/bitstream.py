@@ -49,8 +49,8 @@ _BUILD = Path(__file__).parents[1] / "build"
 #: What synthesis maps for, in MHz: more than is wanted, because placing costs.
 _MAPPED_MHZ = 100
 #: The flow, the files of it that a placed design depends on, and those that a netlist does.
-_FLOW = sorted(Path(__file__).parent.glob("*.py"))
-_SYNTHESIS = [path for path in _FLOW if path.stem in ("resets", "synthesis", "yosys")]
+_FLOW = sorted(Path(__file__).parent.glob("*.*"))
+_SYNTHESIS = [path for path in _FLOW if path.stem in ("narrow", "resets", "synthesis", "yosys")]
 _PLACING = [
     *(path for path in _FLOW if path.stem in ("bitstream", "board", "convergence", "crossings")),
     *_SYNTHESIS,

@@ -40,6 +40,8 @@ __all__ = [
 DEVICE = ("--um5g-45k", "--package", "CABGA381", "--speed", "8")
 
 _YOSYS = Path(__file__).with_name("yosys.py")
+#: How some sums are mapped.
+_NARROW = Path(__file__).with_name("narrow.v")
 
 #: Of a clock's period, what the technology mapper may spend: its delays have little wire in them,
 #: but it does not know either that the placer will shorten the worst.
@@ -162,7 +164,7 @@ def synthesise(rtlil: str, folder: Path, top: str, mhz: float = 100) -> Area:
         Clock to be reached. Without a target every path would be made as fast as it can be,
         at the cost of LUTs.
     """
-    command = f"{synthesis_script(top, mhz)} -json netlist.json"
+    command = f"{synthesis_script(top, mhz)}; write_json netlist.json"
     cells = _statistics(rtlil, folder, "flat", command)
     file = folder / "netlist.json"
     netlist = json.loads(file.read_text())
@@ -171,9 +173,19 @@ def synthesise(rtlil: str, folder: Path, top: str, mhz: float = 100) -> Area:
     return Area.of(cells["design"]["num_cells_by_type"])
 
 
-def synthesis_script(top: str, mhz: float) -> str:
-    """Yosys' commands that synthesise; an option of ``synth_ecp5`` may be appended."""
-    return f"scratchpad -set abc9.D {_LOGIC_SHARE * 1e6 / mhz:.0f}; synth_ecp5 -top {top}"
+def synthesis_script(top: str, mhz: float, *options: str) -> str:
+    """Commands for ``run_yosys`` that synthesise, with options of ``synth_ecp5``."""
+    run = " ".join(["synth_ecp5", "-top", top, *options, "-run"])
+    return "; ".join(
+        (
+            f"scratchpad -set abc9.D {_LOGIC_SHARE * 1e6 / mhz:.0f}",
+            # This script of the mapper leaves 6 % fewer LUTs than the one it takes by itself.
+            "scratchpad -copy abc9.script.flow2 abc9.script",
+            f"{run} :map_gates",
+            f"techmap -map {_NARROW.name} t:$alu",
+            f"{run} map_gates:",
+        )
+    )
 
 
 def usage(rtlil: str, folder: Path, top: str) -> list[Usage]:
@@ -181,7 +193,7 @@ def usage(rtlil: str, folder: Path, top: str) -> list[Usage]:
 
     Nothing is optimised across their borders: the sum is more than what ``synthesise`` finds.
     """
-    cells = _statistics(rtlil, folder, "tree", f"synth_ecp5 -top {top} -noflatten")
+    cells = _statistics(rtlil, folder, "tree", synthesis_script(top, 100, "-noflatten"))
     modules = {
         name.removeprefix("\\"): module["num_cells_by_type"]
         for name, module in cells["modules"].items()
@@ -374,6 +386,7 @@ def run_yosys(rtlil: str, folder: Path, name: str, script: str) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "design.il").write_text(rtlil)
+    (folder / _NARROW.name).write_text(_NARROW.read_text())
     others = sources(rtlil)
     for source in others:
         (folder / source.name).write_text(source.text())
