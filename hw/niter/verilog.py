@@ -97,6 +97,14 @@ _MODULES: Mapping[str, Source] = {
                 r"\1 IBusCachedPlugin_decompressor_\2;",
                 2,
             ),
+            # An access that is not aligned waits for the bus, as any other, before it is a trap:
+            # whether the core waits need not depend on the address.
+            (
+                r"(assign when_DBusSimplePlugin_l436 = .*) "
+                r"&& \(! execute_DBusSimplePlugin_skipCmd\)(.*)",
+                r"\1\2",
+                1,
+            ),
             # Synthesis cannot know of a memory that some of its bits are always zero: the cache's
             # tags above those of code, and its errors, which the bus does not have.
             (

@@ -54,6 +54,34 @@ def test_a_message_may_be_abandoned(words, wait):
     simulate(rig, testbench)
 
 
+@pytest.mark.parametrize("wait", range(4))
+def test_a_digest_may_be_abandoned(wait):
+    """Whatever is read of it after that."""
+    rig = HashRig()
+    bus = rig.registers.bus
+
+    async def testbench(ctx):
+        await write(ctx, bus, CONTROL, 1)
+        await until(ctx, bus, STATUS, ROOM)
+        for n in range(32):
+            await write(ctx, bus, FINISH if n == 31 else DATA, 0x01020304)
+        await until(ctx, bus, STATUS, DONE)
+        await write(ctx, bus, CONTROL, 0)
+        for _ in range(wait):
+            await ctx.tick()
+        await read(ctx, bus, DIGEST)
+        await until(ctx, bus, STATUS, ROOM)
+        message = padded(b"another")
+        for place in range(0, 128, 4):
+            register = FINISH if place == 124 else DATA
+            await write(ctx, bus, register, int.from_bytes(message[place : place + 4], "little"))
+        await until(ctx, bus, STATUS, DONE)
+        word = await read(ctx, bus, DIGEST)
+        assert word.to_bytes(4, "little") == hashlib.sha384(b"another").digest()[:4]
+
+    simulate(rig, testbench)
+
+
 def test_words_that_come_too_early_are_lost():
     rig = HashRig()
     bus = rig.registers.bus

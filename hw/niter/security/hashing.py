@@ -7,7 +7,7 @@ from amaranth.utils import ceil_log2
 
 from niter import csr
 
-from .sha512 import Sha512
+from .sha512 import BlockWord, Sha512
 
 __all__ = ["Digest", "HashPort", "HashRegisters", "HashShare", "HashWord"]
 
@@ -53,7 +53,8 @@ class HashShare(wiring.Component):
 
     A user may give it back before by no longer claiming it; its message is forgotten. The lowest
     number is served first. Words are taken, one a cycle, while the engine has not got a whole
-    block: it becomes ready 14 cycles after an uncontested claim, and then as ``Sha512`` says.
+    block: it becomes ready 14 cycles after an uncontested claim, and then as ``Sha512`` says. The
+    engine gets them two by two, a cycle after the second.
 
     Parameters
     ----------
@@ -90,6 +91,7 @@ class HashShare(wiring.Component):
         owned = Signal()
         m.d.comb += owned.eq(busy & claim)
         word = HashWord(Signal(HashWord))
+        ready = Signal()
         with m.Switch(owner):
             for number, port in enumerate(self.ports):
                 with m.Case(number):
@@ -98,36 +100,46 @@ class HashShare(wiring.Component):
                         engine.long.eq(port.long),
                         word.eq(port.word.payload),
                         valid.eq(port.word.valid & owned),
-                        port.word.ready.eq(engine.i.ready & owned),
+                        port.word.ready.eq(ready & owned),
                         digest_ready.eq(port.digest.ready),
                         port.digest.valid.eq(engine.o.valid & owned),
                     ]
         # Two words make one of the engine's.
-        half = Signal()
-        low = Signal(32)
+        place, whole = Signal(5), Signal()
+        given = BlockWord(Signal(BlockWord))
         m.d.comb += [
+            # Of a block whose last words are on their way it does not know yet that it has it.
+            ready.eq(engine.i.ready & ~(whole & (place == 0))),
             engine.open.eq(busy),
-            engine.i.valid.eq(valid & half),
-            engine.i.payload.data.eq(Cat(low, word.data)),
-            engine.i.payload.last.eq(word.last),
+            engine.i.valid.eq(whole),
+            engine.i.payload.eq(given),
         ]
-        with m.If(valid & engine.i.ready):
-            m.d.sync += [half.eq(~half), low.eq(word.data)]
+        # It takes them: what begins a block it takes to the end.
+        m.d.sync += whole.eq(0)
+        with m.If(valid & ready):
+            m.d.sync += [
+                place.eq(place + 1),
+                whole.eq(place[0]),
+                given.data.eq(Cat(given.data[32:], word.data)),
+                given.last.eq(word.last),
+            ]
 
+        # One of the engine's makes two words. That a claim is given up in this cycle need not hold
+        # it back: all of it is forgotten in the next.
         upper = Signal()
         last = engine.o.payload.last & upper
-        taken = engine.o.valid & digest_ready & owned
-        m.d.comb += engine.o.ready.eq(digest_ready & owned & upper)
+        moves = engine.o.valid & digest_ready & busy
+        m.d.comb += engine.o.ready.eq(digest_ready & upper)
         for port in self.ports:
             m.d.comb += [
                 port.free.eq(~busy),
                 port.digest.payload.data.eq(engine.o.payload.data.word_select(upper, 32)),
                 port.digest.payload.last.eq(last),
             ]
-        with m.If(taken):
+        with m.If(moves):
             m.d.sync += upper.eq(~upper)
-        with m.If(busy & (~claim | (taken & last))):
-            m.d.sync += [busy.eq(0), half.eq(0), upper.eq(0)]
+        with m.If(busy & (~claim | (moves & last))):
+            m.d.sync += [busy.eq(0), place.eq(0), whole.eq(0), upper.eq(0)]
         return m
 
 
