@@ -79,7 +79,12 @@ class Dispatcher(wiring.Component):
         # Commands under way, and those that a purge has found.
         under_way = Signal(range(self.tags + SLOTS + 1))
         begun, found = Signal(), Signal()
-        m.d.sync += under_way.eq(under_way + begun + found - self.completed - self.settled)
+        # What ends is counted a cycle late: there are fewer under way than it seems, never more.
+        ended = Signal.like(under_way)
+        m.d.sync += [
+            ended.eq(self.completed + self.settled),
+            under_way.eq(under_way + (begun | found) - ended),
+        ]
 
         # A purge waits for the reads that were asked for before it.
         marked, passed = Signal(), Signal()

@@ -28,7 +28,8 @@ FinisherPort = wiring.Signature(
 
 
 class Finisher(wiring.Component):
-    """Takes completions of two sources, the second first, one at a time.
+    """Takes completions of two sources, one at a time: the second's first, once it has waited for a
+    cycle.
 
     Nothing is copied but what the submission queue adds: the completion waits on its stream.
 
@@ -48,15 +49,16 @@ class Finisher(wiring.Component):
         m = Module()
         port, post = self.port, self.post.payload
         chosen, looking = Signal(), Signal()
-        source = Mux(looking | self.post.valid, chosen, self.done[1].valid)
+        idle = ~looking & ~self.post.valid
         done = data.View(
-            Completion, Mux(source, Cat(self.done[1].payload), Cat(self.done[0].payload))
+            Completion, Mux(chosen, Cat(self.done[1].payload), Cat(self.done[0].payload))
         )
         taken = port.drop | (self.post.valid & self.post.ready)
         for number, stream_in in enumerate(self.done):
             m.d.comb += stream_in.ready.eq(taken & (chosen == number))
         m.d.comb += [
-            port.valid.eq((self.done[0].valid | self.done[1].valid) & ~looking & ~self.post.valid),
+            # What was chosen is still there.
+            port.valid.eq((self.done[0].valid | chosen) & idle),
             port.function.eq(done.function),
             port.queue.eq(done.queue),
             post.function.eq(done.function),
@@ -67,8 +69,11 @@ class Finisher(wiring.Component):
         ]
         with m.If(self.post.ready):
             m.d.sync += self.post.valid.eq(0)
+        # A cycle ahead, so that nothing waits for the choice.
+        with m.If(taken | (idle & ~port.look)):
+            m.d.sync += chosen.eq(self.done[1].valid & ~(taken & chosen))
         with m.If(port.look):
-            m.d.sync += [looking.eq(1), chosen.eq(source)]
+            m.d.sync += looking.eq(1)
         with m.If(port.post | port.drop):
             m.d.sync += looking.eq(0)
         with m.If(port.post):

@@ -51,7 +51,8 @@ class Stopper(wiring.Component):
     settling : In(1)
         The completion queues have all completions that the engine has offered so far.
     settled : Out(12)
-        So many commands of the engine are no longer under way.
+        So many commands of the engine are no longer under way; a cycle late, and before the job is
+        accepted.
     quiet : In(1)
         No completion entry waits for host memory.
     """
@@ -103,6 +104,8 @@ class Stopper(wiring.Component):
                 completion.payload.data.eq(use.outstanding),
             ]
 
+        m.d.sync += self.settled.eq(0)
+
         def pass_on(offer, following):
             m.d.comb += offer.valid.eq(1)
             with m.If(offer.ready):
@@ -129,7 +132,7 @@ class Stopper(wiring.Component):
                     m.d.sync += self.found.eq(self.cancelled.payload.found)
                     m.next = "LOAD"
                     with m.If(job.scope == Scope.COMMAND):
-                        m.d.comb += self.settled.eq(self.cancelled.payload.found)
+                        m.d.sync += self.settled.eq(self.cancelled.payload.found)
                         m.next = "END"
 
             with m.State("LOAD"):
@@ -149,7 +152,7 @@ class Stopper(wiring.Component):
                 with m.If(completion.ready):
                     # Admin commands are not the engine's.
                     with m.If(queue != 0):
-                        m.d.comb += self.settled.eq(use.outstanding)
+                        m.d.sync += self.settled.eq(use.outstanding)
                     with m.If(is_function & (queue != self.geometry.queues)):
                         m.d.sync += queue.eq(queue + 1)
                         m.next = "LOAD"
