@@ -33,6 +33,6 @@ def less(one: Value, other: Value) -> Value:
     Parameters
     ----------
     one, other
-        Unsigned, of any width.
+        Of any width; what is signed is compared as what it is.
     """
     return (one - other)[-1]

@@ -6,10 +6,10 @@ from .decapsulate import Decapsulate
 from .drop import Drop
 from .ecn import CombineEcn
 from .encapsulate import Encapsulate
+from .endpoint import EndpointWords
 from .lookup import MAPPING_HASH, KeyKind, Lookup, SlotLayout
 from .mapping import LOCAL, UNDERLAY_NETWORK, UNDERLAY_VNI, Mapping
 from .mtu import SizeLimit
-from .outer_layers import EndpointWords
 from .overlay import RECEIVE, TRANSMIT, Overlay
 from .parser import Parser
 from .peers import Peers

@@ -9,11 +9,11 @@ from niter.interface import FrameBeat, Verdict
 from niter.stream import HalfBuffer, PipeRegister, Realigner, SkidBuffer
 
 from .config import OverlayConfig
+from .endpoint import Endpoint
 from .outer import OuterHeaders
 from .peers import Peers
 from .stage import Stage
 from .sums import HalfSums
-from .table import Table
 from .underlay import QUESTION_WORDS, Questions, QuestionWord
 
 __all__ = ["Decapsulate"]
@@ -73,8 +73,7 @@ class Decapsulate(Stage):
 
     def __init__(self, config: OverlayConfig):
         self.config = config
-        doc = "Addresses of the card's tunnel endpoint."
-        self._endpoint = Table(32, 8, doc, registered=False)
+        self._endpoint = Endpoint(ipv6=config.ipv6)
         blocks = {"endpoint": self._endpoint}
         if config.peers:
             blocks["peers"] = self._peers = Peers(config.peers, ipv6=config.ipv6)

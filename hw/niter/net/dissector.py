@@ -4,6 +4,7 @@ from amaranth import C, Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from niter.compare import less
 from niter.interface import Headers
 
 from .internet import InternetLayer, State
@@ -80,7 +81,7 @@ class Dissector(InternetLayer, wiring.Component):
         # Words of this header that went before; words of the frame; words still to skip.
         self._index = Signal(4)
         self._offset = Signal(6)
-        self._skip = Signal(9)
+        self._skip = Signal(9 if ipv6 else 4)
         # Bytes from the beginning of this word to the end of the frame; not of the first one.
         self._left = Signal(15)
         # A length field may be as large as what is left, less what IPv6's does not count of its
@@ -105,7 +106,7 @@ class Dissector(InternetLayer, wiring.Component):
         was_bad = Signal()
         m.d.comb += [
             self._length.eq(self._high),
-            self._beyond.eq(Cat(self._length, 0).as_signed() > self._left + self._slack),
+            self._beyond.eq(less(self._left + self._slack, self._length)),
             self.done.eq(self._state == State.DONE),
             self.bad.eq(self._refused | was_bad),
         ]

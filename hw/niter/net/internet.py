@@ -77,7 +77,7 @@ class InternetLayer:
         with m.Case(State.IPV4), m.Switch(self._index):
             with m.Case(0):
                 version, words, total = word[28:], word[24:28], self._low
-                m.d.sync += [headers.tos.eq(word[16:24]), self._skip.eq(words - 5)]
+                m.d.sync += [headers.tos.eq(word[16:24]), self._skip.eq((words - 5)[:4])]
                 m.d.comb += self._length.eq(total)
                 m.d.sync += self._fills.eq(self._exact)
                 short = (total[6:] == 0) & (total[2:6] < words)

@@ -7,11 +7,11 @@ from amaranth.lib.wiring import In, Out
 from niter.interface import Verdict
 
 from .config import OverlayConfig
+from .endpoint import Endpoint
 from .outer_layers import OuterLayers, OuterState
 from .protocol import IpProtocol
 from .stage import add_carry
 from .sums import HalfSums
-from .table import Table
 
 __all__ = ["OuterHeaders"]
 
@@ -31,7 +31,7 @@ class OuterHeaders(OuterLayers, wiring.Component):
     config
         ``ipv6``, ``geneve`` and ``verify``.
     endpoint
-        The table of the card's addresses, see ``EndpointWords``.
+        The card's addresses.
 
     Members
     -------
@@ -61,7 +61,7 @@ class OuterHeaders(OuterLayers, wiring.Component):
         With ``frame``: what the headers say.
     """
 
-    def __init__(self, config: OverlayConfig, endpoint: Table):
+    def __init__(self, config: OverlayConfig, endpoint: Endpoint):
         self.config = config
         self._endpoint = endpoint
         super().__init__(
@@ -94,8 +94,7 @@ class OuterHeaders(OuterLayers, wiring.Component):
         self._slack = Signal(signed(7))
         self._exact = Signal()
         self._skip = Signal(6)
-        # The word is part of an address of the endpoint; one that was to be was not.
-        self._own = Signal()
+        # A word that was to be part of an address of the endpoint was not.
         self._foreign = Signal()
         # The sum of the IPv4 header's words, and its carry that is still to be added.
         self._summed = Signal(33)
@@ -116,7 +115,7 @@ class OuterHeaders(OuterLayers, wiring.Component):
             self.frame.eq(state == OuterState.FRAME),
             self.question.eq(state == OuterState.QUESTION),
             self.ipv6.eq(state == OuterState.IPV6),
-            self._own.eq(self.word == self._endpoint.data),
+            self._endpoint.word.eq(self.word),
             self._length.eq(self._high),
             self._exact.eq(self._length == (self.left + self._slack)[:16]),
         ]

@@ -7,18 +7,10 @@ from niter.compare import less
 from niter.interface import Verdict
 
 from .config import OverlayConfig
+from .endpoint import Endpoint, EndpointWords
 from .protocol import EtherType, IpProtocol, UdpPort
-from .table import Table
 
-__all__ = ["EndpointWords", "OuterLayers", "OuterState"]
-
-
-class EndpointWords:
-    """Where the 32-bit words of the card's tunnel endpoint stand, most significant first."""
-
-    MAC = 0
-    IPV4 = 2
-    IPV6 = 4
+__all__ = ["OuterLayers", "OuterState"]
 
 
 class OuterState(enum.Enum, shape=3):
@@ -46,7 +38,7 @@ class OuterLayers:
     ecn: Signal
     source: Signal
     source_ends: Signal
-    _endpoint: Table
+    _endpoint: Endpoint
     _high: Value
     _low: Value
     _state: Signal
@@ -55,7 +47,6 @@ class OuterLayers:
     _slack: Signal
     _exact: Signal
     _skip: Signal
-    _own: Signal
     _foreign: Signal
     _summed: Signal
     _geneve: Signal
@@ -76,7 +67,7 @@ class OuterLayers:
                 with m.Default():
                     self._reject_if(m, 1, Verdict.NOT_TUNNEL)
             with m.Elif(self._index < 2):
-                m.d.sync += self._foreign.eq(self._foreign | ~self._own)
+                m.d.sync += self._foreign.eq(self._foreign | ~self._endpoint.own)
 
     def _ipv4(self, m):
         word = self.word
@@ -97,7 +88,7 @@ class OuterLayers:
                 with m.Case(3):
                     m.d.comb += [self.source.eq(1), self.source_ends.eq(1)]
                 with m.Case(4):
-                    m.d.sync += self._foreign.eq(self._foreign | ~self._own)
+                    m.d.sync += self._foreign.eq(self._foreign | ~self._endpoint.own)
                     self._enter(m, OuterState.UDP)
 
     def _ipv6(self, m):
@@ -128,7 +119,7 @@ class OuterLayers:
                 with m.Case(2, 3, 4, 5):
                     m.d.comb += [self.source.eq(1), self.source_ends.eq(self._index == 5)]
                 with m.Case(6, 7, 8, 9):
-                    m.d.sync += self._foreign.eq(self._foreign | ~self._own)
+                    m.d.sync += self._foreign.eq(self._foreign | ~self._endpoint.own)
                     with m.If(self._index == 9):
                         self._enter(m, OuterState.UDP)
 
