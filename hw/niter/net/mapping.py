@@ -1,6 +1,6 @@
 """The mapping: where a frame's destination is, or who has the address it asks for."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -103,7 +103,9 @@ class Mapping(wiring.Component):
                 & (headers.l4_source[8:] == NeighbourDiscovery.NEIGHBOUR_SOLICITATION)
                 & ~headers.unspecified
             )
-            address = Mux(headers.arp, headers.ip_destination[:32], headers.nd_target)
+            # The rest of it does not count where the key is an IPv4 address.
+            low = Mux(headers.arp, headers.ip_destination[:32], headers.nd_target[:32])
+            address = Cat(low, headers.nd_target[32:])
         else:
             asks6, address = 0, headers.ip_destination[:32]
 
