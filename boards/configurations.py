@@ -139,8 +139,8 @@ ROOM_PATHS = {
     "card.storage": "storage",
     "card.soc": "soc",
     "card.masters": "soc",
-    "card.local": "mac",
-    "card.mac_": "mac",
+    "card.wire.local": "mac",
+    "card.wire.mac_": "mac",
     "card": "card",
     "lane": "pcie",
 }

@@ -38,7 +38,8 @@ class Loop(wiring.Component):
         m = Module()
         m.submodules.bridge = self._bridge
         connect(m, flipped(self.csr), self._bridge.bus)
-        m.submodules.mac_0 = queue = AsyncFifo(10, 5, i_domain="gmii0_rx", o_domain="gmii0_tx")
+        m.submodules.wire = wire = Module()
+        wire.submodules.mac_0 = queue = AsyncFifo(10, 5, i_domain="gmii0_rx", o_domain="gmii0_tx")
         receive, transmit = self.receive[0], self.transmit[0]
         m.d.comb += [
             queue.i.valid.eq(receive.dv),

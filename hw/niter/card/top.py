@@ -2,31 +2,29 @@
 
 from collections.abc import Sequence
 
-from amaranth import Module, Signal
+from amaranth import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from niter import csr
 from niter.interface import MAX_FUNCTIONS, FrameBeat, FrameStream
 from niter.net import Overlay, Steering
-from niter.net.mac import GmiiReceive, GmiiTransmit, Mac, TransmitBuffer
+from niter.net.mac import GmiiReceive, GmiiTransmit
 from niter.pcie.tl.layer import TransactionLayer
 from niter.pcie.tl.layouts import LinkPort
 from niter.security.flash_guard import SpiBus
 from niter.soc import Mailbox, Soc
 from niter.soc.share import BusShare
-from niter.stream import Arbiter, Demux, SkidBuffer
+from niter.stream import Arbiter
 from niter.virtio.net.device import VirtioNet
 
 from .config import CardConfig
 from .ports import host_ports
 from .share import FunctionShift, ReadShare, WriteShare
 from .storage import Storage
+from .wire import Wire
 
-__all__ = ["LOCAL_MEMBERS", "Card"]
-
-#: What a frame that stays on the card keeps of its meta; see ``niter.net.Overlay``.
-LOCAL_MEMBERS = ("length", "function", "vni", "local", "answer")
+__all__ = ["Card"]
 
 
 class Card(wiring.Component):
@@ -117,16 +115,7 @@ class Card(wiring.Component):
             self._hosts["storage"] = self._storage, config.network_functions
             if nvme and not config.soc:
                 self._mailbox = Mailbox(1, config.storage.functions)
-        self._macs = [
-            Mac(
-                port=n,
-                frame_bytes=config.frame_bytes,
-                sums=bool(config.overlay and config.overlay.verify),
-                transmit_domain=f"gmii{n}_tx",
-                receive_domain=f"gmii{n}_rx",
-            )
-            for n in range(config.ports)
-        ]
+        self._wire = Wire(config)
         self._steering = Steering(services) if services else None
         self._identity = self.Identity()
         self._release = self.Release()
@@ -161,7 +150,7 @@ class Card(wiring.Component):
             {
                 **self._halves(),
                 "pcie": self._pcie.csr,
-                **{f"mac_{n}": mac.csr for n, mac in enumerate(self._macs)},
+                **{f"mac_{n}": mac.csr for n, mac in enumerate(self._wire.macs)},
                 **({"steering": self._steering.csr} if self._steering else {}),
                 "card": self._bridge.bus,
             }
@@ -218,13 +207,19 @@ class Card(wiring.Component):
         if self._net:
             connect(m, self._net.tx, self._overlay.i_host)
             connect(m, self._overlay.o_host, self._net.rx)
+        m.submodules.wire = wire = self._wire
         outgoing, incoming = self._join_services(m)
-        to_wire, from_wire = self._join_wire(m, incoming)
+        connect(m, wire.o, incoming)
+        if self._overlay:
+            connect(m, wire.local, self._overlay.i_local)
+        for n in range(self.config.ports):
+            connect(m, wire.transmit[n], flipped(self.transmit[n]))
+            connect(m, wire.receive[n], flipped(self.receive[n]))
         if self._soc:
-            self._join_soc(m, outgoing, to_wire, from_wire)
+            self._join_soc(m, outgoing)
         else:
             connect(m, flipped(self.csr), self._decoder.bus)
-            connect(m, outgoing, to_wire)
+            connect(m, outgoing, wire.i)
         if self._board:
             connect(m, self._board, flipped(self.board))
         if self._mailbox:
@@ -259,7 +254,7 @@ class Card(wiring.Component):
                     connect(m, requester, taken)
                 connect(m, shared.o, port)
 
-    def _join_soc(self, m, tunnelled, to_wire, from_wire):
+    def _join_soc(self, m, tunnelled):
         """The processor: on the control bus, beside the wire, and of storage behind the mailbox."""
         m.submodules.soc = soc = self._soc
         m.submodules.masters = masters = BusShare(self.csr.addr_width)
@@ -272,7 +267,8 @@ class Card(wiring.Component):
         m.submodules.outgoing = outgoing = Arbiter(FrameBeat, 2)
         connect(m, tunnelled, outgoing.i[0])
         connect(m, soc.frames, outgoing.i[1])
-        connect(m, outgoing.o, to_wire)
+        connect(m, outgoing.o, self._wire.i)
+        from_wire = self._wire.o
         meta = from_wire.payload.meta
         # Who only looks on may do so a cycle later: it is a long way that a frame is taken by.
         m.d.sync += [
@@ -288,7 +284,7 @@ class Card(wiring.Component):
             m.d.comb += self._storage.usable.eq(soc.usable)
 
     def _join_services(self, m):
-        """What shares the wire. Returns both ends of the wire."""
+        """What shares the wire. Returns the stream that goes there, and the one that takes."""
         overlay = self._overlay
         if not self._steering:
             return overlay.o_wire, overlay.i_wire
@@ -309,37 +305,6 @@ class Card(wiring.Component):
             connect(m, self._storage.o_ports, steering.i_wire)
             return steering.o_wire, self._storage.i_ports
         return steering.o_wire, steering.i_wire
-
-    def _join_wire(self, m, incoming):
-        """The ports, and on a network card the way back for what stays on the card.
-
-        Returns the stream that goes to both, and the one that comes from the ports.
-        """
-        ports = self.config.ports
-        places = ports + bool(self._overlay)
-        if self._overlay:
-            m.submodules.local = local = TransmitBuffer(self._macs[0].depth, keep=LOCAL_MEMBERS)
-        # From the buffers to the stages that a frame waits in is too far for one cycle.
-        m.submodules.edge = edge = SkidBuffer(FrameBeat)
-        m.submodules.to_wire = to_wire = Demux(FrameBeat, places)
-        connect(m, edge.o, to_wire.i)
-        m.submodules.from_wire = from_wire = Arbiter(FrameBeat, ports)
-        meta = to_wire.i.payload.meta
-        select = Signal(range(places))
-        m.d.comb += [select.eq(meta.port), to_wire.select.eq(select)]
-        if self._overlay:
-            with m.If(meta.local):
-                m.d.comb += select.eq(ports)
-            connect(m, to_wire.o[ports], local.i)
-            connect(m, local.o, self._overlay.i_local)
-        for n, mac in enumerate(self._macs):
-            m.submodules[f"mac_{n}"] = mac
-            connect(m, to_wire.o[n], mac.i)
-            connect(m, mac.o, from_wire.i[n])
-            connect(m, mac.transmit, flipped(self.transmit[n]))
-            connect(m, mac.receive, flipped(self.receive[n]))
-        connect(m, from_wire.o, incoming)
-        return edge.i, from_wire.o
 
 
 def _ports(given) -> Sequence:
