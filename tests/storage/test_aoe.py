@@ -71,6 +71,25 @@ def test_a_request_that_is_alone_is_sent_at_once():
     assert min(waits) == 20 and max(waits) <= 34, waits
 
 
+@pytest.mark.parametrize(
+    ("receive", "together"), [(5, 1), (9, 1), (17, 1), (18, 2), (26, 2), (27, 3)]
+)
+def test_no_more_is_asked_for_than_there_is_room_for(receive, together):
+    """Of sectors whose answers take nine units; one frame may always be under way."""
+    station = Station(answer=lambda frame: None)
+
+    async def run(ctx):
+        await station.set_up(ctx)
+        find = station.dut.csr.memory_map.find
+        await write(ctx, station.dut.csr, find("registers", "receive").start, receive)
+        for number in range(4):
+            await station.issue(ctx, number, READ, number, 1)
+        await ctx.tick().repeat(2000)
+
+    station.run(run)
+    assert len({first for _, first, _ in commands(station.frames)}) == together
+
+
 def test_a_request_is_kept_whose_target_is_paused_while_it_is_to_be_sent_at_once():
     station = Station()
     sent = []

@@ -40,8 +40,8 @@ class HashJob(wiring.Component):
         That word, a cycle later.
     take : In(1)
         Take words of the digest; high unless assigned.
-    store : Out(1)
-        Write ``stored``, word ``index`` of the digest.
+    found : Out(1), store : Out(1)
+        ``stored`` is word ``index`` of the digest; and it is taken: write it.
     stored : Out(32)
         What is written.
     hash : Out(HashPort)
@@ -60,6 +60,7 @@ class HashJob(wiring.Component):
                 "index": Out(ceil_log2(words)),
                 "data": In(32),
                 "take": In(1, init=1),
+                "found": Out(1),
                 "store": Out(1),
                 "stored": Out(32),
                 "hash": Out(HashPort),
@@ -114,7 +115,11 @@ class HashJob(wiring.Component):
                         m.d.sync += padded.eq(0)
                         m.next = "Take"
             with m.State("Take"):
-                m.d.comb += [digest.ready.eq(self.take), self.store.eq(digest.valid & self.take)]
+                m.d.comb += [
+                    digest.ready.eq(self.take),
+                    self.found.eq(digest.valid),
+                    self.store.eq(self.found & self.take),
+                ]
                 with m.If(self.store):
                     m.d.sync += self.index.eq(Mux(end, 0, self.index + 1))
                     with m.If(digest.payload.last):

@@ -169,7 +169,8 @@ class KeyStore(wiring.Component):
             # Both registers are written from the same wires.
             memory.given.eq(self._key.f.data.w_data),
             memory.stored.eq(job.stored),
-            memory.store.eq((phase == _Phase.DERIVE) & job.store & ~disclosing),
+            # What is not disclosed is taken at once, and waits for no register.
+            memory.store.eq((phase == _Phase.DERIVE) & job.found & ~disclosing),
             memory.wipe.eq(phase == _Phase.WIPE),
             memory.every.eq(every),
             export.slot.eq(slot),

@@ -77,6 +77,10 @@ class Sending:
         last = Signal()
         words = self._order
         m.d.comb += desk.bound.eq(self._silence)
+        # Room for answers that is not promised, a cycle late: nothing is promised in the cycle
+        # before it is looked at. Negative when there is less room than there was.
+        space = Signal(12)
+        m.d.sync += space.eq(self._receive - desk.promised)
 
         def allocate():
             desk.find_slot(desk.first_free, Task.SEND)
@@ -107,8 +111,8 @@ class Sending:
             ]
             m.next = "CHECK"
         with m.State("CHECK"):
-            room = Signal(12)
-            m.d.comb += room.eq(desk.promised + answer_units(desk.state.opcode, part))
+            units = answer_units(desk.state.opcode, part)
+            tight = (space[-1] | less(space[:-1], units)) & (desk.promised != 0)
             # It may wait for as long as its target answers others.
             late = desk.overdue & (known.silent | limits.paused)
             bad = desk.state.status != BlockStatus.OK
@@ -117,7 +121,7 @@ class Sending:
                     m.d.sync += desk.state.status.eq(BlockStatus.PATH)
                 desk.unlink()
                 m.next = "DROP"
-            with m.Elif(limits.paused | (less(self._receive, room) & (desk.promised != 0))):
+            with m.Elif(limits.paused | tight):
                 desk.block()
             with m.Elif((desk.dangers != 0) & (part != 0)):
                 desk.find_slot(0, Task.OVERLAP)
