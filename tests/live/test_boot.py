@@ -4,7 +4,6 @@ The boot code is the real one; short programs stand in the firmware's place. Wha
 told by its letter on the console and by the measurement registers, against ``hashlib``.
 """
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from sim.live.managed import CARD, managed_card
 from sim.soc.identity import certified, provisioned
 from sim.soc.rig import flash_content, images
 
-from .conftest import free_port
+from .conftest import free_port, measured
 
 pytestmark = pytest.mark.managed
 
@@ -38,18 +37,11 @@ def boot(folder, found, **slots):
     flash[FLASH.counter] = counter
     card = managed_card(folder, Path("build/live/models"), port=free_port(), flash=flash)
     try:
-        for name, expected in found.measurements().items():
-            assert registers(card.card.control, int(name[3])) == expected, name
+        assert measured(card.card.control, found) == found.measurements()
         log = card.card.log.read_text()
         return "".join(line.split()[-1] for line in log.splitlines() if "console:" in line)
     finally:
         card.close()
-
-
-def registers(control, number):
-    base = control.address("soc.measurements.registers.values") + 16 * number
-    words = [asyncio.run(control.read_word(base + n)) for n in range(12)]
-    return b"".join(word.to_bytes(4, "little") for word in words)
 
 
 def foreign(folder):

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from amaranth.hdl import Const, Module
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
@@ -13,6 +14,7 @@ from amaranth.lib.wiring import In, Out
 
 from sim.harness.build import TOP, VERILATOR_FLAGS, to_verilog, tool_environment
 from sim.live.gating import gated_verilog
+from sim.live.triggers import Triggers, TriggersError
 
 _HERE = Path(__file__).parent
 #: Way, name and width of each.
@@ -103,20 +105,27 @@ def _ports(text: str) -> Ports:
     return [(way, name, int(high or 0) + 1) for way, high, name in found]
 
 
+def _verilate(text: str, prefix: str, folder: Path) -> None:
+    tool_environment()
+    source = folder / f"{prefix}.v"
+    source.write_text(text)
+    command = ["verilator", "--cc", "--top-module", TOP, "--prefix", prefix, "--no-timing"]
+    _run([*command, *VERILATOR_FLAGS, "--Mdir", folder / prefix, source])
+
+
 def _build(make: Callable[[], wiring.Component], groups: tuple[str, ...], folder: Path) -> Path:
     """Build both models, and the program that compares them."""
-    tool_environment()
     texts = {"Plain": to_verilog(make()), "Gated": gated_verilog(make(), groups, ("rst",))}
     for prefix, text in texts.items():
-        source = folder / f"{prefix}.v"
-        source.write_text(text)
-        command = ["verilator", "--cc", "--top-module", TOP, "--prefix", prefix, "--no-timing"]
-        _run([*command, *VERILATOR_FLAGS, "--Mdir", folder / prefix, source])
+        _verilate(text, prefix, folder)
+        if prefix == "Gated":
+            triggers = Triggers(folder / prefix, prefix)
+            triggers.shorten()
         # The library that every model needs comes with the first.
         target = "libPlain" if prefix == "Plain" else "libGated.a"
         make_model = ["make", "-s", "-C", folder / prefix, "-f", f"{prefix}.mk", target]
         _run([*make_model, "OPT_FAST=-O1", "OPT_SLOW=-O0", "CFG_CXXFLAGS_PCH_I=-include"])
-    (folder / "ports.hpp").write_text(_lists(_ports(texts["Plain"]), _ports(texts["Gated"])))
+    (folder / "ports.hpp").write_text(_lists(_ports(texts["Plain"]), triggers.index))
     include = Path(os.environ["VERILATOR_ROOT"]) / "include"
     kinds = ("COVERAGE", "SC", "TIMING", "TRACE", "TRACE_FST", "TRACE_VCD", "TRACE_SAIF")
     system = [f"-isystem{path}" for path in (include, folder / "Plain", folder / "Gated")]
@@ -128,19 +137,19 @@ def _build(make: Callable[[], wiring.Component], groups: tuple[str, ...], folder
     return program
 
 
-def _lists(plain: Ports, gated: Ports) -> str:
-    """The pins, by Verilator's names for them, as the C++ wants to have them."""
+def _lists(plain: Ports, clocks: dict[str, int]) -> str:
+    """The pins, by Verilator's names for them, and clocks, as the C++ wants to have them."""
 
     def mangled(name: str) -> str:
         return name.replace("__", "___05F")
 
     own = {name for _, name, _ in plain} - {"clk", "rst"}
-    parts = [name.removeprefix("clk__") for _, name, _ in gated if name.startswith("clk__")]
+    parts = {name.removeprefix("clk__"): clocks[name] for name in clocks if "clk__" in name}
     lists = {
         "INPUTS": [(mangled(n), str(w)) for way, n, w in plain if way == "input" and n in own],
         "OUTPUTS": [(mangled(n),) for way, n, _ in plain if way == "output"],
-        "GROUPS": [(n,) for _, n, _ in gated if n.startswith("clk_in_")],
-        "PARTS": [(mangled(f"clk__{n}"), mangled(f"active__{n}")) for n in parts],
+        "GROUPS": [(str(clocks[n]),) for n in clocks if n.startswith("clk_in_")],
+        "PARTS": [(str(clock), mangled(f"active__{n}")) for n, clock in parts.items()],
     }
     return "".join(
         f"#define {name}(F) {' '.join(f'F({chr(44).join(entry)})' for entry in entries)}\n"
@@ -162,7 +171,13 @@ def _compare(program: Path, cycles: int, seed: int) -> tuple[int, int]:
 
 
 def test_design(tmp_path):
-    program = _build(Design, ("bus",), tmp_path)
+    program = _build(Design, ("bus", "free"), tmp_path)
     for seed in range(3):
         moved, rested = _compare(program, 100_000, seed)
         assert moved > 10_000 and rested > 10_000
+
+
+def test_an_input_without_a_register(tmp_path):
+    _verilate(gated_verilog(Design(), ("bus",), ("rst",)), "Gated", tmp_path)
+    with pytest.raises(TriggersError, match="an input reaches logic without a register"):
+        Triggers(tmp_path / "Gated", "Gated")

@@ -37,6 +37,7 @@ Machine::Machine() : context_(new VerilatedContext), card_() {
     context_->traceEverOn(VM_TRACE_FST);
     card_.reset(new Card(context_.get(), "card"));
     pins_ = bind(*card_);
+    card_->eval();
 }
 
 Machine::~Machine() { card_->final(); }
@@ -66,6 +67,7 @@ void Machine::reset() {
     for (unsigned n = 0; n < 2 * kCycles; ++n) {
         const CData on = n < kCycles;
         *pins_.rst = on;
+        if (pins_.reset_clock != Pins::kNoClock) take(pins_.reset_clock);
         for (auto& port : pins_.ports) *port.tx_rst = *port.rx_rst = on;
         for (auto& port : *ports_) port->wake();
         cycle();
@@ -73,57 +75,87 @@ void Machine::reset() {
 }
 
 void Machine::cycle() {
-    // The clocks are low and what is combinational has settled. A card whose parts have clocks of
-    // their own is evaluated only where one rises, and after it.
+    // What is combinational has settled. A cycle of the core has two of GMII in it.
     link_->sample();
-    bool rises = pins_.parts.empty();
-    for (const auto& part : pins_.parts) rises |= *part.clk = *part.active;
-    bool steps = rises;
-    moved += rises;
-    *pins_.clk = rises;
-    if (pins_.link_clk) {
-        steps |= *pins_.link_clk;
-        *pins_.link_clk = 0;
-    }
-    for (auto& port : *ports_) steps |= port->rise(true, cycles);
-    if (steps) evaluate(0);
-    if (rises) {
-        *pins_.clk = 0;
-        for (const auto& part : pins_.parts) *part.clk = 0;
-    }
-    link_->drive();
-    if (pins_.link_clk) steps |= *pins_.link_clk = link_->changed();
-    for (auto& port : *ports_) port->fall();
-    if (steps) evaluate(1);
-    // The second cycle of GMII within one of the core.
-    bool second = false;
-    for (auto& port : *ports_) second |= port->rise(false, cycles);
-    if (second) {
-        evaluate(2);
-        for (auto& port : *ports_) port->fall();
-        evaluate(3);
-    }
+    if (pins_.step)
+        step_parts();
+    else
+        step_whole();
     ++cycles;
     time_ns += kCoreNs;
     if (tick) tick();
 }
 
-void Machine::take_csr() {
-    if (pins_.csr_clk) *pins_.csr_clk = 1;
-    card_->eval();
-    if (!pins_.csr_clk) return;
-    *pins_.csr_clk = 0;
-    card_->eval();
+void Machine::step_whole() {
+    ++moved;
+    *pins_.clk = 1;
+    rise(true);
+    evaluate(0);
+    *pins_.clk = 0;
+    fall();
+    link_->drive();
+    evaluate(1);
+    if (!rise(false)) return;
+    evaluate(2);
+    fall();
+    evaluate(3);
+}
+
+void Machine::step_parts() {
+    // Where no clock rises, nothing is evaluated. What comes from the link changes with the core's
+    // clocks: it stands behind registers. What comes from a port changes after its clock, and only
+    // the next one takes it.
+    if (pins_.flash_clock != Pins::kNoClock && *pins_.processor.cipo != flash_out_) {
+        flash_out_ = *pins_.processor.cipo;
+        take(pins_.flash_clock);
+    }
+    bool moves = false;
+    for (const auto& part : pins_.parts) {
+        if (!*part.active) continue;
+        raise(part.clock);
+        moves = true;
+    }
+    moved += moves;
+    link_->drive();
+    const bool changed = link_->changed();
+    if (changed) raise(pins_.link_clock);
+    if (rise(true) || moves || changed) pins_.step();
+    fall();
+    if (!rise(false)) return;
+    pins_.step();
+    fall();
+}
+
+bool Machine::rise(bool first_of_cycle) {
+    bool any = false;
+    for (size_t n = 0; n < ports_->size(); ++n) {
+        if (!(*ports_)[n]->rise(first_of_cycle, cycles)) continue;
+        any = true;
+        if (!pins_.step) continue;
+        if (*pins_.ports[n].tx_clk) raise(pins_.ports[n].tx_clock);
+        if (*pins_.ports[n].rx_clk) raise(pins_.ports[n].rx_clock);
+    }
+    return any;
+}
+
+void Machine::fall() {
+    for (auto& port : *ports_) port->fall();
+}
+
+void Machine::take(unsigned clock) {
+    if (!pins_.step) return card_->eval();
+    raise(clock);
+    pins_.step();
 }
 
 void Machine::control_write(uint32_t address, uint32_t value) {
     pins_.set_csr_address(address);
     *pins_.csr_write_data = value;
     *pins_.csr_write = 1;
-    take_csr();
+    take(pins_.csr_clock);
     cycle();
     *pins_.csr_write = 0;
-    take_csr();
+    take(pins_.csr_clock);
     pause();
     // What is set may have to cross to the ports' clocks.
     for (auto& port : *ports_) port->wake();
@@ -132,10 +164,10 @@ void Machine::control_write(uint32_t address, uint32_t value) {
 uint32_t Machine::control_read(uint32_t address) {
     pins_.set_csr_address(address);
     *pins_.csr_read = 1;
-    take_csr();
+    take(pins_.csr_clock);
     cycle();
     *pins_.csr_read = 0;
-    take_csr();
+    take(pins_.csr_clock);
     const uint32_t value = *pins_.csr_read_data;
     pause();
     return value;

@@ -48,8 +48,15 @@ private:
     static constexpr unsigned kBetweenAccesses = 8;  // cycles
     class Waves;
     void evaluate(unsigned phase);
-    // The card sees what was put on its control bus.
-    void take_csr();
+    // A cycle of a plain model, and of one whose parts have clocks of their own.
+    void step_whole();
+    void step_parts();
+    // What came from outside, and has this clock, is seen.
+    void take(unsigned clock);
+    void raise(unsigned clock) { pins_.triggers[clock / 64] |= QData(1) << clock % 64; }
+    // The ports' clocks; says whether one rises.
+    bool rise(bool first_of_cycle);
+    void fall();
     void pause();
 
     std::unique_ptr<VerilatedContext> context_;
@@ -58,6 +65,7 @@ private:
     Link* link_ = nullptr;
     std::vector<std::unique_ptr<Port>>* ports_ = nullptr;
     std::unique_ptr<Waves> waves_;
+    CData flash_out_ = 0;
 };
 
 }  // namespace niter

@@ -14,11 +14,14 @@ namespace niter {
 struct GmiiPins {
     CData *tx_clk, *tx_rst, *tx_data, *tx_enable, *tx_error;
     CData *rx_clk, *rx_rst, *rx_data, *rx_valid, *rx_error;
+    unsigned tx_clock, rx_clock;  // if the card's parts have clocks of their own
 };
 
 // A part of the card with a clock of its own, which rises where the part says that it is active.
+// A clock is known by its trigger's number.
 struct PartPins {
-    CData *clk, *active;
+    CData* active;
+    unsigned clock;
 };
 
 // Of a card's processor.
@@ -27,6 +30,7 @@ struct ProcessorPins {
 };
 
 struct Pins {
+    static constexpr unsigned kNoClock = ~0u;
     CData *clk, *rst;
     CData *up, *rx_valid, *rx_ready, *tx_valid, *tx_ready, *infinite;
     WData *rx_payload, *tx_payload;
@@ -35,9 +39,13 @@ struct Pins {
     CData *csr_read, *csr_write;
     IData *csr_read_data, *csr_write_data;
     std::vector<GmiiPins> ports;
-    // A model for waves has none of these.
+    // A model for waves has none of these: all its clocks are pins. Of the others the triggers are
+    // set for what rises, and the step clears them.
     std::vector<PartPins> parts;
-    CData *link_clk = nullptr, *csr_clk = nullptr;  // rise when what comes from outside has changed
+    // These rise when what comes from outside has changed.
+    unsigned link_clock, csr_clock, reset_clock = kNoClock, flash_clock = kNoClock;
+    QData* triggers = nullptr;
+    std::function<void()> step;
     ProcessorPins processor;  // no cs_n: there is none
 };
 
