@@ -22,7 +22,7 @@ __all__ = ["HELD", "Crossing", "Netlist", "oscillates"]
 #: look and of those that are looked at.
 HELD = (
     # A pause's quanta stand until its strobe has crossed, and longer than a pause frame takes.
-    (r".*mac_\d+\.transmitter\.quanta_.*", r".*mac_\d+\.transmitter\.pause_.*"),
+    (r".*mac_\d+\.transmitter\.quanta_.*", r".*mac_\d+\.(transmitter\.)?pause_.*"),
     # The flash moves its data when its clock falls, and they are looked at two cycles later.
     (r"card\.soc\..*", r"flash\.cipo\..*"),
 )

@@ -285,3 +285,31 @@ def test_a_port_that_waits_for_the_host_does_not_hold_up_another():
     bench.link.transform = lambda tlp: [] if tlp.tag in lost else [(tlp, False)]
     bench.run()
     assert len(bench.answers[1]) == 12 and not bench.answers[0]
+
+
+def test_a_lone_answer_takes_as_long_whichever_port_waits_for_it():
+    bench = Bench(1, shares=(1, 1, 1, 1))
+    bench.host.put(0x1000, bytes(range(64)))
+    dut, took = bench.dut, []
+
+    async def one_by_one(ctx):
+        for port in (3, 0, 1, 1, 3, 2, 0, 2, 3):
+            read = dut.read[port]
+            ctx.set(read.command.payload, {"address": 0x1000, "length": 64})
+            ctx.set(read.command.valid, 1)
+            await ctx.tick().until(read.command.ready)
+            ctx.set(read.command.valid, 0)
+            ctx.set(read.answer.ready, 1)
+            arrival = dut.completions
+            await ctx.tick().until(arrival.valid & arrival.payload.last)
+            cycles = 0
+            while not ctx.get(read.answer.valid):
+                await ctx.tick()
+                cycles += 1
+            took.append(cycles)
+            await ctx.tick().until(read.answer.valid & read.answer.payload.packet.last)
+            await ctx.tick().repeat(20)
+
+    bench.sim.add_testbench(one_by_one)
+    bench.run()
+    assert len(set(took)) == 1, took

@@ -112,6 +112,7 @@ class ReadDma(wiring.Component):
             tracker.done_tag.eq(mover.done_tag),
             mover.done.eq(tracker.done),
             mover.finished.eq(tracker.finished),
+            mover.finished_tag.eq(tracker.finished_tag),
             Cat(mover.word, mover.swapped).eq(Cat(halves)),
             self.error.eq(tracker.error),
             info_write.addr.eq(requester.open.payload.tag),

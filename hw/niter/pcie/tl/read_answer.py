@@ -48,7 +48,7 @@ class AnswerMover(wiring.Component):
     -------
     done_tag : Out(5), done : In(Done)
         Whether a slot is answered; combinational.
-    finished : In(1)
+    finished : In(1), finished_tag : In(5)
         A slot is being answered, which can be seen in the next cycle.
     info_tag : Out(5), info : In(SlotInfo)
         How it is to be delivered; one cycle later.
@@ -68,6 +68,7 @@ class AnswerMover(wiring.Component):
                 "done_tag": Out(5),
                 "done": In(Done),
                 "finished": In(1),
+                "finished_tag": In(5),
                 "info_tag": Out(5),
                 "info": In(SlotInfo),
                 "word_addr": Out(9),
@@ -120,6 +121,9 @@ class AnswerMover(wiring.Component):
             m.d.sync += [hit.eq(0), full.eq(1), next_info.eq(self.info)]
         with m.If(self.finished):
             m.d.sync += in_vain.eq(0)
+            # Straight to what has just come, since nothing else may be due.
+            with m.If(in_vain == ports):
+                m.d.sync += look.eq(slots.port(self.finished_tag))
 
         # One step a cycle: read a word, and say what becomes of it.
         failed = Signal(ports)

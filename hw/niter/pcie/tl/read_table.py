@@ -78,7 +78,7 @@ class OutstandingReads(wiring.Component):
         A request waits for the link.
     done_tag : In(5), done : Out(Done)
         Looks up a slot; combinational.
-    finished : Out(1)
+    finished : Out(1), finished_tag : Out(5)
         A slot is being answered: its ``done`` changes in the next cycle.
     expired : Out(1), expired_function : Out(3)
         Strobe: a request has waited for too long.
@@ -104,6 +104,7 @@ class OutstandingReads(wiring.Component):
                 "done_tag": In(5),
                 "done": Out(Done),
                 "finished": Out(1),
+                "finished_tag": Out(5),
                 "expired": Out(1),
                 "expired_function": Out(3),
                 "busy": Out(MAX_FUNCTIONS),
@@ -186,7 +187,7 @@ class OutstandingReads(wiring.Component):
         with m.Else():
             m.d.sync += [self.busy.eq(self.busy | opened), seen.eq(seen | found | opened)]
 
-        m.d.comb += self.finished.eq(finish.en)
+        m.d.comb += [self.finished.eq(finish.en), self.finished_tag.eq(finish.addr)]
 
         # Memories outlive a reset and are cleared after it.
         with m.If(inspecting | ~cleared):

@@ -46,7 +46,7 @@ class CompletionTracker(wiring.Component):
         Write ports of the buffer's halves; see ``PayloadWriter``.
     done_tag : In(5), done : Out(Done)
         Looks up a slot; combinational.
-    finished : Out(1)
+    finished : Out(1), finished_tag : Out(5)
         A slot is being answered: its ``done`` changes in the next cycle.
     error : Out(ErrorReport)
         What is to be reported.
@@ -69,6 +69,7 @@ class CompletionTracker(wiring.Component):
                 "done_tag": In(5),
                 "done": Out(Done),
                 "finished": Out(1),
+                "finished_tag": Out(5),
                 "error": Out(ErrorReport),
                 "busy": Out(MAX_FUNCTIONS),
                 "states": In(FunctionStates),
@@ -178,6 +179,7 @@ class CompletionTracker(wiring.Component):
             table.states.eq(self.states),
             self.done.eq(table.done),
             self.finished.eq(table.finished),
+            self.finished_tag.eq(table.finished_tag),
             self.busy.eq(table.busy),
             self.error.function.eq(entry.function),
         ]

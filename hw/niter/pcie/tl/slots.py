@@ -12,8 +12,9 @@ last word of a block is needed once more when the next block of the same command
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Cat, Const, Value
+from amaranth.hdl import Array, Cat, Const, Value
 from amaranth.lib import data
+from amaranth.utils import exact_log2
 
 __all__ = ["SLOTS", "SLOT_BYTES", "Done", "Opening", "SlotInfo", "SlotMap"]
 
@@ -132,6 +133,16 @@ class SlotMap:
         """Slot that a pointer of ``port`` names."""
         bits = self.pointer_bits(port) - 1
         return Cat(pointer[:bits], Const(self.bases[port] >> bits, 5 - bits))
+
+    def port(self, tag: Value) -> Value:
+        """Port to which a slot belongs; any for a slot that belongs to none."""
+        unit = SLOTS // _UNITS
+        number = tag[exact_log2(unit) :]
+        owners = [0] * _UNITS
+        for port, (base, size) in enumerate(zip(self.bases, self.sizes, strict=True)):
+            for slot in range(base, base + size, unit):
+                owners[slot // unit] = port
+        return Array(Const(owner, range(len(self.sizes))) for owner in owners)[number]
 
     def before(self, port: int, tag: Value) -> Value:
         """Slot that precedes ``tag`` in the ring of ``port``."""
