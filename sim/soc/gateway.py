@@ -8,17 +8,18 @@ from collections.abc import Callable
 from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
 
-__all__ = ["CLIENT", "Gateway"]
+__all__ = ["Gateway"]
 
 #: The program's MAC and IPv4 address, as the card sees it.
-CLIENT = "02:00:00:00:00:fe", "192.0.2.9"
+_CLIENT = "02:00:00:00:00:fe", "192.0.2.9"
 
 
 class Gateway:
     """Makes frames of datagrams to the card, and datagrams of its frames.
 
-    Encoding and decoding is scapy's, which fills in and checks nothing: the programs' own
-    protocol does that. Frames go to the card in datagrams, and come from it in such.
+    Encoding and decoding is scapy's, which fills in checksums. A frame to the program with a wrong
+    one goes no further, as in a kernel. Frames go to the card in datagrams, and come from it in
+    such.
 
     Parameters
     ----------
@@ -74,9 +75,9 @@ class Gateway:
     def datagram(self, data: bytes) -> bytes:
         """The frame with which such a datagram of the program's comes to the card."""
         source = self._peer[1] if self._peer else 40000
-        ip = IP(src=CLIENT[1], dst=self._address)
+        ip = IP(src=_CLIENT[1], dst=self._address)
         udp = UDP(sport=source, dport=self._udp_port)
-        return bytes(Ether(src=CLIENT[0], dst=self._mac) / ip / udp / data)
+        return bytes(Ether(src=_CLIENT[0], dst=self._mac) / ip / udp / data)
 
     def close(self) -> None:
         """End the threads, and let go of the sockets."""
@@ -99,8 +100,15 @@ class Gateway:
             except TimeoutError:
                 continue
             frame = Ether(data)
-            if (frame.dst, UDP in frame and frame[UDP].sport) == (CLIENT[0], self._udp_port):
+            if (frame.dst, UDP in frame and frame[UDP].sport) != (_CLIENT[0], self._udp_port):
+                self._strangers(data)
+            elif _intact(frame):
                 place = "127.0.0.1", frame[UDP].dport
                 self._client.sendto(bytes(frame[UDP].payload), place)
-            else:
-                self._strangers(data)
+
+
+def _intact(frame: Ether) -> bool:
+    """Its checksums are those of its bytes."""
+    again = frame.copy()
+    del again[IP].chksum, again[UDP].chksum
+    return bytes(again) == bytes(frame)

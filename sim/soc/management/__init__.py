@@ -1,1 +1,0 @@
-"""The services on the soft core."""
