@@ -4,6 +4,7 @@ from amaranth import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from niter.compare import below
 from niter.interface import PacketStream
 
 from .layouts import MAX_RANGE_SECTORS, Header, Kind
@@ -42,7 +43,7 @@ class HeaderParser(wiring.Component):
         beat, header = self.i.payload, self.o.payload
         number = Signal(2)
         sectors, flags = beat.data[:32], beat.data[32:]
-        excess = sectors > MAX_RANGE_SECTORS
+        excess = ~below(sectors, MAX_RANGE_SECTORS + 1)
         m.d.comb += self.i.ready.eq(~self.o.valid)
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)

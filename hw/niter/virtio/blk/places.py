@@ -116,7 +116,7 @@ class Places(wiring.Component):
                 m.d.sync += [index.eq(index + 1), count.eq(count - 1)]
                 with m.If(index == 2):
                     m.d.sync += address.eq(base + into)
-                with m.If(rest > 0):
+                with m.If(~rest[-1] & rest.any()):
                     m.next = "SUM"
                 with m.Else():
                     m.d.sync += start.eq(segment.end)

@@ -5,6 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from niter.compare import less
+from niter.count import stepped
 from niter.interface import BEAT_BYTES, Beat, BlockSpan, HostRead, PacketStream
 from niter.stream import Fifo
 from niter.virtio.gather import Gather
@@ -91,7 +92,10 @@ class Pull(wiring.Component):
             gone.eq(self.o.valid & self.o.ready),
             quiet.eq((underway == 0) & ~gather.o.valid & (buffer.level == 0)),
         ]
-        m.d.sync += [room.eq(~less(free, beats)), underway.eq(underway + issued - ended)]
+        m.d.sync += [
+            room.eq(~less(free, beats)),
+            underway.eq(stepped(underway, [issued], [ended])),
+        ]
         with m.If(quiet & ~issued):
             m.d.sync += free.eq(_DEPTH)
         with m.Else():
@@ -105,12 +109,10 @@ class Pull(wiring.Component):
             over.eq(gone & self.o.p.last),
             self.drained.eq(marked == 0),
         ]
-        m.d.sync += [
-            open_.eq(open_ + begun - over),
-            marked.eq(marked - (over & (marked != 0))),
-        ]
+        now_open = stepped(open_, [begun], [over])
+        m.d.sync += [open_.eq(now_open), marked.eq(stepped(marked, [], [over & (marked != 0)]))]
         with m.If(self.mark):
-            m.d.sync += marked.eq(open_ + begun - over)
+            m.d.sync += marked.eq(now_open)
 
         with m.FSM():
             with m.State("IDLE"):

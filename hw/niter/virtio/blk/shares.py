@@ -4,6 +4,7 @@ from amaranth import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from niter.count import stepped
 from niter.interface import MAX_FUNCTIONS
 
 __all__ = ["RESERVED", "Shares"]
@@ -55,7 +56,7 @@ class Shares(wiring.Component):
         m = Module()
         free = Signal(range(self.tags + 1), init=self.tags)
         scarce = Signal()
-        m.d.sync += free.eq(free - self.begun + self.ended + self.dropped)
+        m.d.sync += free.eq(stepped(free, [self.ended, self.dropped], [self.begun]))
         m.d.comb += scarce.eq(free <= RESERVED * self.functions)
         for number in range(self.functions):
             count = Signal(range(self.tags + 1), name=f"count_{number}")
@@ -67,6 +68,6 @@ class Shares(wiring.Component):
                     (self.dropped, self.dropped_of),
                 )
             )
-            m.d.sync += count.eq(count + begun - ended - dropped)
+            m.d.sync += count.eq(stepped(count, [begun], [ended, dropped]))
             m.d.comb += self.held[number].eq(scarce & (count >= RESERVED))
         return m
