@@ -60,7 +60,8 @@ class Slot(Elaboratable):
             m.d.comb += Assume(~may_linger(kind, copies))
             m.d.sync += [*begun(kind, copies), present.eq(0)]
         with m.If(started & transmits):
-            m.d.sync += [*sent(kind, copies), number.eq(number + 1)]
+            m.d.sync += [*sent(kind, copies), copies.generation.eq(copies.generation + 1)]
+            m.d.sync += number.eq(number + 1)
             with m.If(number == watched):
                 m.d.sync += [was_sent.eq(1), present.eq(1), open_.eq(1)]
         with m.If(started & answers):

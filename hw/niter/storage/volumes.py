@@ -186,8 +186,8 @@ class Volumes(wiring.Component):
         # The word that is read; the one before it is there.
         asked = Signal(range(VolumeRecord.WORDS + 1))
         chosen = Signal(4)
-        end = Signal(57)
-        placed = Signal(56)
+        # One adder makes both: the end from ``first`` while that still holds the number of sectors.
+        end, placed = Signal(57), Signal(57)
         place = Signal()
         changes = Signal()
         m.d.comb += [
@@ -202,7 +202,7 @@ class Volumes(wiring.Component):
             self.o.request.payload.eq(request),
             self.o.request.payload.lba.eq(placed),
         ]
-        m.d.sync += [end.eq(request.lba + request.sectors), placed.eq(request.lba + first)]
+        m.d.sync += placed.eq(request.lba + first)
 
         m.submodules.completions = completions = Arbiter(BlockCompletion, 2, packet=False)
         refusal, answered = completions.i
@@ -220,11 +220,14 @@ class Volumes(wiring.Component):
                 m.d.comb += self.i.request.ready.eq(~self.i.abort.valid)
                 m.d.comb += chosen.eq(self.i.request.payload.volume)
                 m.d.sync += request.eq(self.i.request.payload)
+                m.d.sync += first.eq(self.i.request.payload.sectors)
                 with m.If(self.i.request.valid & self.i.request.ready):
                     m.d.sync += asked.eq(1)
                     m.next = "READ"
             with m.State("READ"):
                 m.d.sync += asked.eq(asked + 1)
+                with m.If(asked == VolumeRecord.FIRST + 2):
+                    m.d.sync += end.eq(placed)
                 for at, value in ((VolumeRecord.FIRST, first), (VolumeRecord.LENGTH, length)):
                     for half, part in enumerate((value[:32], value[32:])):
                         with m.If(asked == at + half + 1):

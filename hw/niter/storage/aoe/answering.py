@@ -147,16 +147,17 @@ class Answering:
                 learnt.sampled.eq(1),
                 learnt.mean.eq(known.mean + Mux(known.sampled, error, error << 3)),
             ]
-            # One less, where it is negative.
-            m.d.sync += magnitude.eq(error ^ error[-1].replicate(len(error)))
+            # Less a quarter of the deviation so far; one less, where it is negative.
+            absolute = error ^ error[-1].replicate(len(error))
+            m.d.sync += magnitude.eq(absolute - known.deviation[2:])
             with m.If(~known.sampled):
-                # Half the first sample, four times.
+                # Half the first sample, four times, and there was no deviation.
                 m.d.sync += magnitude.eq(error << 1)
             m.next = "DEVIATION"
         with m.State("DEVIATION"):
             m.d.comb += [
                 desk.learn.eq(1),
-                learnt.deviation.eq(known.deviation + magnitude - known.deviation[2:]),
+                learnt.deviation.eq(known.deviation + magnitude),
             ]
             m.next = "FINISH"
 
@@ -183,10 +184,8 @@ class Answering:
                 ]
                 desk.store(slot=1)
             with m.Else():
-                m.d.sync += [
-                    desk.state.active.eq(desk.state.active - 1),
-                    desk.state.status.eq(final),
-                ]
+                m.d.comb += desk.settles.eq(1)
+                m.d.sync += desk.state.status.eq(final)
                 desk.leave_target()
                 with m.If(left & (changes(kind.opcode) | (desk.task == Task.TIMER))):
                     desk.hold_slot()

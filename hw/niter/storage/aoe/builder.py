@@ -148,9 +148,10 @@ class Builder(wiring.Component):
                         with m.Case(_REST):
                             m.d.sync += [rest.eq(self.word), port.eq(self.word[24:])]
                         with m.Case(_OWN):
-                            size = left & writes.replicate(len(left))
+                            # Whole sectors, in which a header has no part.
+                            sectors = left[6:] & writes.replicate(5)
                             m.d.sync += [
-                                o.meta.length.eq(HEADER_BYTES + Cat(Const(0, 3), size)),
+                                o.meta.length.eq(Cat(Const(HEADER_BYTES, 9), sectors)),
                                 o.meta.port.eq(port),
                             ]
                         with m.Case(len(_WALK) - 1):

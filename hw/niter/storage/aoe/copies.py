@@ -18,9 +18,8 @@ def begun(kind: Any, copies: Any) -> list:
 
 
 def sent(kind: Any, copies: Any) -> list:
-    """A copy is sent."""
+    """A copy is sent; its generation is the next one."""
     return [
-        copies.generation.eq(copies.generation + 1),
         copies.outstanding.eq(Cat(1, copies.outstanding)),
         kind.lost.eq(kind.lost | copies.outstanding[-1]),
         kind.copies.eq(kind.copies + ~kind.copies.all()),

@@ -2,12 +2,14 @@
 
 from typing import Any
 
-from amaranth import Cat, Module, Signal, Value
+from amaranth import C, Cat, Module, Mux, Signal
 from amaranth.lib import memory
 
 from niter.compare import less
+from niter.count import stepped
 from niter.interface import BlockCompletion
 
+from .codec import GENERATION_BITS
 from .layouts import (
     SLOT_WORDS,
     TIME_BITS,
@@ -20,11 +22,6 @@ from .layouts import (
 from .tasks import Event, Task, answer_units, changes
 
 __all__ = ["Desk"]
-
-
-def _stepped(counter: Signal, up: Signal, down: Signal) -> Value:
-    """The counter, one more or one less if either is set: one adder for both."""
-    return (counter + Cat(up | down, down.replicate(len(counter) - 1)))[: len(counter)]
 
 
 class Desk:
@@ -59,6 +56,10 @@ class Desk:
             word(Signal(word, name=f"slot_{word.__name__[4:].lower()}")) for word in SLOT_WORDS[:4]
         )
         self.started = Signal(TIME_BITS)
+        #: Generation of the slot's last copy: one was sent since the slot was taken up, or not.
+        self.sent = Signal()
+        self.generation = Signal(GENERATION_BITS)
+        m.d.comb += self.generation.eq(self.copies.generation + self.sent)
         self.state, self.link = RequestState(Signal(RequestState)), RequestLink(Signal(RequestLink))
         self.sectors = Signal(16)
         self.home = Signal(4)
@@ -121,12 +122,26 @@ class Desk:
         # In this cycle a slot is taken, or given back; its copies become dangerous, or are no more.
         self.takes, self.frees = Signal(), Signal()
         self.endangers, self.calms = Signal(), Signal()
+        #: In this cycle a slot is no longer its target's, nor, with ``settles``, its request's.
+        self.leaves, self.settles = Signal(), Signal()
         m.d.sync += [
-            self.free.eq(_stepped(self.free, self.frees, self.takes)),
-            self.dangers.eq(_stepped(self.dangers, self.endangers, self.calms)),
+            self.free.eq(stepped(self.free, [self.frees], [self.takes])),
+            self.dangers.eq(stepped(self.dangers, [self.endangers], [self.calms])),
+            self.state.active.eq(stepped(self.state.active, [self.takes], [self.settles])),
         ]
-        #: Room for answers that is promised.
+        m.d.comb += self.learnt.inflight.eq(
+            stepped(self.known.inflight, [self.takes], [self.leaves])
+        )
+        #: Sectors of the frame to be made.
+        self.part = Signal(5)
+        #: Room for answers that is promised. One adder makes it more for a new frame, and less for
+        #: one that leaves; a frame's opcode is its request's.
         self.promised = Signal(11)
+        units = answer_units(self.state.opcode, Mux(self.leaves, self.kind.sectors, self.part))
+        addend = (units ^ self.leaves.replicate(len(self.promised)))[: len(self.promised)]
+        with m.If(self.takes | self.leaves):
+            total = Cat(C(1, 1), self.promised) + Cat(self.leaves, addend)
+            m.d.sync += self.promised.eq(total[1:])
         #: What to count.
         self.event = Signal(Event)
         self.counts = Signal()
@@ -168,11 +183,10 @@ class Desk:
         ]
 
     def leave_target(self) -> None:
-        """The slot in hand is no longer one of its target's, nor its answer expected."""
-        m = self.m
-        room = answer_units(self.kind.opcode, self.kind.sectors)
-        m.d.comb += [self.learn.eq(1), self.learnt.inflight.eq(self.known.inflight - 1)]
-        m.d.sync += [self.promised.eq(self.promised - room), self.changes.eq(self.changes + 1)]
+        """The slot and the request in hand: it is no longer one of its target's, nor its answer
+        expected."""
+        self.m.d.comb += [self.learn.eq(1), self.leaves.eq(1)]
+        self.m.d.sync += self.changes.eq(self.changes + 1)
 
     def hold_slot(self) -> None:
         """Keep the slot in hand until the network cannot deliver any of its copies."""

@@ -18,7 +18,7 @@ from .answering import Answering
 from .codec import ORDERS, SLOT_BITS, Answer, Ending, Verdict
 from .desk import Desk
 from .heads import HeadWord
-from .layouts import EDITION_BITS, Limits, Settings
+from .layouts import EDITION_BITS, TIME_BITS, Limits, Settings
 from .sending import Sending
 from .shelf import Shelf
 from .tasks import Event, Task
@@ -155,14 +155,14 @@ class Engine(wiring.Component):
         ]
         quiet = (queued == 0) & ~self.receiving & ~self.verdict.valid & ~self.answer.valid
 
-        cycle = Signal(range(TICK))
+        cycles = Signal(TIME_BITS + ceil_log2(TICK))
         due = Signal()
         scan = Signal(range(self.slots))
         m.d.sync += [
-            cycle.eq(cycle + 1),
-            desk.now.eq(desk.now + (cycle == TICK - 1)),
-            due.eq(due | (cycle[: ceil_log2(_LOOK)] == 0)),
+            cycles.eq(cycles + 1),
+            due.eq(due | (cycles[: ceil_log2(_LOOK)] == 0)),
         ]
+        m.d.comb += desk.now.eq(cycles[ceil_log2(TICK) :])
         with m.If(self.verdict.ready):
             m.d.sync += self.verdict.valid.eq(0)
         with m.If(self.ending.ready):

@@ -4,6 +4,8 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from niter.compare import below
+from niter.count import stepped
 from niter.interface import FrameStream
 from niter.stream import Fifo
 
@@ -62,12 +64,14 @@ class Intake(wiring.Component):
         none = ~beyond[9:].any()
         whole = ~beyond[:9].any() & (beyond[9:] <= 16)
         # What is taken and what comes, in beats and a few more.
-        taken, together = Signal(len(buffer.level) + 1), Signal(len(buffer.level) + 2)
+        taken = Signal(len(buffer.level) + 1, init=RECEIVE_UNIT)
+        together = Signal(len(buffer.level) + 2)
         room, inside = Signal(), Signal()
-        m.d.sync += taken.eq(buffer.level + RECEIVE_UNIT)
+        comes, goes = (port.valid & port.ready for port in (buffer.i, buffer.o))
+        m.d.sync += taken.eq(stepped(taken, [comes], [goes]))
         m.d.comb += [
             together.eq(taken + length[3:]),
-            room.eq((together < self.depth) | (taken < 2 * RECEIVE_UNIT)),
+            room.eq(below(together, self.depth) | below(taken, 2 * RECEIVE_UNIT)),
             word.data.eq(i.packet.data),
             word.last.eq(i.packet.last),
             word.error.eq(i.packet.error),

@@ -118,17 +118,16 @@ class Query(wiring.Component):
         m.submodules.decoder = self._decoder
         connect(m, flipped(self.csr), self._decoder.bus)
         m.submodules.kept = kept = Ram(shape=32, depth=_WORDS, init=[])
-        read, write = kept.read_port(), kept.write_port()
+        # Nothing stands there unless it is asked for.
+        read, write = kept.read_port(shown=self._window.r_stb), kept.write_port()
         ask = self._registers["ask"].f
         status = self._registers["status"].f
         question = self.question.payload
         asked, accepted = Signal(), Signal()
         at = Signal(range(_WORDS + 1))
-        shown = Signal()
-        m.d.sync += shown.eq(self._window.r_stb)
         m.d.comb += [
             read.addr.eq(self._window.addr),
-            self._window.r_data.eq(read.data & shown.replicate(32)),
+            self._window.r_data.eq(read.data),
             write.addr.eq(at),
             write.data.eq(self.word),
             write.en.eq(self.word_valid & self.listening & ~at[-1]),

@@ -35,8 +35,6 @@ class Sending:
         self._silence = settings.silence
         self._seed = settings.seed
         self._order = self._words()
-        #: Sectors of the frame to be made.
-        self.part = Signal(5)
         #: Orders given so far.
         self.issued = Signal(5)
 
@@ -49,7 +47,7 @@ class Sending:
         """What the builder needs of the slot in hand; see ``heads``."""
         desk = self._desk
         kind, opcode = desk.kind, desk.kind.opcode
-        tag = Cat(desk.slot, C(0, 8 - len(desk.slot)), desk.copies.generation ^ self._seed)
+        tag = Cat(desk.slot, C(0, 8 - len(desk.slot)), desk.generation ^ self._seed)
         zeroes = opcode == BlockOpcode.WRITE_ZEROES
         writes = changes(opcode)
         command, flags = Signal(8), Signal(8)
@@ -73,7 +71,7 @@ class Sending:
         desk, m = self._desk, self._desk.m
         known, limits = desk.known, desk.limits
         kind, span, time, copies = desk.kind, desk.span, desk.time, desk.copies
-        part, here = self.part, desk.here
+        part, here = desk.part, desk.here
         last = Signal()
         words = self._order
         m.d.comb += desk.bound.eq(self._silence)
@@ -166,15 +164,9 @@ class Sending:
                 desk.new_slot.eq(1),
                 time.part.eq(part),
                 desk.state.cut.eq(desk.state.cut + part),
-                desk.state.active.eq(desk.state.active + 1),
                 desk.keep_request.eq(1),
-                desk.promised.eq(desk.promised + answer_units(desk.state.opcode, part)),
             ]
-            m.d.comb += [
-                desk.takes.eq(1),
-                desk.learn.eq(1),
-                desk.learnt.inflight.eq(known.inflight + 1),
-            ]
+            m.d.comb += [desk.takes.eq(1), desk.learn.eq(1)]
             with m.If(last):
                 desk.unlink()
             desk.count(Event.SENT)
@@ -185,6 +177,7 @@ class Sending:
                 desk.step.eq(0),
                 time.serial.eq(self.issued),
                 time.sent.eq(desk.now),
+                desk.sent.eq(1),
                 *sent(kind, copies),
             ]
             with m.If(changes(kind.opcode) & ((kind.copies != 0) | kind.lost)):

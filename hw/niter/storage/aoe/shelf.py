@@ -1,6 +1,6 @@
 """How what is in hand comes out of the memories of slots and requests, and back."""
 
-from amaranth import C, Cat, Mux, Value
+from amaranth import C, Cat, Mux, Signal, Value
 
 from niter.ram import Ram
 
@@ -20,6 +20,7 @@ from .tasks import Task
 __all__ = ["Shelf"]
 
 _STATE = REQUEST_WORDS.index(RequestState)
+_SPAN = SLOT_WORDS.index(SlotSpan)
 
 
 class Shelf:
@@ -43,6 +44,8 @@ class Shelf:
         self.slot_read, self.slot_write = slot_words.read_port(), slot_words.write_port()
         self.request_read = request_words.read_port()
         self.request_write = request_words.write_port()
+        # Which word of a slot is written.
+        self._word = Signal(3)
 
     def connect(self) -> None:
         """Point the memories at what is in hand; states that are made later may do otherwise."""
@@ -51,14 +54,18 @@ class Shelf:
         m.d.comb += [
             self.slot_read.addr.eq(Cat(step, desk.slot)),
             self.request_read.addr.eq(Cat(step[:2], desk.tag)),
-            self.slot_write.addr.eq(Cat(step, desk.slot)),
+            self._word.eq(step),
+            self.slot_write.addr.eq(Cat(self._word, desk.slot)),
             self.request_write.addr.eq(Cat(step[:2], desk.tag)),
         ]
-        # The last word of a slot is written once: when it begins, now.
-        with m.Switch(step):
-            for n, word in enumerate((desk.kind, desk.copies, desk.span, desk.time, desk.now)):
+        # The last word of a slot is written once, when it begins: its first copy is its last.
+        with m.Switch(self._word):
+            copies = Cat(desk.generation, desk.copies.outstanding)
+            for n, word in enumerate((desk.kind, copies, desk.span)):
                 with m.Case(n):
                     m.d.comb += self.slot_write.data.eq(word)
+            with m.Default():
+                m.d.comb += self.slot_write.data.eq(desk.time)
         rest = Cat(desk.base[WORD_BITS:], desk.sectors, desk.home)
         with m.Switch(step):
             for n, word in enumerate((desk.state, rest, desk.base[:WORD_BITS], desk.link)):
@@ -71,7 +78,7 @@ class Shelf:
         step = desk.step
         with m.State("LOAD_SLOT"):
             m.d.comb += desk.loading.eq(1)
-            m.d.sync += step.eq(step + 1)
+            m.d.sync += [step.eq(step + 1), desk.sent.eq(0)]
             for n, word in enumerate((desk.kind, desk.copies, desk.span, desk.time), 1):
                 with m.If(step == n):
                     m.d.sync += word.eq(self.slot_read.data)
@@ -90,7 +97,7 @@ class Shelf:
                 m.d.sync += desk.target.eq(desk.kind.target)
                 m.next = "JUDGE"
             # What a slot was sent for last is of no use to its next frame.
-            with m.If((step == SLOT_WORDS.index(SlotSpan) + 1) & (desk.task == Task.SEND)):
+            with m.If((step == _SPAN + 1) & (desk.task == Task.SEND)):
                 m.d.sync += desk.target.eq(desk.home)
                 m.next = "LAUNCH"
             # Most slots need no further look; for an overlap the first word says all.
@@ -152,11 +159,12 @@ class Shelf:
         m.d.comb += [
             self.request_write.addr.eq(Cat(C(_STATE, 2), sweep[:8])),
             self.request_write.en.eq(1),
-            # All slots are free, one behind the other.
-            self.slot_write.addr.eq(Cat(C(0, 1), which, C(0, 1), slot)),
-            self.slot_write.data.eq(Mux(which, slot + 1, 0)),
+            # All slots are free, one behind the other: their first words, then what says that.
+            self._word.eq(Mux(which, _SPAN, 0)),
+            self.slot_write.addr.eq(Cat(self._word, slot)),
             self.slot_write.en.eq(1),
         ]
-        m.d.sync += desk.target.eq(sweep)
+        # What is written with the next one.
+        m.d.sync += [desk.span.tag.eq(slot + 2), desk.target.eq(sweep)]
         desk.renew()
         m.d.comb += [desk.learnt.inflight.eq(0), desk.learnt.listed.eq(0)]

@@ -7,7 +7,7 @@ from niter.interface import BlockStatus
 
 from .answering import Answering
 from .desk import Desk
-from .layouts import TIME_BITS, Settings, SlotState
+from .layouts import SAMPLE_BITS, TIME_BITS, Settings, SlotState
 from .sending import Sending
 from .tasks import Event, Task, changes
 
@@ -17,6 +17,8 @@ __all__ = ["Timing"]
 _DOUBLINGS = 7
 #: Doublings of the floor for a target of which no round-trip time is known.
 _UNKNOWN = 3
+#: Of the time that an answer should take: its mean and four deviations.
+_WAY_BITS = SAMPLE_BITS + 3
 
 
 class Timing:
@@ -49,18 +51,21 @@ class Timing:
 
         with m.State("TIMER"):
             mean = known.mean[3:]
+            known_way = (mean + known.deviation) & known.sampled.replicate(_WAY_BITS)
+            held = kind.state == SlotState.HELD
             times = Mux(kind.copies > _DOUBLINGS, _DOUBLINGS, kind.copies - (kind.copies != 0))
             m.d.sync += [
-                timeout.eq((mean + known.deviation) & known.sampled.replicate(TIME_BITS)),
+                # A held slot has no other time to wait for.
+                timeout.eq(Mux(held, settings.lifetime, known_way)),
                 doublings.eq(times + Mux(known.sampled, 0, _UNKNOWN)),
             ]
             m.next = "TIMEOUT"
         with m.State("TIMEOUT"):
-            m.d.comb += [desk.bound.eq(settings.lifetime), desk.past.eq(desk.started)]
-            with m.If(less(timeout, settings.floor)):
+            m.d.comb += [desk.bound.eq(timeout), desk.past.eq(desk.started)]
+            with m.If(less(timeout[:_WAY_BITS], settings.floor)):
                 m.d.sync += timeout.eq(settings.floor)
             m.next = "SINCE"
-            with m.If(kind.state == SlotState.HELD):
+            with m.If(held):
                 m.next = "IDLE"
                 with m.If(desk.overdue):
                     desk.free_slot()
