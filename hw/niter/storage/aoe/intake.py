@@ -58,11 +58,12 @@ class Intake(wiring.Component):
         connect(m, buffer.o, flipped(self.o))
         i, word = self.i.payload, buffer.i.payload
         length = i.meta.length
-        beyond = Signal(len(length))
-        m.d.comb += beyond.eq(length - HEADER_BYTES)
+        # Behind a header, which is shorter than a sector.
+        rest, sectors = length[:9], Signal(5)
+        m.d.comb += sectors.eq(length[9:] - below(rest, HEADER_BYTES))
         # Less than a sector is none: a short frame is filled up.
-        none = ~beyond[9:].any()
-        whole = ~beyond[:9].any() & (beyond[9:] <= 16)
+        none = ~sectors.any()
+        whole = (rest == HEADER_BYTES) & (sectors <= 16)
         # What is taken and what comes, in beats and a few more.
         taken = Signal(len(buffer.level) + 1, init=RECEIVE_UNIT)
         together = Signal(len(buffer.level) + 2)
@@ -75,7 +76,7 @@ class Intake(wiring.Component):
             word.data.eq(i.packet.data),
             word.last.eq(i.packet.last),
             word.error.eq(i.packet.error),
-            word.sectors.eq(Mux(none | whole, beyond[9:], _UNEVEN)),
+            word.sectors.eq(Mux(none | whole, sectors, _UNEVEN)),
             buffer.i.valid.eq(self.i.valid & (inside | room)),
             self.i.ready.eq(buffer.i.ready & (inside | room)),
         ]

@@ -113,7 +113,7 @@ class Timing:
             part = Signal(5)
             m.d.comb += [
                 rest.eq(kind.sectors - span.done),
-                part.eq(Mux(rest > largest, largest, rest)),
+                part.eq(Mux(less(largest, rest), largest, rest)),
                 desk.offset.eq(desk.next),
             ]
             m.d.sync += [
