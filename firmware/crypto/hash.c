@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "hal/sha.h"
+#include "job.h"
 
 enum { BLOCK = 128, STATE = 64 };
 
@@ -25,6 +26,7 @@ static void start(struct context *context)
     if (context->running)
         return;
     context->running = 1;
+    job_point();
     sha_begin(SHA384);
     sha_update(context->block, context->held);
 }

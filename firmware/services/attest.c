@@ -99,6 +99,7 @@ static bool put_measurements(zcbor_state_t *out)
     if (!put_text(out, "pcrs") || !zcbor_map_start_encode(out, MEASUREMENT_REGISTERS))
         return false;
     for (unsigned n = 0; n < MEASUREMENT_REGISTERS; n++) {
+        job_point();
         measurement_read((enum measurement)n, value);
         if (!zcbor_uint32_put(out, n) || !command_put_bytes(out, value, sizeof value))
             return false;
@@ -195,6 +196,7 @@ enum status attest_begin(zcbor_state_t *in, zcbor_state_t *out)
     /* A document has a time, and no other certificates than these. */
     if (!clock_now_ms() || health() & HEALTH_CERTIFICATE_MISSING)
         return STATUS_STATE;
+    job_point();
     if (!assemble(&nonce, &user_data) || !sign()) {
         document_length = 0;
         return STATUS_STATE;

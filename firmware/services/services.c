@@ -83,7 +83,8 @@ void services_turn(void)
 #endif
     if (!job_busy() && !answer_length)
         listen();
-    job_run(timer_hz() / 1000);
+    /* A quarter of what a slice may take: it ends at the next point only. */
+    job_run(timer_hz() / 4000);
     if (job_busy())
         return;
     if (answer_length && network_reply(frame, &peer, answer, answer_length))

@@ -7,6 +7,7 @@
 #include "bytes.h"
 #include "command.h"
 #include "cose.h"
+#include "crypto/job.h"
 #include "crypto/kdf.h"
 #include "hal/random.h"
 #include "hal/sha.h"
@@ -290,7 +291,9 @@ static size_t sealed(uint8_t *from, size_t length, const uint8_t **answer)
     session->used = ++turn;
     session->counter = message.counter;
     memcpy(session->last, last, AEAD_TAG);
+    job_point();
     size_t made = request(session, &message);
+    job_point();
     session->length = (uint16_t)encrypt0_encode(
         session->id, message.counter, session->keys.to_peer, session->keys.iv_to_peer,
         session->answer + ENCRYPT0_HEADERS, made, session->answer, sizeof session->answer
