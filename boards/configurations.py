@@ -70,13 +70,12 @@ CONFIGURATIONS = {
     for each in (
         # A serial line is in the processor's place: through it a new board can be looked at.
         Configuration(
-            "network",
+            "bare",
             CardConfig(overlay=OverlayConfig(functions=2)),
             _NETWORK,
-            seed=2,
         ),
         Configuration(
-            "managed",
+            "network",
             CardConfig(
                 overlay=OverlayConfig(functions=2), soc=_SOC, board_registers=_BOARD_REGISTERS
             ),
