@@ -1,6 +1,6 @@
 """The soft core behind one thin component, so that it can be swapped."""
 
-from amaranth import ClockSignal, Const, Instance, Module, ResetSignal
+from amaranth import ClockSignal, Const, Instance, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
@@ -27,8 +27,9 @@ class Cpu(wiring.Component):
     There is no data cache: the core's memory is EBR, and answers almost as fast. It executes from
     the first 256 KiB of its address space; a jump elsewhere wraps into them. It has no control and
     status registers and no interrupts: what is no instruction, or an access that is not aligned,
-    goes to the word behind the reset address, and cannot return. Amaranth's own simulator cannot
-    run it: the Verilog comes from a package, by way of ``niter.verilog``.
+    goes to the word behind the reset address, and cannot return. A ``ResetInserter`` around it
+    resets it, too, a cycle later. Amaranth's own simulator cannot run it: the Verilog comes from a
+    package, by way of ``niter.verilog``.
 
     Parameters
     ----------
@@ -50,9 +51,12 @@ class Cpu(wiring.Component):
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
+        # What resets the registers around an instance does not reach the instance by itself.
+        reset = Signal(init=1)
+        m.d.sync += reset.eq(0)
         ports = {
             "i_clk": ClockSignal(),
-            "i_reset": ResetSignal(),
+            "i_reset": reset,
             "i_externalResetVector": self.reset_address,
             "i_timerInterrupt": 0,
             "i_softwareInterrupt": 0,
