@@ -75,7 +75,9 @@ class Machine:
         self._process = subprocess.Popen(
             [_program(), *names, *numbers], stdout=subprocess.PIPE, stderr=self._errors
         )
-        self._gateway.card = "127.0.0.1", int(self._process.stdout.readline())
+        # Nothing is said by one that has been ended before it began.
+        if port := self._process.stdout.readline():
+            self._gateway.card = "127.0.0.1", int(port)
 
     def __enter__(self) -> "Machine":
         self._errors = open(self._folder / "console", "w+b")

@@ -23,7 +23,7 @@ from .test_session import Raw, opening
 SEEDS = [int(os.environ["NITER_SEED"])] if "NITER_SEED" in os.environ else [1, 2]
 
 #: Of the card's clock, and how often it checks a signature then.
-SPEED, OPENINGS_S = 250, 0.002
+SPEED, OPENINGS_S = 60, 0.0085
 
 #: The card looks at one datagram each 4 ms in the long run, and drops the rest.
 PERIOD_S = 0.0045
