@@ -3,6 +3,7 @@
 Its own processor runs the real images; the client talks to it over the wire while frames pass.
 """
 
+import asyncio
 import random
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from pathlib import Path
 import cbor2
 import pytest
 
+from niter.security.key_registers import KeyCommand
 from niterctl.card import Card, Tunnel
 from niterctl.client import Session
 from niterctl.protocol import PROBE_PADDING, Role
@@ -24,7 +26,7 @@ from sim.live.station import udp_frame
 from sim.soc.identity import KEYS, check_document, identity
 from sim.soc.rig import images
 
-from .conftest import free_port
+from .conftest import free_port, measured
 
 pytestmark = pytest.mark.managed
 
@@ -141,6 +143,15 @@ class Bench:
         while self.cycles < end:
             time.sleep(0.02)
 
+    def read(self, register, field=None):
+        return asyncio.run(self.managed.card.control.read(register, field))
+
+    def write(self, register, **fields):
+        asyncio.run(self.managed.card.control.write(register, **fields))
+
+    def registers(self):
+        return measured(self.managed.card.control, self.found)
+
     def do(self, work, *arguments):
         return self.pool.submit(work, *arguments).result(PATIENCE)
 
@@ -231,3 +242,35 @@ def test_a_document_while_frames_flow(bench):
     check_document(bench.found, document, nonce=nonce, user_data=b"hello")
     status = bench.do(bench.card.status)
     print(f"longest slice {status['longest_slice_cycles']} cycles")
+
+
+def test_the_watchdog_resets_the_processor_and_no_frame_is_lost(bench):
+    """Core, measurements and keys together; the tables stay until the firmware clears them."""
+    starts = "console: A"
+    boots = bench.managed.card.log.read_text().count(starts)
+    assert bench.registers() == bench.found.measurements()
+    # The firmware of a network card leaves no key in the store.
+    bench.write("soc.keys.command", code=KeyCommand.LOAD.value)
+    for word in range(16):
+        bench.write("soc.keys.key", data=word)
+    bench.write("soc.keys.command", code=KeyCommand.COMMIT.value, derive=1)
+    assert bench.read("soc.keys.loaded", "slots") == 1 and not bench.read("soc.watchdog.cause")
+    begin = bench.cycles
+    bench.write("soc.watchdog.feed", ticks=0)
+    assert not any(map(any, bench.registers().values()))
+    assert not bench.read("soc.keys.loaded", "slots") and bench.read("soc.watchdog.cause")
+    bench.traffic.burst(20)
+    assert bench.cycles - begin < 5_000_000
+    # It boots as ever, and then nothing passes until it is told so.
+    bench.run(10_000_000)
+    assert bench.managed.card.log.read_text().count(starts) == boots + 1
+    assert bench.registers() == bench.found.measurements()
+    arrived = bench.traffic.sent.arrived, bench.traffic.received.arrived
+    bench.traffic.offer([bench.traffic.outgoing()], [bench.traffic.incoming()])
+    bench.run(100_000)
+    bench.traffic.collect()
+    assert (bench.traffic.sent.arrived, bench.traffic.received.arrived) == arrived
+    bench.session.close()
+    bench.begin()
+    assert "watchdog_reset" in bench.do(bench.card.status)["health"]
+    bench.traffic.burst(20)
