@@ -71,8 +71,8 @@ def gated_verilog(
         read = "read_verilog others.v; read_rtlil design.il"
         run_yosys(folder, f"{read}; {_FLATTEN}; write_rtlil flat.il")
         text = (folder / "flat.il").read_text()
-        for reset in resets:
-            text = _tie(text, reset)
+        for tied in resets:
+            text = _tie(text, tied)
         for group in groups:
             text = _hold(text, group)
         (folder / "held.il").write_text(text)
