@@ -146,6 +146,8 @@ class Control(wiring.Component):
         begins, scans = Signal(), Signal()
         #: It goes back without an answer.
         silent = Signal()
+        #: It has got the data that it wanted.
+        written = Signal()
         closed = Signal()
         m.d.comb += closed.eq(self.closing & (self.closing_queue == facts.queue))
 
@@ -231,6 +233,8 @@ class Control(wiring.Component):
                     m.d.sync += facts.eq(self.place.facts)
                 with m.If(self.place.done):
                     m.d.sync += [total.eq(self.place.total), where.eq(self.place.address)]
+                    with m.If(~begins & ~written):
+                        m.d.sync += total.eq(0)
                     m.next = "WRITE"
                     with m.If(scans):
                         m.next = "SCAN"
@@ -263,9 +267,11 @@ class Control(wiring.Component):
                     m.next = "FAULT"
             with m.State("FAULT"):
                 m.d.comb += self.faults.valid.eq(1)
+                m.d.sync += total.eq(0)
                 with m.If(self.faults.ready):
                     m.next = "USED"
             with m.State("BEGIN"):
+                m.d.sync += total.eq(0)
                 m.next = "WRITE"
                 with m.If(silent):
                     m.next = "USED"
@@ -296,10 +302,9 @@ class Control(wiring.Component):
                     m.next = "IDLE"
 
         # Data is counted from the first device-writable byte on, so that a status behind data
-        # which was not written does not count (2.7.8.2).
-        with m.If(~silent):
-            with m.If((outcome == Outcome.OK) & facts.reads):
-                m.d.comb += self.used.payload.length.eq(total + 1)
-            with m.Else():
-                m.d.comb += self.used.payload.length.eq(~facts.reads)
+        # which was not written does not count (2.7.8.2). ``total`` is zero by now unless it does.
+        m.d.comb += [
+            written.eq((outcome == Outcome.OK) & facts.reads & ~silent),
+            self.used.payload.length.eq(total + (written | ~(facts.reads | silent))),
+        ]
         return m

@@ -66,8 +66,10 @@ class HeaderParser(wiring.Component):
                     m.d.sync += header.sector.eq(beat.data)
                 with m.Case(3):
                     m.d.sync += [
-                        header.sectors.eq(sectors & ~excess.replicate(16)),
+                        header.sectors.eq(sectors),
                         header.unmap.eq(flags[0]),
                         header.reserved.eq(flags[1:].any()),
                     ]
+                    with m.If(excess):
+                        m.d.sync += header.sectors.eq(0)
         return m

@@ -77,9 +77,8 @@ class Intake(wiring.Component):
         # behind that, where it has ended: there the status stands. Either is worked out anew in
         # each cycle from what the segment is.
         base, left = Signal(64), Signal(32)
-        addend = Signal(32)
         taken = Signal.like(left[:6])
-        portion = Signal.like(missing)
+        portion, header = Signal.like(missing), Signal.like(missing)
         short, at_end = Signal(), Signal()
         end = Signal(DATA_BITS + 1)
         data = Signal(Segment)
@@ -104,9 +103,14 @@ class Intake(wiring.Component):
             self.arrival.headed.eq(~facts.headless),
             full.eq(facts.count == MAX_SEGMENTS),
         ]
-        m.d.sync += [base.eq(segment.address + addend), left.eq(segment.length - taken)]
+        # ``left`` is nothing while the header is being read, so that no more is added than needed.
+        m.d.sync += [
+            base.eq(segment.address + (left | header)),
+            left.eq(segment.length - taken),
+        ]
         with m.FSM():
             with m.State("SEGMENT"):
+                m.d.sync += left.eq(0)
                 with m.If(self.i.valid & segment.first):
                     m.d.sync += [
                         tag.eq(self.tags.payload),
@@ -129,18 +133,21 @@ class Intake(wiring.Component):
             with m.State("SPLIT"):
                 m.next = "DATA"
                 with m.If(~segment.writable & (missing != 0)):
+                    m.d.sync += left.eq(0)
                     m.next = "HEADER"
                 with m.If(at_end):
                     m.d.comb += taken.eq(1)
                     m.d.sync += facts.mute.eq(0)
             with m.State("HEADER"):
-                m.d.comb += [self.command.valid.eq(1), addend.eq(portion), taken.eq(portion)]
+                m.d.comb += [self.command.valid.eq(1), header.eq(portion), taken.eq(portion)]
                 with m.If(self.command.ready):
                     m.d.sync += missing.eq(missing - portion)
                     m.next = "DATA"
+                with m.Else():
+                    m.d.sync += left.eq(0)
 
             with m.State("DATA"):
-                m.d.comb += [self.store_valid.eq((left != 0) & ~full), addend.eq(left)]
+                m.d.comb += self.store_valid.eq((left != 0) & ~full)
                 with m.If(left != 0):
                     m.d.sync += [
                         facts.reads.eq(facts.reads | segment.writable),

@@ -1,6 +1,6 @@
 """Reads what a transport pulls from where the driver has put it."""
 
-from amaranth import Module, Signal
+from amaranth import Cat, Module, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -96,10 +96,17 @@ class Pull(wiring.Component):
             room.eq(~less(free, beats)),
             underway.eq(stepped(underway, [issued], [ended])),
         ]
+        # One adder: a beat that goes as a read is issued counts in the cycle behind it.
+        owed = Signal()
+        step, carry = Signal(signed(len(free))), Signal()
+        m.d.sync += owed.eq(issued & gone)
+        m.d.comb += [step.eq(owed), carry.eq(gone)]
+        with m.If(issued):
+            m.d.comb += [step.eq(~beats), carry.eq(1)]
         with m.If(quiet & ~issued):
             m.d.sync += free.eq(_DEPTH)
         with m.Else():
-            m.d.sync += free.eq(free - (beats & issued.replicate(len(beats))) + gone)
+            m.d.sync += free.eq((Cat(1, free) + Cat(carry, step))[1:])
 
         # Packets that have not ended, and those of them that were there at the mark.
         begun, over = Signal(), Signal()
