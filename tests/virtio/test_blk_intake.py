@@ -128,8 +128,10 @@ def test_every_byte_is_found_where_the_driver_has_put_it(seed, stall):
             command = await bench._take(ctx, intake.command, tags, stall)
             headers.append(command)
 
-    async def question(ctx, port, tag, byte):
-        ctx.set(port.request.payload, {"tag": tag, "byte": byte})
+    async def question(ctx, port, tag, byte=None):
+        """Where a byte stands, or what stands behind all of them."""
+        request = {"tag": tag, "byte": byte or 0, "beyond": byte is None}
+        ctx.set(port.request.payload, request)
         ctx.set(port.request.valid, 1)
         facts = None
         await ctx.tick().until(port.request.ready)
@@ -168,8 +170,7 @@ def test_every_byte_is_found_where_the_driver_has_put_it(seed, stall):
         data = chain.data()
         length = sum(size for _, size in data)
         excess = len(data) > MAX_SEGMENTS or length >= 1 << 25
-        beyond = (1 << 25) - 1
-        facts, status, _, total, function = await question(ctx, ask[0], chain.tag, beyond)
+        facts, status, _, total, function = await question(ctx, ask[0], chain.tag)
         assert (facts.queue.index, facts.queue.function) == tuple(chain.queue.values())
         assert facts.head == chain.head
         assert facts.mute == (not chain.writable)

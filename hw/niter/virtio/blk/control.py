@@ -147,7 +147,7 @@ class Control(wiring.Component):
         #: It goes back without an answer.
         silent = Signal()
         #: It has got the data that it wanted.
-        written = Signal()
+        written, nothing = Signal(), Signal()
         closed = Signal()
         m.d.comb += closed.eq(self.closing & (self.closing_queue == facts.queue))
 
@@ -173,7 +173,8 @@ class Control(wiring.Component):
             data.p.data.eq(Mux(identifies, self.byte, outcome.as_value()[:2])),
             data.p.empty.eq(BEAT_BYTES - 1),
             data.p.last.eq(1),
-            self.place.request.payload.byte.eq(Mux(identifies, number, (1 << DATA_BITS) - 1)),
+            self.place.request.payload.byte.eq(number),
+            self.place.request.payload.beyond.eq(~identifies),
         ]
 
         with m.If(request.ready):
@@ -233,8 +234,7 @@ class Control(wiring.Component):
                     m.d.sync += facts.eq(self.place.facts)
                 with m.If(self.place.done):
                     m.d.sync += [total.eq(self.place.total), where.eq(self.place.address)]
-                    with m.If(~begins & ~written):
-                        m.d.sync += total.eq(0)
+                    m.d.comb += nothing.eq(~begins & ~written)
                     m.next = "WRITE"
                     with m.If(scans):
                         m.next = "SCAN"
@@ -266,12 +266,11 @@ class Control(wiring.Component):
                 with m.If(facts.mute & ~closed):
                     m.next = "FAULT"
             with m.State("FAULT"):
-                m.d.comb += self.faults.valid.eq(1)
-                m.d.sync += total.eq(0)
+                m.d.comb += [self.faults.valid.eq(1), nothing.eq(1)]
                 with m.If(self.faults.ready):
                     m.next = "USED"
             with m.State("BEGIN"):
-                m.d.sync += total.eq(0)
+                m.d.comb += nothing.eq(1)
                 m.next = "WRITE"
                 with m.If(silent):
                     m.next = "USED"
@@ -301,6 +300,9 @@ class Control(wiring.Component):
                     m.d.comb += [free.i.valid.eq(1), mark_open.en.eq(1)]
                     m.next = "IDLE"
 
+        # Last, where synthesis finds a reset.
+        with m.If(nothing):
+            m.d.sync += total.eq(0)
         # Data is counted from the first device-writable byte on, so that a status behind data
         # which was not written does not count (2.7.8.2). ``total`` is zero by now unless it does.
         m.d.comb += [

@@ -80,6 +80,7 @@ class Intake(wiring.Component):
         taken = Signal.like(left[:6])
         portion, header = Signal.like(missing), Signal.like(missing)
         short, at_end = Signal(), Signal()
+        begins, nothing = Signal(), Signal()
         end = Signal(DATA_BITS + 1)
         data = Signal(Segment)
         ticket = Signal(Ticket)
@@ -110,8 +111,9 @@ class Intake(wiring.Component):
         ]
         with m.FSM():
             with m.State("SEGMENT"):
-                m.d.sync += left.eq(0)
+                m.d.comb += nothing.eq(1)
                 with m.If(self.i.valid & segment.first):
+                    m.d.comb += begins.eq(1)
                     m.d.sync += [
                         tag.eq(self.tags.payload),
                         facts.eq(0),
@@ -120,7 +122,6 @@ class Intake(wiring.Component):
                         facts.mute.eq(1),
                         facts.headless.eq(below(segment.total, HEADER_BYTES)),
                         missing.eq(HEADER_BYTES),
-                        offset.eq(0),
                     ]
                     with m.If(segment.total == _RANGED_BYTES):
                         m.d.sync += missing.eq(_RANGED_BYTES)
@@ -133,7 +134,7 @@ class Intake(wiring.Component):
             with m.State("SPLIT"):
                 m.next = "DATA"
                 with m.If(~segment.writable & (missing != 0)):
-                    m.d.sync += left.eq(0)
+                    m.d.comb += nothing.eq(1)
                     m.next = "HEADER"
                 with m.If(at_end):
                     m.d.comb += taken.eq(1)
@@ -144,7 +145,7 @@ class Intake(wiring.Component):
                     m.d.sync += missing.eq(missing - portion)
                     m.next = "DATA"
                 with m.Else():
-                    m.d.sync += left.eq(0)
+                    m.d.comb += nothing.eq(1)
 
             with m.State("DATA"):
                 m.d.comb += self.store_valid.eq((left != 0) & ~full)
@@ -172,4 +173,9 @@ class Intake(wiring.Component):
                     self.i.ready.eq(1),
                 ]
                 m.next = "SEGMENT"
+        # Last, where synthesis finds resets.
+        with m.If(nothing):
+            m.d.sync += left.eq(0)
+        with m.If(begins):
+            m.d.sync += offset.eq(0)
         return m

@@ -146,13 +146,16 @@ class Header(data.Struct):
 
 #: A question to the table of segments: where does byte ``byte`` of ``tag``'s data stand?
 #:
-#: Seen from who asks. ``facts`` are valid with ``known``, for one cycle. Then comes ``done``, and
-#: from there to the next request that is accepted, whoever's, ``address`` is that of the byte,
-#: of which ``left`` are in one piece, or 8191 if there are more. Of a byte beyond the data
-#: the answer is its ``total``, and as ``address`` that of the status.
+#: Seen from who asks; with ``beyond`` it is about what stands behind all data. ``facts`` are valid
+#: with ``known``, for one cycle. Then comes ``done``, and from there to the next request that is
+#: accepted, whoever's, ``address`` is that of the byte, of which ``left`` are in one piece, or 8191
+#: if there are more. Beyond the data the answer is its ``total``, and as ``address`` that of the
+#: status.
 PlacePort = wiring.Signature(
     {
-        "request": Out(stream.Signature(data.StructLayout({"tag": TAG_BITS, "byte": DATA_BITS}))),
+        "request": Out(
+            stream.Signature(data.StructLayout({"tag": TAG_BITS, "byte": DATA_BITS, "beyond": 1}))
+        ),
         "known": In(1),
         "facts": In(Facts),
         "done": In(1),

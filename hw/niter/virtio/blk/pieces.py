@@ -48,6 +48,24 @@ class Pieces:
         self.lane = self.position[:3]
         self.final = Signal()
         self._contiguous = Signal(_SPAN_BITS)
+        self._span = Signal(BlockSpan)
+        takes, moves, fits = self._takes, self._moves, self._fits = Signal(), Signal(), Signal()
+        # What has constants comes last: they are a reset if nothing comes behind them.
+        with m.If(moves):
+            m.d.sync += [
+                self.position.eq(self.position + self.length),
+                self._left.eq(self._left - self.length),
+            ]
+        with m.If(takes):
+            m.d.sync += [
+                self.tag.eq(self._span.tag),
+                self.position.eq(self._span.first << _SECTOR_SHIFT),
+                self._left.eq(self._span.sectors << _SECTOR_SHIFT),
+            ]
+        with m.If(fits):
+            m.d.sync += self.length.eq(self._contiguous[: self._limit_bits])
+        with m.If(fits & self._contiguous[self._limit_bits :].any()):
+            m.d.sync += self.length.eq(limit)
         m.d.comb += [
             place.request.payload.tag.eq(self.tag),
             place.request.payload.byte.eq(self.position),
@@ -56,11 +74,7 @@ class Pieces:
 
     def begin(self, span: BlockSpan) -> None:
         """Take a span in hand; the next state is ASK."""
-        self._m.d.sync += [
-            self.tag.eq(span.tag),
-            self.position.eq(span.first << _SECTOR_SHIFT),
-            self._left.eq(span.sectors << _SECTOR_SHIFT),
-        ]
+        self._m.d.comb += [self._takes.eq(1), self._span.eq(span)]
         self._m.next = "ASK"
 
     def states(self, then: str) -> None:
@@ -79,18 +93,12 @@ class Pieces:
             with m.If(place.done):
                 m.next = "FIT"
         with m.State("FIT"):
-            whole = self._contiguous[self._limit_bits :].any()
-            m.d.sync += self.length.eq(
-                Mux(whole, 1 << self._limit_bits, self._contiguous[: self._limit_bits])
-            )
+            m.d.comb += self._fits.eq(1)
             m.next = then
 
     def advance(self, done: str) -> None:
         """The piece is dealt with: ask for the next one, or go on at ``done`` behind the last."""
-        self._m.d.sync += [
-            self.position.eq(self.position + self.length),
-            self._left.eq(self._left - self.length),
-        ]
+        self._m.d.comb += self._moves.eq(1)
         self._m.next = "ASK"
         with self._m.If(self.final):
             self._m.next = done

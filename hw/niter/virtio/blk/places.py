@@ -76,7 +76,7 @@ class Places(wiring.Component):
         base, address = Signal(64), Signal(64)
         shown = Signal(13)
         function = Signal(3)
-        known, done = Signal(), Signal()
+        beyond, known, done = Signal(), Signal(), Signal()
         m.d.comb += [read.addr.eq(Cat(index, tag)), rest.eq(segment.end - byte)]
         m.d.sync += [
             segment.eq(read.data),
@@ -84,14 +84,14 @@ class Places(wiring.Component):
             into.eq(byte - start),
             left.eq(rest),
         ]
-        with m.FSM():
+        with m.FSM() as machine:
             with m.State("IDLE"):
                 m.d.sync += [
                     turn.eq(winner),
                     tag.eq(chosen.tag),
                     byte.eq(chosen.byte),
+                    beyond.eq(chosen.beyond),
                     index.eq(0),
-                    start.eq(0),
                 ]
                 m.d.comb += read.addr.eq(Cat(C(FACTS_INDEX, 4), chosen.tag[:tag_bits]))
                 m.d.comb += [ask.request.ready.eq(winner[n]) for n, ask in enumerate(self.ask)]
@@ -116,21 +116,23 @@ class Places(wiring.Component):
                 m.d.sync += [index.eq(index + 1), count.eq(count - 1)]
                 with m.If(index == 2):
                     m.d.sync += address.eq(base + into)
-                with m.If(~rest[-1] & rest.any()):
+                with m.If(~rest[-1] & rest.any() & ~beyond):
                     m.next = "SUM"
                 with m.Else():
                     m.d.sync += start.eq(segment.end)
                     with m.If(count == 1):
                         m.next = "DONE"
             with m.State("SUM"):
-                m.d.sync += [
-                    address.eq(base + into),
-                    shown.eq(Mux(left[13:].any(), 0x1FFF, left[:13])),
-                ]
+                m.d.sync += [address.eq(base + into), shown.eq(left[:13])]
                 m.next = "DONE"
             with m.State("DONE"):
                 m.d.comb += done.eq(1)
                 m.next = "IDLE"
+        # Last, where synthesis finds resets.
+        with m.If(machine.ongoing("IDLE")):
+            m.d.sync += start.eq(0)
+        with m.If(machine.ongoing("SUM") & left[13:].any()):
+            m.d.sync += shown.eq(0x1FFF)
         for number, ask in enumerate(self.ask):
             m.d.comb += [
                 ask.facts.eq(facts),
