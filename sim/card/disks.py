@@ -10,7 +10,8 @@ from niter.nvme.config import NvmeConfig
 from niter.virtio.blk import BlkSizes
 from sim.harness import Bench, Capture, rng
 from sim.models.aoe import SECTOR, AoeTarget
-from sim.models.cable import Cabled, Wire, release_wires, start_wires
+from sim.models.cable import Wire, release_wires, start_wires
+from sim.models.cabled import Cabled
 from sim.models.control import ControlBus
 from sim.models.hostport import Interrupts
 from sim.models.memory import HostMemory
@@ -85,7 +86,13 @@ class Testbench:
         self.control = ControlBus(dut, "csr", self.card.csr.memory_map)
         self.wire = Wire(dut, 0, capture)
         self.memory = HostMemory(rng=rng("memory"), strict=strict)
-        self.root = Root(dut, max_payload=max_payload, generation=generation, latency_ns=latency_ns)
+        self.root = Root(
+            dut,
+            slot=True,
+            max_payload=max_payload,
+            generation=generation,
+            latency_ns=latency_ns,
+        )
         attach_memory(self.root.rc, self.memory)
         nvme = self.config.storage.nvme
         self.processor = nvme and Processor(

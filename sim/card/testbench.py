@@ -7,11 +7,13 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 from scapy.layers.vxlan import VXLAN
+from scapy.packet import Raw
 
 from niter.card import Card, CardConfig
 from niter.net import OverlayConfig
 from sim.harness import Bench, Capture, rng
-from sim.models.cable import Cabled, Wire, release_wires, start_wires
+from sim.models.cable import Wire, release_wires, start_wires
+from sim.models.cabled import Cabled
 from sim.models.control import ControlBus
 from sim.models.memory import HostMemory
 from sim.models.opening import Endpoint, Peer, Tenant, open_card
@@ -71,7 +73,13 @@ class Testbench:
         self.control = ControlBus(dut, "csr", self.card.csr.memory_map)
         self.wires = [Wire(dut, n, capture) for n in range(self.config.ports)]
         self.memory = HostMemory(rng=rng("memory"))
-        self.root = Root(dut, max_payload=max_payload, generation=generation, latency_ns=latency_ns)
+        self.root = Root(
+            dut,
+            slot=True,
+            max_payload=max_payload,
+            generation=generation,
+            latency_ns=latency_ns,
+        )
         attach_memory(self.root.rc, self.memory)
         self.drivers: list[NetDriver] = []
 
@@ -123,7 +131,7 @@ class Testbench:
         )
         udp = UDP(sport=sport, dport=4789, chksum=0)
         head = Ether(src=peer.next_hop, dst=self.VTEP_MAC) / ip / udp / VXLAN(vni=vni, flags=8)
-        return bytes(head / Ether(frame))
+        return bytes(head / Raw(frame))
 
     async def counters(self, path: str) -> dict[str, int]:
         """The counters of a bank that are not zero, when what is on its way has been counted."""

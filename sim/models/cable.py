@@ -6,20 +6,19 @@ what they mean.
 """
 
 import cocotb
-from amaranth import Cat, DomainRenamer, Module, Signal
+from amaranth import Cat, Module, Signal
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.lib.wiring import In, Out
 from cocotb.clock import Clock
 from cocotb.queue import Queue
 from cocotb.triggers import Event
 from cocotb.utils import get_sim_time
 from cocotbext.eth import GmiiFrame
 
-from niter.card import Card
 from niter.net.mac import GmiiReceive, GmiiTransmit
 from sim.harness import Capture
 
-__all__ = ["CHUNK", "Cabled", "Feed", "Gather", "Wire", "release_wires", "start_wires"]
+__all__ = ["CHUNK", "Feed", "Gather", "Wire", "release_wires", "start_wires"]
 
 #: Octets of a chunk.
 CHUNK = 64
@@ -130,73 +129,6 @@ class Gather(wiring.Component):
         return m
 
 
-def _lead_out(m, inside, outside, name: str) -> None:
-    """Connect a member of a part with that of the whole."""
-    member = inside.signature.members[name]
-    inner, outer = getattr(inside, name), getattr(outside, name)
-    if member.is_signature:
-        connect(m, inner, flipped(outer))
-    else:
-        m.d.comb += inner.eq(outer) if member.flow == wiring.In else outer.eq(inner)
-
-
-class Cabled(wiring.Component):
-    """A card with a cable at each port, all on one clock, ``gmii``.
-
-    Parameters
-    ----------
-    card
-        The card.
-
-    Members
-    -------
-    feed<n>, gather<n>
-        The ends of port *n*'s cable.
-    and those of the card, but for ``transmit`` and ``receive``.
-
-    Attributes
-    ----------
-    config : CardConfig
-        Of the card.
-    """
-
-    def __init__(self, card: Card) -> None:
-        self.card = card
-        self.config = card.config
-        self._through = [
-            name for name in card.signature.members if name not in ("transmit", "receive")
-        ]
-        members = {name: card.signature.members[name] for name in self._through}
-        self._ends = {}
-        for number in range(card.config.ports):
-            for name, end in ((f"feed{number}", Feed()), (f"gather{number}", Gather())):
-                self._ends[name] = end
-                outside = {k: v for k, v in end.signature.members.items() if k != "gmii"}
-                members[name] = Out(wiring.Signature(outside))
-        super().__init__(members)
-        self.csr.memory_map = card.csr.memory_map
-
-    def elaborate(self, platform):  # noqa: D102
-        m = Module()
-        domains = {
-            f"gmii{number}_{half}": "gmii"
-            for number in range(self.config.ports)
-            for half in ("rx", "tx")
-        }
-        m.submodules.card = DomainRenamer(domains)(self.card)
-        for name in self._through:
-            _lead_out(m, self.card, self, name)
-        for name, end in self._ends.items():
-            m.submodules[name] = end
-            for member in end.signature.members:
-                if member != "gmii":
-                    _lead_out(m, end, getattr(self, name), member)
-        for number in range(self.config.ports):
-            connect(m, self.card.receive[number], self._ends[f"feed{number}"].gmii)
-            connect(m, self.card.transmit[number], self._ends[f"gather{number}"].gmii)
-        return m
-
-
 def start_wires(dut) -> None:
     """Start the clock of the cables and hold their reset; before the card's own clock."""
     dut.gmii_rst.value = 1
@@ -214,7 +146,7 @@ class Wire:
     Parameters
     ----------
     dut, number
-        Which port of the ``Cabled`` card.
+        Which port of a ``sim.models.cabled.Cabled`` card.
     capture
         Or None.
     """

@@ -30,15 +30,27 @@ from cocotbext.pcie.core.utils import PcieId
 from niter.pcie.tl.header import MessageCode
 from niter.pcie.tl.header import TlpType as HeaderType
 from niter.pcie.tl.layouts import Credits
+from sim.models.haste import hasten
+from sim.models.slot import Observer, SlotSink, SlotSource
 from sim.models.streams import Packet, PacketSink, PacketSource, Stalls
+
+hasten()
 
 __all__ = ["CardLink", "Grants", "Message", "Perturbation", "Root"]
 
 _COMPLETIONS = {TlpType.CPL, TlpType.CPL_DATA}
 _READS = {TlpType.MEM_READ, TlpType.MEM_READ_64}
 _MEMORY = _READS | {TlpType.MEM_WRITE, TlpType.MEM_WRITE_64}
-_MEMBERS = tuple(name for name, _ in data.Layout.cast(Credits))
+#: Offset and range of each counter in ``Credits``.
+_COUNTERS = tuple((field.offset, 1 << field.width) for _, field in data.Layout.cast(Credits))
+#: Packets of one stream that wait for the wire before it is stopped.
+_DEPTH = 2
 _CLASSES = ("ph", "pd", "nph", "npd", "cplh", "cpld")
+
+
+def _counts(bits: int) -> list[int]:
+    """The counters of ``Credits``."""
+    return [bits >> at & (size - 1) for at, size in _COUNTERS]
 
 
 @dataclass(frozen=True)
@@ -108,14 +120,17 @@ class _Held:
 
 
 class _ShallowSink(PacketSink):
-    """Stops taking beats when ``depth`` packets wait for the wire."""
-
-    depth = 2
+    """Stops taking beats when ``_DEPTH`` packets wait for the wire."""
 
     def _push(self, item: Packet) -> None:
         super()._push(item)
-        if self.waiting >= self.depth:
+        if self.waiting >= _DEPTH:
             self.pause()
+
+    async def recv(self) -> Packet:
+        packet = await super().recv()
+        self.resume()
+        return packet
 
 
 class CardLink(SimPort):
@@ -132,6 +147,8 @@ class CardLink(SimPort):
     rx, tx, up, limit, infinite, allocated
         Names of the signals and streams, where they are not members of ``link``. ``tx`` may
         be several streams, for a half of a transaction layer; a name of None is left alone.
+    slot
+        The design is a ``Cabled`` card: TLPs pass whole, and ``rx`` and ``tx`` do not matter.
     rx_stalls, tx_stalls
         Pauses between beats; see ``sim.models.streams``.
     latency_ns
@@ -154,6 +171,7 @@ class CardLink(SimPort):
         limit: str | None = None,
         infinite: str | None = None,
         allocated: str | None = None,
+        slot: bool = False,
         rx_stalls: Stalls | None = None,
         tx_stalls: Callable[[], Stalls] | None = None,
         latency_ns: float = 0.0,
@@ -164,9 +182,8 @@ class CardLink(SimPort):
         self._limit = getattr(dut, limit or f"{link}__limit", None)
         self._infinite = getattr(dut, infinite or f"{link}__infinite", None)
         self._up = getattr(dut, up or f"{link}__up")
-        self._granted = Credits.from_bits(int(self._allocated.value))
-        initial = [getattr(self._granted, member) for member in _MEMBERS]
-        super().__init__(fc_init=[initial] * 8)
+        self._granted = _counts(int(self._allocated.value))
+        super().__init__(fc_init=[self._granted] * 8)
         self.max_link_speed = generation
         self.max_link_width = 1
         self.rx_handler = self._receive
@@ -183,7 +200,15 @@ class CardLink(SimPort):
         self._grants = grants
         if grants is not None:
             grants.show = self._show_limits
-        self._source = PacketSource(dut, rx or f"{link}__rx", stalls=rx_stalls)
+        if slot:
+            self._source, sinks = SlotSource(dut, "spread"), [SlotSink(dut, "gather", _DEPTH)]
+            self._slot = (self._source, *sinks)
+        else:
+            self._source = PacketSource(dut, rx or f"{link}__rx", stalls=rx_stalls)
+            sinks = [
+                _ShallowSink(dut, name, stalls=tx_stalls() if tx_stalls else None)
+                for name in tx or (f"{link}__tx",)
+            ]
         self._held: list[_Held] = []
         self._wake = Event()
         self._order = count()
@@ -195,8 +220,7 @@ class CardLink(SimPort):
         cocotb.start_soon(self._announce())
         cocotb.start_soon(self._grant())
         cocotb.start_soon(self._release())
-        for name in tx or (f"{link}__tx",):
-            sink = _ShallowSink(dut, name, stalls=tx_stalls() if tx_stalls else None)
+        for sink in sinks:
             cocotb.start_soon(self._transmit_from(sink))
 
     def inject(self, data: bytes, error: bool = False) -> None:
@@ -206,6 +230,11 @@ class CardLink(SimPort):
         that it must take are sent by the root complex, which waits for credits.
         """
         self._source.put(Packet(bytes(data), error))
+
+    def watch(self, received: Observer | None = None, sent: Observer | None = None) -> None:
+        """Call these with each TLP that passes the slot; None ends it."""
+        source, sink = self._slot
+        source.observer, sink.observer = received, sent
 
     # The data link layer's side.
 
@@ -223,10 +252,7 @@ class CardLink(SimPort):
         infinite = sum(c.tx_is_infinite() << i for i, c in enumerate(channels))
         if self._grants is not None:
             limits, infinite = self._grants.limits, 0
-        value = at = 0
-        for limit, width in zip(limits, [8, 12] * 3, strict=True):
-            value |= (limit & ((1 << width) - 1)) << at
-            at += width
+        value = sum(n % size << at for n, (at, size) in zip(limits, _COUNTERS, strict=True))
         if value != self._shown:
             self._shown = value
             self._limit.value = value
@@ -241,12 +267,12 @@ class CardLink(SimPort):
         """Tell the root port of credits that the card has freed."""
         while True:
             await self._allocated.value_change
-            now = Credits.from_bits(int(self._allocated.value))
+            now = _counts(int(self._allocated.value))
             state = self.fc_state[0]
-            for name, member in zip(_CLASSES, _MEMBERS, strict=True):
-                width = 8 if name.endswith("h") else 12
-                freed = (getattr(now, member) - getattr(self._granted, member)) % (1 << width)
-                getattr(state, name).rx_release_fc(freed)
+            for name, total, before, (_, size) in zip(
+                _CLASSES, now, self._granted, _COUNTERS, strict=True
+            ):
+                getattr(state, name).rx_release_fc((total - before) % size)
             self._granted = now
             state.next_fc_p_tx = state.next_fc_np_tx = 0
             self.start_fc_update_timer()
@@ -312,10 +338,9 @@ class CardLink(SimPort):
 
     # From the card to the root complex.
 
-    async def _transmit_from(self, sink: PacketSink) -> None:
+    async def _transmit_from(self, sink: PacketSink | SlotSink) -> None:
         while True:
             packet = await sink.recv()
-            sink.resume()
             assert not packet.error, f"the card sent a TLP to be discarded: {packet.data.hex()}"
             tlp = self._parse(packet.data)
             assert self.fc_state[0].tx_tlp_has_credit(tlp), f"no credits for {tlp!r}"

@@ -12,7 +12,7 @@ from sim.harness import Bench, record, rng
 from sim.models import limits
 from sim.models.nvme.prp import Buffer
 from sim.models.nvme.specification import Io
-from sim.models.streams import PacketMonitor
+from sim.models.slot import Observer
 
 BENCH = Bench(dut=storage_card, tier="bench", timeout_s=3600)
 
@@ -123,11 +123,9 @@ class Passed:
     size: int
 
 
-async def note(monitor: PacketMonitor, to: list[Passed]) -> None:
-    """Add each TLP that passes."""
-    while True:
-        packet = await monitor.recv()
-        to.append(Passed(monitor.time_ns, limits.FRAMING + len(packet.data)))
+def noting(to: list[Passed]) -> Observer:
+    """Adds each TLP that passes."""
+    return lambda packet, time_ns: to.append(Passed(time_ns, limits.FRAMING + len(packet)))
 
 
 def own_share(
@@ -171,18 +169,14 @@ async def latency(dut, gts):
     for number in range(8):
         received: list[Passed] = []
         sent: list[Passed] = []
-        tasks = [
-            cocotb.start_soon(note(PacketMonitor(dut, name), to))
-            for name, to in (("link__rx", received), ("link__tx", sent))
-        ]
+        bench.root.link.watch(noting(received), noting(sent))
         buffer = Buffer(bench.memory, size)
         buffer.grant(writable=True)
         begin = get_sim_time("ns")
         command = await driver.submit_io(Io.READ, 1, 8 * number, 1, prp=buffer.prp)
         await command.result()
         worst = max(worst, get_sim_time("ns") - begin - SERVICE_US * 1000)
-        for task in tasks:
-            task.cancel()
+        bench.root.link.watch()
         octets = HEADER_BYTES + size + AROUND_BYTES
         own = own_share(
             received,

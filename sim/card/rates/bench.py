@@ -9,7 +9,6 @@ from cocotb.utils import get_sim_time
 from sim.card.testbench import CORE_NS, Peer, Tenant, Testbench, jumbo_card
 from sim.harness import Bench, record, rng
 from sim.models import limits
-from sim.models.streams import PacketMonitor
 
 BENCH = Bench(dut=jumbo_card, tier="bench", timeout_s=3600)
 
@@ -142,21 +141,19 @@ async def latency(dut, gts: float) -> None:
     # The card fetches the receive buffers of all queues first.
     await bench.quiet(200)
     for number in range(8):
-        towards = PacketMonitor(dut, "link__rx")
-        away = PacketMonitor(dut, "link__tx")
         events: list[tuple[float, str]] = []
 
-        async def note(monitor, names, events=events):
-            while True:
-                packet = await monitor.recv()
-                kind = names.get(packet.data[0] & 0x5F)
-                if kind:
-                    events.append((monitor.time_ns, kind))
+        def noting(names, events=events):
+            def note(packet, time_ns):
+                if kind := names.get(packet[0] & 0x5F):
+                    events.append((time_ns, kind))
 
-        tasks = [
-            cocotb.start_soon(note(towards, {0x40: "doorbell", 0x4A: "answer"})),
-            cocotb.start_soon(note(away, {0x00: "read", 0x20: "read"})),
-        ]
+            return note
+
+        bench.root.link.watch(
+            received=noting({0x40: "doorbell", 0x4A: "answer"}),
+            sent=noting({0x00: "read", 0x20: "read"}),
+        )
         await driver.send(frame_of(64, station, TENANT.address, number))
         await bench.wires[0].recv()
         begin = next(at for at, kind in events if kind == "doorbell")
@@ -173,8 +170,7 @@ async def latency(dut, gts: float) -> None:
                 outstanding -= 1
                 host += 0.0 if outstanding else at - since
         worst = max(worst, end - begin - host)
-        for task in tasks:
-            task.cancel()
+        bench.root.link.watch()
         await driver.flush()
     record("virtio_tx_latency_64", value=worst / 1000, unit="us", limit=2.5, gts=gts)
 
