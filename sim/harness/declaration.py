@@ -84,7 +84,7 @@ class Bench:
         gc.collect()
         gc.freeze()
         # Nor often what a test leaves behind: a run is short, and memory is there.
-        gc.set_threshold(200_000, 50, 100)
+        gc.set_threshold(1_000_000, 50, 100)
         for path, member, _ in self.component.signature.flatten(self.component):
             if member.flow == wiring.In:
                 getattr(dut, "__".join(map(str, path))).value = 0
