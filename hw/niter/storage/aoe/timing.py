@@ -46,7 +46,7 @@ class Timing:
         kind, span, time, copies = desk.kind, desk.span, desk.time, desk.copies
         known, learnt, settings = desk.known, desk.learnt, self._settings
         timeout = Signal(TIME_BITS)
-        silent = Signal()
+        silent, late = Signal(), Signal()
         doublings = Signal(4)
 
         with m.State("TIMER"):
@@ -81,8 +81,11 @@ class Timing:
         with m.State("EXPIRE"):
             m.d.comb += desk.bound.eq(timeout)
             unsent = kind.copies == 0
+            m.d.sync += late.eq(desk.overdue | unsent)
+            m.next = "LATE"
+        with m.State("LATE"):
             m.next = "IDLE"
-            with m.If((desk.overdue | unsent) & ~self._answering.pending):
+            with m.If(late & ~self._answering.pending):
                 with m.If(silent | ~desk.limits.enabled):
                     m.d.sync += [
                         self._answering.outcome.eq(BlockStatus.PATH),
