@@ -6,11 +6,13 @@ that the card is told is no less than both ways of that.
 """
 
 import sys
+from collections.abc import Iterator
 from random import Random
 
 import click
 
 from niter.interface import SECTOR_BYTES, BlockOpcode, BlockStatus
+from niter.storage.aoe.engine import TICK
 from sim.models.aoe import AoeTarget, Impairment, Network
 from sim.storage.aoe.station import Request, Station
 
@@ -20,8 +22,11 @@ __all__ = ["PROBABILITIES", "Relay", "run"]
 PROBABILITIES = (0.001, 0.01, 0.05, 0.2)
 
 _USUAL, _LONGEST = 200, 3000
-#: Both ways, in ticks of 256 cycles.
-_LIFETIME = -(-2 * (_USUAL + _LONGEST) // 256)
+#: Both ways, in ticks of the card.
+_LIFETIME = -(-2 * (_USUAL + _LONGEST) // TICK)
+#: Ticks until a target counts as gone. A frame whose copies are lost one after the other, as one in
+#: a thousand is at the highest probability, waits for 255 times what an answer usually takes.
+_SILENCE = 100_000
 #: Sectors of the disk that are used: few, so that requests meet.
 _SECTORS, _MOST = 64, 12
 
@@ -53,7 +58,7 @@ class Relay:
             ),
         )
         self.station = Station(self._send, seed=seed)
-        self.station.set_up(lifetime=_LIFETIME, silence=10_000, seed=rng.randrange(1 << 24))
+        self.station.set_up(lifetime=_LIFETIME, silence=_SILENCE, seed=rng.randrange(1 << 24))
         self.station.attach(0, 0, self.target)
         #: What the disk has to hold.
         self.disk = bytearray(self.target.disk)
@@ -118,7 +123,7 @@ class Relay:
                     self.station.issue(request)
                     issued += 1
             self.turn()
-            assert self.station.now - heard < 2_000_000, "a request is lost"
+            assert self.station.now - heard < 2 * _SILENCE * TICK, "a request is lost"
         assert not self.station.open
         # Nothing ends again when the last frames come, and no late copy changes the disk.
         for _ in range(100):
@@ -126,9 +131,8 @@ class Relay:
         assert self.target.disk == self.disk
 
 
-def run(requests: int, seed: int = 1) -> list[str]:
-    """Share requests among the probabilities; returns a line for each."""
-    said = []
+def run(requests: int, seed: int = 1) -> Iterator[str]:
+    """Share requests among the probabilities; gives a line for each, as it ends."""
     for probability in PROBABILITIES:
         relay = Relay(seed, probability)
         relay.load(requests // len(PROBABILITIES))
@@ -137,13 +141,12 @@ def run(requests: int, seed: int = 1) -> list[str]:
         # Where faults are rare, a short run has none.
         assert probability < 0.01 or (network.lost and network.delayed and network.doubled)
         assert probability < 0.01 or (counted["repeated"] and counted["late"])
-        said.append(
+        yield (
             f"{probability:6.1%}: {requests // len(PROBABILITIES)} requests, {relay.station.now} "
             f"cycles; frames lost {network.lost}, delayed {network.delayed}, doubled "
             f"{network.doubled}; {counted}"
         )
         relay.station.close()
-    return said
 
 
 @click.command()
@@ -152,7 +155,7 @@ def run(requests: int, seed: int = 1) -> list[str]:
 def main(requests: int, seed: int) -> None:
     """Run random requests over a bad relay."""
     for line in run(requests, seed):
-        print(line)
+        print(line, flush=True)
 
 
 if __name__ == "__main__":
