@@ -17,7 +17,16 @@ from cocotb.utils import get_sim_time
 from niter.interface import BEAT_BYTES, PacketStream
 from sim.models.streams import Packet
 
-__all__ = ["Gather", "Held", "Observer", "SlotSink", "SlotSource", "Spread"]
+__all__ = [
+    "Gather",
+    "Held",
+    "Observer",
+    "SlotSink",
+    "SlotSource",
+    "Spread",
+    "gathered",
+    "held_of",
+]
 
 #: Beats of the longest TLP: 256 bytes behind a header of 16.
 _BEATS = (256 + 16) // BEAT_BYTES
@@ -53,6 +62,25 @@ _BEATS_AT, _BEATS_MASK = _place("beats")
 _EMPTY_AT, _EMPTY_MASK = _place("empty")
 _ERROR_AT, _ = _place("error")
 _OCTETS_AT, _ = _place("octets")
+
+
+def held_of(packet: Packet) -> int:
+    """The bits of a ``Held`` for a ``Spread``."""
+    beats = -(-len(packet.data) // BEAT_BYTES)
+    return (
+        beats << _BEATS_AT
+        | (beats * BEAT_BYTES - len(packet.data)) << _EMPTY_AT
+        | packet.error << _ERROR_AT
+        | int.from_bytes(packet.data, "little") << _OCTETS_AT
+    )
+
+
+def gathered(held: int) -> Packet:
+    """The packet that the bits of a ``Gather``'s ``Held`` are."""
+    octets = (held >> _OCTETS_AT).to_bytes(BEAT_BYTES * _BEATS, "little")
+    begin = BEAT_BYTES * (_BEATS - (held >> _BEATS_AT & _BEATS_MASK))
+    end = len(octets) - (held >> _EMPTY_AT & _EMPTY_MASK)
+    return Packet(octets[begin:end], bool(held >> _ERROR_AT & 1))
 
 
 class Spread(wiring.Component):
@@ -156,14 +184,8 @@ class SlotSource:
                 self._filled.clear()
                 await self._filled.wait()
             packet = self._queue.popleft()
-            beats = -(-len(packet.data) // BEAT_BYTES)
             level ^= 1
-            self._held.value = (
-                beats << _BEATS_AT
-                | (beats * BEAT_BYTES - len(packet.data)) << _EMPTY_AT
-                | packet.error << _ERROR_AT
-                | int.from_bytes(packet.data, "little") << _OCTETS_AT
-            )
+            self._held.value = held_of(packet)
             self._flag.value = level
             await self._taken.value_change
             if self.observer is not None:
@@ -205,11 +227,7 @@ class SlotSink:
     async def _run(self) -> None:
         while True:
             await self._flag.value_change
-            held = int(self._held.value)
-            octets = (held >> _OCTETS_AT).to_bytes(BEAT_BYTES * _BEATS, "little")
-            begin = BEAT_BYTES * (_BEATS - (held >> _BEATS_AT & _BEATS_MASK))
-            end = len(octets) - (held >> _EMPTY_AT & _EMPTY_MASK)
-            packet = Packet(octets[begin:end], bool(held >> _ERROR_AT & 1))
+            packet = gathered(int(self._held.value))
             if self.observer is not None:
                 self.observer(packet.data, get_sim_time("ns"))
             self._queue.append(packet)
