@@ -131,6 +131,34 @@ def test_what_cannot_be_read_ends_in_error_and_the_rest_goes_on(seed):
     assert 0 < failed < len(spans)
 
 
+def test_no_more_is_read_than_the_buffer_holds():
+    """While nobody takes data; then all of it comes."""
+    requests = Requests(random.Random(1))
+    space = Space()
+    for parts in requests.parts:
+        for address, size in parts:
+            space.put(address, bytes(size))
+    bench = Bench(dut := Pull(), 1)
+    requests.serve(bench, dut.place)
+    reads = serve_reads(bench, dut.read, space)
+    spans = [(tag, 0, min(MAX_SPAN_SECTORS, requests.sectors(tag))) for tag in range(8)] * 3
+    bench.put(dut.span, fields(spans))
+
+    async def take_late(ctx):
+        for _ in range(3):
+            await ctx.tick().repeat(4000)
+            assert 3000 < sum(read.length for read in reads) <= 4096
+        ctx.set(dut.o.ready, 1)
+        ended = 0
+        while ended < len(spans):
+            _, _, valid, last = await ctx.tick().sample(dut.o.valid, dut.o.payload.last)
+            ended += valid & last
+
+    bench.add(take_late)
+    bench.run(limit=200_000)
+    assert sum(read.length for read in reads) == sum(n for *_, n in spans) * SECTOR_BYTES
+
+
 @pytest.mark.parametrize(("source", "sink"), STALLS)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_pushed_sectors_are_scattered(seed, source, sink):

@@ -1,6 +1,6 @@
 """Reads what a transport pulls from where the driver has put it."""
 
-from amaranth import Cat, Module, Signal, signed
+from amaranth import C, Cat, Module, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -102,7 +102,7 @@ class Pull(wiring.Component):
         m.d.sync += owed.eq(issued & gone)
         m.d.comb += [step.eq(owed), carry.eq(gone)]
         with m.If(issued):
-            m.d.comb += [step.eq(~beats), carry.eq(1)]
+            m.d.comb += [step.eq(Cat(~beats, C(1, 1)).as_signed()), carry.eq(1)]
         with m.If(quiet & ~issued):
             m.d.sync += free.eq(_DEPTH)
         with m.Else():
