@@ -87,11 +87,7 @@ class Testbench:
         self.wire = Wire(dut, 0, capture)
         self.memory = HostMemory(rng=rng("memory"), strict=strict)
         self.root = Root(
-            dut,
-            slot=True,
-            max_payload=max_payload,
-            generation=generation,
-            latency_ns=latency_ns,
+            dut, slot=True, max_payload=max_payload, generation=generation, latency_ns=latency_ns
         )
         attach_memory(self.root.rc, self.memory)
         nvme = self.config.storage.nvme

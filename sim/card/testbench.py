@@ -74,11 +74,7 @@ class Testbench:
         self.wires = [Wire(dut, n, capture) for n in range(self.config.ports)]
         self.memory = HostMemory(rng=rng("memory"))
         self.root = Root(
-            dut,
-            slot=True,
-            max_payload=max_payload,
-            generation=generation,
-            latency_ns=latency_ns,
+            dut, slot=True, max_payload=max_payload, generation=generation, latency_ns=latency_ns
         )
         attach_memory(self.root.rc, self.memory)
         self.drivers: list[NetDriver] = []

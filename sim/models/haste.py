@@ -10,9 +10,7 @@ __all__ = ["hasten"]
 
 
 def hasten() -> None:
-    """Let members of ``TlpType`` hash by identity, and a TLP look its type up. Done once."""
-    if TlpType.__hash__ is object.__hash__:
-        return
+    """Let members of ``TlpType`` hash by identity, and a TLP look its type up."""
     classes = list(tlp_type_fc_type_mapping.items())
     TlpType.__hash__ = object.__hash__
     tlp_type_fc_type_mapping.clear()

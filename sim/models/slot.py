@@ -15,7 +15,7 @@ from cocotb.triggers import Event
 from cocotb.utils import get_sim_time
 
 from niter.interface import BEAT_BYTES, PacketStream
-from sim.models.streams import Packet
+from sim.models.streams import Packet, place_of
 
 __all__ = [
     "Gather",
@@ -52,16 +52,10 @@ class Held(data.Struct):
     octets: 8 * BEAT_BYTES * _BEATS
 
 
-def _place(name: str) -> tuple[int, int]:
-    """Offset and mask of a member of ``Held``: its constants take as long as a TLP's whole way."""
-    member = data.Layout.cast(Held)[name]
-    return member.offset, (1 << member.width) - 1
-
-
-_BEATS_AT, _BEATS_MASK = _place("beats")
-_EMPTY_AT, _EMPTY_MASK = _place("empty")
-_ERROR_AT, _ = _place("error")
-_OCTETS_AT, _ = _place("octets")
+_BEATS_AT, _BEATS_MASK = place_of(Held, "beats")
+_EMPTY_AT, _EMPTY_MASK = place_of(Held, "empty")
+_ERROR_AT, _ = place_of(Held, "error")
+_OCTETS_AT, _ = place_of(Held, "octets")
 
 
 def held_of(packet: Packet) -> int:
@@ -193,7 +187,7 @@ class SlotSource:
 
 
 class SlotSink:
-    """Takes packets from a ``Gather``; stops when ``depth`` of them wait, until ``resume``.
+    """Takes packets from a ``Gather``; stops while ``depth`` of them wait.
 
     Parameters
     ----------

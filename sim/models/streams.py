@@ -36,6 +36,7 @@ __all__ = [
     "StreamMonitor",
     "StreamSink",
     "StreamSource",
+    "place_of",
     "stalls",
 ]
 
@@ -351,16 +352,16 @@ class StreamSink(StreamMonitor):
         return held
 
 
-def _field(name: str) -> tuple[int, int]:
-    """Offset and mask of a member of ``Beat``."""
-    member = data.Layout.cast(Beat)[name]
+def place_of(shape: ShapeLike, name: str) -> tuple[int, int]:
+    """Offset and mask of a member of a layout, for who has no time for its constants."""
+    member = data.Layout.cast(shape)[name]
     return member.offset, (1 << member.width) - 1
 
 
-_DATA, _DATA_MASK = _field("data")
-_EMPTY, _EMPTY_MASK = _field("empty")
-_LAST, _ = _field("last")
-_ERROR, _ = _field("error")
+_DATA, _DATA_MASK = place_of(Beat, "data")
+_EMPTY, _EMPTY_MASK = place_of(Beat, "empty")
+_LAST, _ = place_of(Beat, "last")
+_ERROR, _ = place_of(Beat, "error")
 _BEAT_BITS = data.Layout.cast(Beat).size
 _BEAT_MASK = (1 << _BEAT_BITS) - 1
 _META = data.Layout.cast(FrameBeat)["meta"].offset

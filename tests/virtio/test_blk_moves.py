@@ -22,6 +22,14 @@ class Requests:
             sizes = spread(rng, length, rng.randint(1, 15))
             self.parts.append([(rng.getrandbits(62), size) for size in sizes])
 
+    def zeros(self):
+        """Host memory with zeros in all segments."""
+        space = Space()
+        for parts in self.parts:
+            for address, size in parts:
+                space.put(address, bytes(size))
+        return space
+
     def sectors(self, tag):
         return sum(size for _, size in self.parts[tag]) // SECTOR_BYTES
 
@@ -134,10 +142,7 @@ def test_what_cannot_be_read_ends_in_error_and_the_rest_goes_on(seed):
 def test_no_more_is_read_than_the_buffer_holds():
     """While nobody takes data; then all of it comes."""
     requests = Requests(random.Random(1))
-    space = Space()
-    for parts in requests.parts:
-        for address, size in parts:
-            space.put(address, bytes(size))
+    space = requests.zeros()
     bench = Bench(dut := Pull(), 1)
     requests.serve(bench, dut.place)
     reads = serve_reads(bench, dut.read, space)
@@ -184,10 +189,7 @@ def test_pushed_sectors_are_scattered(seed, source, sink):
 def test_marks_wait_for_what_was_there_before_and_for_nothing_else():
     """``drained`` comes though others keep the mover busy."""
     requests = Requests(random.Random(1), count=2)
-    space = Space()
-    for parts in requests.parts:
-        for address, size in parts:
-            space.put(address, bytes(size))
+    space = requests.zeros()
     bench = Bench(dut := Pull(), 1)
     requests.serve(bench, dut.place)
     serve_reads(bench, dut.read, space, latency=200)

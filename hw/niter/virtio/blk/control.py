@@ -146,7 +146,7 @@ class Control(wiring.Component):
         begins, scans = Signal(), Signal()
         #: It goes back without an answer.
         silent = Signal()
-        #: It has got the data that it wanted.
+        #: It has got the data that it wanted; ``total`` no longer counts.
         written, nothing = Signal(), Signal()
         closed = Signal()
         m.d.comb += closed.eq(self.closing & (self.closing_queue == facts.queue))
