@@ -16,6 +16,8 @@ export PYTHONPATH := $(CURDIR)/hw:$(CURDIR)/firmware:$(CURDIR)
 # Amaranth keeps names in sets: the same text, and so a cached model, each time.
 export PYTHONHASHSEED := 0
 export NITER_SEED := $(SEED)
+# Benches load the same modules time and again.
+export PYTHONDONTWRITEBYTECODE :=
 
 HARNESS := python -m sim.harness
 

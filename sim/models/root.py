@@ -46,6 +46,8 @@ _COUNTERS = tuple((field.offset, 1 << field.width) for _, field in data.Layout.c
 #: Packets of one stream that wait for the wire before it is stopped.
 _DEPTH = 2
 _CLASSES = ("ph", "pd", "nph", "npd", "cplh", "cpld")
+#: Where a port keeps when its next update of a class is due.
+_UPDATES = {name: f"next_fc_{name.rstrip('hd')}_tx" for name in _CLASSES}
 
 
 def _counts(bits: int) -> list[int]:
@@ -272,9 +274,10 @@ class CardLink(SimPort):
             for name, total, before, (_, size) in zip(
                 _CLASSES, now, self._granted, _COUNTERS, strict=True
             ):
-                getattr(state, name).rx_release_fc((total - before) % size)
+                if total != before:
+                    getattr(state, name).rx_release_fc((total - before) % size)
+                    setattr(state, _UPDATES[name], 0)
             self._granted = now
-            state.next_fc_p_tx = state.next_fc_np_tx = 0
             self.start_fc_update_timer()
 
     # From the root complex to the card.
