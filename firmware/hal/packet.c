@@ -11,6 +11,14 @@ void packet_listen(unsigned udp_port, uint32_t interval) {
     register_write(CARD_SOC_PACKET_PORT_LISTEN, udp_port);
 }
 
+#ifdef CARD_SOC_PACKET_PORT_RESOLVE
+void packet_resolve(const uint8_t address[4]) {
+    uint32_t number = 0;
+    for (int n = 0; n < 4; n++) number = number << 8 | address[n];
+    register_write(CARD_SOC_PACKET_PORT_RESOLVE, number);
+}
+#endif
+
 size_t packet_receive(void *to, size_t room, unsigned *port) {
     uint8_t *next = to;
     uint32_t word = register_read(CARD_SOC_PACKET_PORT_RECEIVE);

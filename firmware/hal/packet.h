@@ -20,6 +20,12 @@ enum { PACKET_LONGEST = 1518 };
 void packet_listen(unsigned udp_port, uint32_t interval);
 
 /*
+ * Take ARP requests for this IPv4 address, too, at the same rate. On a card without an overlay: that of the
+ * others answers them.
+ */
+void packet_resolve(const uint8_t address[4]);
+
+/*
  * Take the next frame into `to`, which has room for `room` bytes; returns its length, 0 when there is
  * none, or it has no room. `port` is set to the Ethernet port that it came from.
  */

@@ -311,6 +311,12 @@ static size_t take_datagram(uint8_t *frame)
     return HEAD + (size_t)length;
 }
 
+/* Frames come from a test, which sends what it wants. */
+void packet_resolve(const uint8_t address[4])
+{
+    (void)address;
+}
+
 size_t packet_receive(void *to, size_t room, unsigned *port)
 {
     uint8_t frame[PACKET_LONGEST];

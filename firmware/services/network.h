@@ -1,6 +1,6 @@
 /*
- * The listener's share of a network stack: UDP over IPv4 without options or fragments, which is all that
- * the packet port passes. Who has the card's addresses is answered by the overlay.
+ * The listener's share of a network stack: UDP over IPv4 without options or fragments, and requests for the
+ * card's address (RFC 826) where there is no overlay to answer them. It is all that the packet port passes.
  *
  * A reply goes back the way that its question came: nothing is resolved, and the card never speaks first.
  */
@@ -37,6 +37,12 @@ void network_open(const struct addresses *own);
  * when it is anything else. The content begins at `frame` + NETWORK_HEADERS.
  */
 size_t network_take(const uint8_t *frame, size_t length, unsigned wire, struct peer *peer);
+
+/*
+ * Make the answer to an ARP request for the card's IPv4 address, in the request's place. Returns its length,
+ * 0 when the frame is anything else.
+ */
+size_t network_resolve(uint8_t *frame, size_t length);
 
 /*
  * Send a reply, put together in `out`, which has room for it and its headers. False when the packet

@@ -30,6 +30,8 @@ static uint8_t frame[NETWORK_HEADERS + DATAGRAM_LONGEST];
 static size_t question_length, answer_length;
 static const uint8_t *answer;
 static struct peer peer;
+/* The frame says who has the card's address, and waits for the packet port. */
+static size_t resolved_length;
 
 static void answer_question(void)
 {
@@ -54,6 +56,7 @@ void services_open(struct handover *handover)
     tables_open(&policy()->addresses);
 #else
     volumes_open(&policy()->addresses);
+    packet_resolve(policy()->addresses.ipv4);
 #endif
     if (!session_open(keys)) {
         health_set(HEALTH_RANDOM_FAILED);
@@ -73,6 +76,11 @@ static void listen(void)
     question_length = network_take(frame, length, wire, &peer);
     if (question_length)
         job_start(answer_question);
+    /* On a network card the overlay answers. */
+    if (!LAYOUT_NETWORK && !question_length) {
+        resolved_length = network_resolve(frame, length);
+        peer.wire = wire;
+    }
 }
 
 void services_turn(void)
@@ -81,7 +89,9 @@ void services_turn(void)
 #if LAYOUT_STORAGE
     volumes_turn();
 #endif
-    if (!job_busy() && !answer_length)
+    if (resolved_length && packet_send(frame, resolved_length, peer.wire))
+        resolved_length = 0;
+    if (!job_busy() && !answer_length && !resolved_length)
         listen();
     /* A quarter of what a slice may take: it ends at the next point only. */
     job_run(timer_hz() / 4000);

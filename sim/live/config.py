@@ -12,7 +12,10 @@ from niter.virtio.blk import BlkSizes
 from sim.live.storage import Disk
 from sim.models.opening import Endpoint, Peer, Tenant
 
-__all__ = ["CONSOLE_BIT", "ConfigError", "Host", "LiveConfig", "load"]
+__all__ = ["CONSOLE_BIT", "STORAGE_RAM", "ConfigError", "Host", "LiveConfig", "load"]
+
+#: Memory of a storage card's processor, whose firmware is longer, as boards have it.
+STORAGE_RAM = 76 * 1024
 
 #: Cycles of a bit of a processor's serial line: as fast as can be, so that a letter costs no time.
 CONSOLE_BIT = 4
@@ -124,11 +127,15 @@ class _Processor:
 
 def _managed(path: Path, config: LiveConfig, table: dict) -> LiveConfig:
     """With a processor: all that a card is opened with comes from its clients, and from flash."""
-    if config.card.storage or config.tenants or config.peers or config.disks:
+    if config.tenants or config.peers or config.disks:
         raise ConfigError(f"{path}: a card with a processor is configured by its clients alone")
+    if config.card.storage and config.card.storage.blk:
+        raise ConfigError(f"{path}: there is no firmware for a card of virtio disks")
     if len(config.wires) > config.card.ports:
         raise ConfigError(f"{path}: the card has {config.card.ports} ports")
+    sizes = {"ram_bytes": STORAGE_RAM} if config.card.storage else {}
     soc = SocConfig(
+        **sizes,
         baud=SocConfig.clock_hz // CONSOLE_BIT,
         noise_seed=_make(_Processor, table, "processor").seed,
     )

@@ -1,6 +1,8 @@
 """Frames in, frames out: the listener's share of a network stack against scapy."""
 
 import socket
+from contextlib import contextmanager
+from dataclasses import replace
 
 import cbor2
 import pytest
@@ -9,19 +11,22 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Raw
 
+from firmware.host.process import HostCard
 from niterctl.protocol import PORT, PROBE_PADDING
 
 from .conftest import HOST, POLICY
+from .test_volumes import CONFIG as STORAGE
 
 MAC, IP4, IP6 = POLICY.mac.hex(":"), str(POLICY.ipv4), str(POLICY.ipv6)
 PEER, PEER4, PEER6 = "02:00:00:00:00:77", "192.0.2.77", "2001:db8::77"
 PROBE = cbor2.dumps([1, bytes(range(16)), bytes(PROBE_PADDING)])
 
 
-@pytest.fixture(scope="module")
-def wire(shared_card):
+@contextmanager
+def plugged(card):
+    """A function that sends a frame, and returns the card's answer."""
     line = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    line.connect((HOST, shared_card.frames))
+    line.connect((HOST, card.frames))
 
     def ask(frame, timeout=0.5):
         line.settimeout(timeout)
@@ -33,6 +38,22 @@ def wire(shared_card):
 
     yield ask
     line.close()
+
+
+@pytest.fixture(scope="module")
+def wire(shared_card):
+    with plugged(shared_card) as ask:
+        yield ask
+
+
+@pytest.fixture(scope="module")
+def storage_wire(tmp_path_factory):
+    """Of a card without an overlay."""
+    with (
+        HostCard(tmp_path_factory.mktemp("storage"), POLICY, config=STORAGE) as card,
+        plugged(card) as ask,
+    ):
+        yield ask
 
 
 def silent(wire, frame):
@@ -99,3 +120,53 @@ def test_a_frame_that_is_cut_anywhere_is_ignored(wire):
     for length in range(1, len(whole)):
         assert wire(whole[:length], 0.001) is None
     silent(wire, whole[:20])
+
+
+def question(to="ff:ff:ff:ff:ff:ff", source=PEER, **fields):
+    fields = {"hwsrc": source, "psrc": PEER4, "pdst": IP4, **fields}
+    return Ether(src=source, dst=to) / ARP(**fields)
+
+
+@pytest.mark.parametrize("to", ["ff:ff:ff:ff:ff:ff", MAC])
+@pytest.mark.parametrize("asker", [PEER4, "0.0.0.0"])
+def test_a_card_without_an_overlay_says_who_has_its_address(storage_wire, to, asker):
+    """Padded or not; also to one who has no address yet (RFC 5227)."""
+    for padding in (b"", bytes(18)):
+        answer = storage_wire(question(to, psrc=asker) / Raw(padding))
+        assert (answer.src, answer.dst) == (MAC, PEER)
+        arp = answer[ARP]
+        assert (arp.op, arp.hwsrc, arp.psrc) == (2, MAC, IP4)
+        assert (arp.hwdst, arp.pdst) == (PEER, asker)
+        assert len(answer) == 42
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        question(pdst="192.0.2.2"),
+        question(op=2),
+        question(hwtype=6),
+        question(ptype=0x86DD),
+        question(hwlen=8),
+        question(plen=16),
+        question(to="02:00:00:00:00:55"),
+        question(source="03:00:00:00:00:01"),
+        question(source=MAC),
+    ],
+    ids=range(9),
+)
+def test_what_is_no_question_for_its_address_is_ignored(storage_wire, frame):
+    silent(storage_wire, frame)
+
+
+def test_a_question_that_is_cut_anywhere_is_ignored(storage_wire):
+    whole = bytes(question())
+    for length in range(1, len(whole)):
+        assert storage_wire(whole[:length], 0.001) is None
+    silent(storage_wire, whole[:20])
+
+
+def test_a_card_that_has_no_address_answers_nobody(tmp_path):
+    policy = replace(POLICY, ipv4=None)
+    with HostCard(tmp_path, policy, config=STORAGE) as card, plugged(card) as ask:
+        assert ask(question(pdst="0.0.0.0"), 0.2) is None

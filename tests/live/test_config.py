@@ -41,6 +41,20 @@ def test_example_with_a_processor_is_whole(tmp_path):
         load(other)
 
 
+def test_example_of_a_storage_card_with_a_processor_is_whole(tmp_path):
+    example = EXAMPLE.with_name("managed_storage.toml")
+    config = load(example)
+    assert config.functions == config.card.storage.nvme.functions == 1
+    assert config.card.soc.ram_bytes == 76 * 1024 and config.wires == ("tap:niter0",)
+    other = tmp_path / "other.toml"
+    other.write_text(example.read_text() + DISK)
+    with pytest.raises(ConfigError, match="configured by its clients alone"):
+        load(other)
+    other.write_text(VIRTIO + "[processor]")
+    with pytest.raises(ConfigError, match="no firmware for a card of virtio disks"):
+        load(other)
+
+
 def test_example_with_virtio_disks_is_whole():
     config = load(EXAMPLE.with_name("disks.toml"))
     storage = config.card.storage

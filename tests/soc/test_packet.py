@@ -5,13 +5,16 @@ from itertools import pairwise
 
 from amaranth.sim import Simulator
 from scapy.layers.inet import IP, TCP, UDP
-from scapy.layers.l2 import Ether
+from scapy.layers.l2 import ARP, Ether
 
 from niter.soc.packet import PacketPort
 from tests.support.csr import read, write
 
 PORT = 4660
-AT = {".".join(info.path): info.start for info in PacketPort().bus.memory_map.all_resources()}
+AT = {
+    ".".join(info.path): info.start
+    for info in PacketPort(resolves=True).bus.memory_map.all_resources()
+}
 
 
 def datagram(length, port=PORT, **options):
@@ -49,8 +52,8 @@ async def taken(ctx, dut):
     return b"".join(each.to_bytes(4, "little") for each in words)[:length], word >> 14
 
 
-def simulate(testbench, *others):
-    dut = PacketPort()
+def simulate(testbench, *others, resolves=False):
+    dut = PacketPort(resolves=resolves)
     sim = Simulator(dut)
     sim.add_clock(1e-6)
 
@@ -119,6 +122,45 @@ def test_one_may_come_ahead_of_its_interval():
         assert await read(ctx, dut.bus, AT["port.lost"]) == (frames - count) % 256
 
     simulate(testbench, clock)
+
+
+def request(address, **fields):
+    """As it comes from the wire, with Ethernet's padding."""
+    return bytes(Ether(dst="ff:ff:ff:ff:ff:ff") / ARP(pdst=address, **fields)).ljust(60, b"\0")
+
+
+def test_who_asks_for_its_address_is_heard():
+    own = "198.51.100.1"
+    others = ["198.51.100.2", "198.51.101.1", "198.50.100.1", "199.51.100.1", "0.0.0.0"]
+
+    async def testbench(ctx, dut):
+        number = int.from_bytes(bytes(map(int, own.split("."))), "big")
+        await write(ctx, dut.bus, AT["port.resolve"], number)
+        await passes(ctx, dut, request(own))
+        assert await taken(ctx, dut) is None, "nobody listens"
+        await write(ctx, dut.bus, AT["port.listen"], PORT)
+        for frame in (request(own), request(own)[:42], datagram(20), request(own)):
+            await passes(ctx, dut, frame)
+            assert await taken(ctx, dut) == (frame, 1)
+        tagged = request(own)[:12] + b"\x81\0\0\1" + request(own)[12:]
+        short, answer = request(own)[:40], request(own, op=2)
+        for frame in (*map(request, others), tagged, short, answer):
+            await passes(ctx, dut, frame)
+            assert await taken(ctx, dut) is None
+        await passes(ctx, dut, request(own), error=True)
+        assert await taken(ctx, dut) is None
+        assert await read(ctx, dut.bus, AT["port.lost"]) == 0
+
+    simulate(testbench, resolves=True)
+
+
+def test_where_the_overlay_answers_nobody_hears_who_asks():
+    async def testbench(ctx, dut):
+        await write(ctx, dut.bus, AT["port.listen"], PORT)
+        await passes(ctx, dut, request("0.0.0.0"))
+        assert await taken(ctx, dut) is None
+
+    simulate(testbench)
 
 
 def test_what_is_not_for_it_goes_by():

@@ -130,7 +130,11 @@ class Card(wiring.Component):
         encrypts = bool(config.storage and config.storage.encryption)
         asking = config.storage.functions if nvme else config.functions
         self._soc = config.soc and Soc(
-            config.soc, engines=int(nvme), functions=asking, storage_keys=encrypts
+            config.soc,
+            engines=int(nvme),
+            functions=asking,
+            storage_keys=encrypts,
+            resolves=not config.overlay,
         )
         if nvme:
             # Orders name the functions as NVMe's engine counts them.

@@ -21,6 +21,9 @@ _BEATS, _WORDS = 256, 512
 #: Protocol number of UDP, EtherType of IPv4 and the first byte of its header without options.
 _UDP, _IPV4, _NO_OPTIONS = 17, 0x0800, 0x45
 
+#: EtherType of ARP, and its operation for a request.
+_ARP, _REQUEST = 0x0806, 1
+
 #: A frame stream as it is seen by one who does not take part in it.
 FrameTap = wiring.Signature(
     {"transfer": Out(1), "packet": Out(Beat), "length": Out(14), "port": Out(2)}
@@ -44,6 +47,11 @@ class PacketPort(wiring.Component):
     ``interval`` cycles, and one ahead of its time, which the next then waits for. IP options and
     fragments are not taken. Software looks at addresses and checksums.
 
+    Parameters
+    ----------
+    resolves
+        It also takes ARP requests for one address, where nobody else answers them.
+
     Members
     -------
     tap : In(FrameTap)
@@ -58,6 +66,11 @@ class PacketPort(wiring.Component):
         """What is taken."""
 
         port: csr.Field(csr.action.WO, 16, doc="UDP destination port; zero: nothing.")
+
+    class Resolve(csr.Register, access="w"):
+        """Where the port resolves: whose requests are taken while it listens."""
+
+        address: csr.Field(csr.action.WO, 32, doc="IPv4 address, its first byte highest.")
 
     class Interval(csr.Register, access="w"):
         """Rate limit."""
@@ -92,10 +105,12 @@ class PacketPort(wiring.Component):
         port: csr.Field(csr.action.W, 2, doc="Where it leaves.")
         busy: csr.Field(csr.action.R, 1)
 
-    def __init__(self):
+    def __init__(self, *, resolves: bool = False):
+        self.resolves = resolves
         self._listen, self._interval = self.Listen(), self.Interval()
         self._receive, self._done = self.Receive(), self.Done()
         self._lost, self._content, self._send = self.Lost(), self.Content(), self.Send()
+        self._resolve = self.Resolve()
         self._bridge = bridge_of(
             {
                 "listen": self._listen,
@@ -105,6 +120,7 @@ class PacketPort(wiring.Component):
                 "lost": self._lost,
                 "content": self._content,
                 "send": self._send,
+                **({"resolve": self._resolve} if resolves else {}),
             }
         )
         # Its answers come straight from the memory.
@@ -156,17 +172,14 @@ class PacketPort(wiring.Component):
             with m.Case(4):
                 m.d.comb += matches.eq(_number(octets, 36) == self._listen.f.port.data)
         reaches = beat >= 5
-        m.d.comb += heard.eq(
-            tap.transfer
-            & tap.packet.last
-            & ~tap.packet.error
-            & good
-            & matches
-            & reaches
-            & fits
-            & (tap.length <= LONGEST_FRAME)
-            & (self._listen.f.port.data != 0)
-        )
+        whole = tap.transfer & tap.packet.last & ~tap.packet.error
+        short = tap.length <= LONGEST_FRAME
+        listens = self._listen.f.port.data != 0
+        m.d.comb += heard.eq(whole & good & matches & reaches & fits & short & listens)
+        if self.resolves:
+            asked = self._asked(m, beat)
+            with m.If(whole & asked & reaches & fits & short & listens):
+                m.d.comb += heard.eq(1)
         # An interval is running, and a frame was taken ahead of it: one more will follow.
         wait, ahead = Signal(18), Signal()
         waits = wait != 0
@@ -222,6 +235,24 @@ class PacketPort(wiring.Component):
             self._receive.f.port.r_data.eq(ports[emptying]),
             self._lost.f.frames.r_data.eq(lost),
         ]
+
+    def _asked(self, m, beat):
+        """With its last beat: a frame asks who has the card's address."""
+        tap, address = self.tap, self._resolve.f.address.data
+        octets, matches, good = tap.packet.data, Signal(), Signal()
+        m.d.comb += matches.eq(1)
+        with m.Switch(beat):
+            for number, at, wanted in (
+                (1, 12, _ARP),
+                (2, 20, _REQUEST),
+                (4, 38, address[16:]),
+                (5, 40, address[:16]),
+            ):
+                with m.Case(number):
+                    m.d.comb += matches.eq(_number(octets, at) == wanted)
+        with m.If(tap.transfer):
+            m.d.sync += good.eq((good | (beat == 0)) & matches)
+        return good & matches
 
     def _give(self, m):
         """From software to the wire."""

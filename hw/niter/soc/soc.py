@@ -55,6 +55,8 @@ class Soc(wiring.Component):
         Functions of the card.
     storage_keys
         A cipher takes keys for storage.
+    resolves
+        Software answers ARP requests for the card's address, since no overlay does.
 
     Members
     -------
@@ -79,7 +81,13 @@ class Soc(wiring.Component):
     """
 
     def __init__(
-        self, config: SocConfig, *, engines: int, functions: int, storage_keys: bool = False
+        self,
+        config: SocConfig,
+        *,
+        engines: int,
+        functions: int,
+        storage_keys: bool = False,
+        resolves: bool = False,
     ):
         self.config = config
         self.storage_keys = storage_keys
@@ -93,7 +101,7 @@ class Soc(wiring.Component):
         self._keys = KeyStore(16 if storage_keys else _KEY_SLOTS)
         source = RingNoise() if config.noise_seed is None else SeededNoise(config.noise_seed)
         self._random = RandomSource(source)
-        self._packet = PacketPort()
+        self._packet = PacketPort(resolves=resolves)
         self._mailbox = Mailbox(engines, functions) if engines else None
         self._decoder = csr.Decoder(addr_width=12)
         for name, bus in (
