@@ -6,21 +6,34 @@ and, for benches, the port ``csr``. The walk ends at the core, which is a progra
 single net of the link to the host is on the way, nor of the wire.
 """
 
+from collections import defaultdict
+
+import pytest
 from amaranth import Value
 from amaranth.hdl._ir import Fragment, PortDirection, build_netlist
 from amaranth.hdl._nir import Instance, Top
 from amaranth.lib.wiring import In
 
-from niter.card import Card, CardConfig
+from niter.card import Card, CardConfig, StorageConfig
 from niter.net import OverlayConfig
+from niter.nvme.config import NvmeConfig
 from niter.soc import SocConfig
 
 BUS = ("addr", "w_data", "r_stb", "w_stb")
 
+_NVME = NvmeConfig(functions=1, queues=1, entries=16, namespaces=1)
+#: What each kind of card has.
+HALVES = {
+    "network": {"overlay": OverlayConfig(functions=1)},
+    "storage": {
+        "overlay": None,
+        "storage": StorageConfig(nvme=_NVME, tunnel=True, encryption=True),
+    },
+}
 
-def _card():
-    overlay = OverlayConfig(functions=1)
-    return Card(CardConfig(overlay=overlay, pairs=1, queue_size=16, soc=SocConfig(rom=(1,))))
+
+def _card(halves):
+    return Card(CardConfig(**halves, pairs=1, queue_size=16, soc=SocConfig(rom=(1,))))
 
 
 def _inputs(netlist, nets):
@@ -31,6 +44,11 @@ def _inputs(netlist, nets):
     for name, (start, width) in top.ports_i.items():
         for bit in range(start, start + width):
             names[bit] = name
+    # A memory's content comes from its write ports.
+    written = defaultdict(list)
+    for cell in netlist.cells:
+        if hasattr(cell, "memory") and hasattr(cell, "data"):
+            written[cell.memory].extend(cell.input_nets())
     seen, waiting, found = set(), list(nets), set()
     while waiting:
         net = waiting.pop()
@@ -45,12 +63,7 @@ def _inputs(netlist, nets):
             found.add(f"instance {cell.type}")
             continue
         waiting.extend(cell.input_nets())
-        # A memory's content comes from its write ports.
-        memory = getattr(cell, "memory", None)
-        if memory is not None:
-            for other in netlist.cells:
-                if getattr(other, "memory", None) == memory and hasattr(other, "data"):
-                    waiting.extend(other.input_nets())
+        waiting.extend(written[getattr(cell, "memory", None)])
     return found
 
 
@@ -66,8 +79,9 @@ def _netlist(card):
     return build_netlist(Fragment.get(card, None), ports=ports)
 
 
-def test_only_the_core_masters_the_control_bus():
-    card = _card()
+@pytest.mark.parametrize("halves", HALVES.values(), ids=HALVES)
+def test_only_the_core_masters_the_control_bus(halves):
+    card = _card(halves)
     netlist = _netlist(card)
     bus = card._decoder.bus
     for name in BUS:
@@ -78,5 +92,6 @@ def test_only_the_core_masters_the_control_bus():
         others = {each for each in found if not each.startswith("csr__")}
         assert others <= {"instance VexRiscv", "clk", "rst"}, others
     # The same walk does find the host where it does reach.
-    found = _inputs(netlist, netlist.signals[card._net.function.request.valid])
+    half = card._net or card._storage
+    found = _inputs(netlist, netlist.signals[half.function.request.valid])
     assert any(each.startswith("link") for each in found)
