@@ -22,7 +22,7 @@ from firmware.generate import number_array, signer_header, write_changed, write_
 from firmware.packages import INCLUDES, LIBRARIES, MONOCYPHER, fetch
 from firmware.sources import services
 from niter.card import Card, CardConfig
-from niter.csr.generate import svd
+from niter.csr.generate import register_page, svd
 from niter.soc.config import CSR_BASE, RAM_BASE, ROM_BASE, ROM_BYTES, SocConfig
 
 __all__ = ["DEVELOPMENT_KEY", "Images", "build", "extend", "public_key", "sign"]
@@ -150,6 +150,9 @@ class _Builder:
         write_headers(self.include, config)
         memory_map = Card(config).csr.memory_map
         write_changed(folder / "card.svd", svd(memory_map, name="card", base=CSR_BASE))
+        write_changed(
+            folder / "registers.md", register_page(memory_map, title="The card's registers")
+        )
         self.libraries = {package: fetch(package) for package in LIBRARIES}
 
     def pin(self, name: str, content: bytes) -> None:
