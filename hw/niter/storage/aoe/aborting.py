@@ -31,8 +31,11 @@ class Aborting:
         """The states; ``aborted`` stays behind a completion that is on offer, and with ``at_once``
         a new request that finds its list empty is sent before it is kept."""
         desk, m, shelf = self._desk, self._desk.m, self._shelf
-        known, learnt = desk.known, desk.learnt
+        known = desk.known
         before = Signal(8)
+        # The slot in hand is the request's: both stand for some cycles before that is looked at.
+        own = Signal()
+        m.d.sync += own.eq(desk.span.tag == desk.tag)
         link = RequestLink(shelf.request_read.data[: RequestLink.as_shape().size])
 
         def relink(at, following):
@@ -65,7 +68,8 @@ class Aborting:
             with m.If(link.next == desk.tag):
                 relink(before, desk.link.next)
                 with m.If(known.tail == desk.tag):
-                    m.d.comb += [desk.learn.eq(1), learnt.tail.eq(before)]
+                    m.d.comb += desk.learns.eq(1)
+                    m.d.sync += known.tail.eq(before)
                 m.next = "ORPHANS"
         with m.State("ORPHANS"):
             m.d.sync += desk.state.live.eq(0)
@@ -74,7 +78,7 @@ class Aborting:
                 m.next = "FORGET"
         with m.State("ORPHAN"):
             m.next = "ORPHAN_NEXT"
-            with m.If(desk.span.tag == desk.tag):
+            with m.If(own):
                 desk.leave_target()
                 with m.If(may_linger(desk.kind, desk.copies)):
                     desk.hold_slot()
@@ -103,18 +107,21 @@ class Aborting:
         with m.State("APPEND"):
             m.d.comb += [
                 shelf.request_read.addr.eq(Cat(C(_LINK, 2), known.tail)),
-                desk.learn.eq(1),
-                learnt.listed.eq(1),
-                learnt.tail.eq(desk.tag),
+                desk.learns.eq(1),
             ]
-            m.d.sync += [before.eq(known.tail), desk.state.queued.eq(1)]
+            m.d.sync += [
+                before.eq(known.tail),
+                desk.state.queued.eq(1),
+                known.listed.eq(1),
+                known.tail.eq(desk.tag),
+            ]
             m.next = "STORE"
             with m.If(known.listed):
                 m.next = "JOIN"
             with m.Else():
-                m.d.comb += [
-                    learnt.head.eq(desk.tag),
-                    learnt.blocked.eq(desk.changes - 1),
+                m.d.sync += [
+                    known.head.eq(desk.tag),
+                    known.blocked.eq(desk.changes - 1),
                 ]
                 with m.If((desk.task == Task.SEND) & at_once):
                     m.next = "PART"

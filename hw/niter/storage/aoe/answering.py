@@ -58,11 +58,18 @@ class Answering:
         """The states; ``verdict`` and ``ending`` are free whenever they begin."""
         desk, m = self._desk, self._desk.m
         kind, span, time, copies = desk.kind, desk.span, desk.time, desk.copies
-        known, learnt, limits = desk.known, desk.learnt, desk.limits
+        known, limits = desk.known, desk.limits
         failing, outcome = self.failing, self.outcome
         reads = (kind.opcode == BlockOpcode.READ) | (kind.opcode == BlockOpcode.VERIFY)
         age = self.age
-        done = Signal(5)
+        # What is looked at when a frame ends is known before: all of it stands for some cycles.
+        done, partial, left, ends = Signal(5), Signal(), Signal(), Signal()
+        m.d.sync += [
+            done.eq(span.done + time.part),
+            partial.eq((outcome == BlockStatus.OK) & (done != kind.sectors)),
+            left.eq(may_linger(kind, copies)),
+            ends.eq((desk.state.active == 1) & ~desk.state.queued),
+        ]
 
         def judge(counts):
             # Data needs no more than that: it moves while the request is looked at.
@@ -121,31 +128,29 @@ class Answering:
             m.d.comb += sample.eq(
                 desk.elapsed | desk.elapsed[SAMPLE_BITS:].any().replicate(SAMPLE_BITS)
             )
-            m.d.sync += [
-                error.eq(sample - known.mean[3:]),
-                done.eq(span.done + time.part),
-            ]
+            m.d.sync += error.eq(sample - known.mean[3:])
             with m.If(timed):
-                m.d.comb += [
-                    desk.learn.eq(1),
-                    learnt.credit.eq(known.credit + 1),
-                    learnt.proven.eq(known.proven | (time.part > 2)),
-                    learnt.silent.eq(0),
+                m.d.comb += desk.learns.eq(1)
+                m.d.sync += [
+                    known.credit.eq(known.credit + 1),
+                    known.proven.eq(known.proven | (time.part > 2)),
+                    known.silent.eq(0),
                 ]
                 with m.If(~less(known.credit, known.window)):
-                    m.d.comb += [learnt.credit.eq(0), learnt.settled.eq(1)]
+                    m.d.sync += [known.credit.eq(0), known.settled.eq(1)]
                     with m.If(less(known.window, limits.buffers)):
-                        m.d.comb += learnt.window.eq(known.window + 1)
+                        m.d.sync += known.window.eq(known.window + 1)
             with m.If(desk.task == Task.TIMER):
-                m.d.comb += [desk.learn.eq(1), learnt.silent.eq(1)]
+                m.d.comb += desk.learns.eq(1)
+                m.d.sync += known.silent.eq(1)
             m.next = "FINISH"
             with m.If(timed & (age == 0)):
                 m.next = "MEAN"
         with m.State("MEAN"):
-            m.d.comb += [
-                desk.learn.eq(1),
-                learnt.sampled.eq(1),
-                learnt.mean.eq(known.mean + Mux(known.sampled, error, error << 3)),
+            m.d.comb += desk.learns.eq(1)
+            m.d.sync += [
+                known.sampled.eq(1),
+                known.mean.eq(known.mean + Mux(known.sampled, error, error << 3)),
             ]
             # Less a quarter of the deviation so far; one less, where it is negative.
             absolute = error ^ error[-1].replicate(len(error))
@@ -155,14 +160,11 @@ class Answering:
                 m.d.sync += magnitude.eq(error << 1)
             m.next = "DEVIATION"
         with m.State("DEVIATION"):
-            m.d.comb += [
-                desk.learn.eq(1),
-                learnt.deviation.eq(known.deviation + magnitude),
-            ]
+            m.d.comb += desk.learns.eq(1)
+            m.d.sync += known.deviation.eq(known.deviation + magnitude)
             m.next = "FINISH"
 
         with m.State("FINISH"):
-            good = outcome == BlockStatus.OK
             before = desk.state.status
             final = Signal(BlockStatus)
             m.d.comb += final.eq(Mux(before == BlockStatus.OK, outcome, before))
@@ -173,8 +175,7 @@ class Answering:
                     ending.payload.complete.eq(0),
                     ending.payload.status.eq(final),
                 ]
-            left = may_linger(kind, copies)
-            with m.If(good & (done != kind.sectors)):
+            with m.If(partial):
                 # The rest of a frame that was too large; the timer's next look sends it.
                 m.d.sync += [
                     span.done.eq(done),
@@ -192,7 +193,7 @@ class Answering:
                 with m.Else():
                     desk.free_slot()
                 desk.store(slot=1, request=1)
-                with m.If((desk.state.active == 1) & ~desk.state.queued):
+                with m.If(ends):
                     with m.If(
                         (final == BlockStatus.OK)
                         & desk.state.fua

@@ -77,36 +77,43 @@ class Desk:
             self.reach.eq(self.base + self.offset),
         ]
 
-        # The target in hand is there at once; ``learnt`` becomes its next state.
+        # The target in hand: while it is fetched, what is known of it comes a cycle behind its
+        # number; control's limits always do. What is learnt in a cycle is kept in the next one.
         self.target = Signal(4)
-        known = target_words.read_port(domain="comb")
-        learn = target_words.write_port()
+        #: Whose words come.
+        self.fetched = Signal(4)
+        self.fetches = Signal()
+        self.known = TargetState(Signal(TargetState))
+        self.limits = Limits(Signal(Limits))
+        self.learns, self.learnt = Signal(), Signal()
+        stored = target_words.read_port(domain="comb")
+        keep = target_words.write_port()
         limits = limit_words.read_port(domain="comb")
-        self.limits = limits.data
-        self.known = known.data
-        self.learnt = Signal(TargetState)
-        self.learn = Signal()
         m.d.comb += [
-            known.addr.eq(self.target),
-            limits.addr.eq(self.target),
-            learn.addr.eq(self.target),
-            learn.data.eq(self.learnt),
-            learn.en.eq(self.learn),
-            self.learnt.eq(known.data),
+            self.fetched.eq(self.target),
+            stored.addr.eq(self.fetched),
+            limits.addr.eq(self.fetched),
+            keep.addr.eq(self.target),
+            keep.data.eq(self.known),
+            keep.en.eq(self.learnt),
         ]
+        m.d.sync += [self.limits.eq(limits.data), self.learnt.eq(self.learns)]
 
         self.task = Signal(Task)
         #: A slot's words are on their way.
         self.loading = Signal()
         self.step = Signal(3)
-        # Time since ``past``, a cycle later, and whether that is ``bound`` or more.
+        # Time since ``past``, a cycle later, and in the next one whether it is ``bound`` or more.
         self.now = Signal(TIME_BITS)
         self.past = Signal(TIME_BITS)
         self.elapsed = Signal(TIME_BITS)
         self.bound = Signal(TIME_BITS)
         self.overdue = Signal()
-        m.d.comb += [self.past.eq(self.time.sent), self.overdue.eq(~less(self.elapsed, self.bound))]
-        m.d.sync += self.elapsed.eq(self.now - self.past)
+        m.d.comb += self.past.eq(self.time.sent)
+        m.d.sync += [
+            self.elapsed.eq(self.now - self.past),
+            self.overdue.eq(~less(self.elapsed, self.bound)),
+        ]
         self.keep_slot = Signal()
         self.keep_request = Signal()
         self.new_slot = Signal()
@@ -124,23 +131,32 @@ class Desk:
         self.endangers, self.calms = Signal(), Signal()
         #: In this cycle a slot is no longer its target's, nor, with ``settles``, its request's.
         self.leaves, self.settles = Signal(), Signal()
-        m.d.sync += [
-            self.free.eq(stepped(self.free, [self.frees], [self.takes])),
-            self.dangers.eq(stepped(self.dangers, [self.endangers], [self.calms])),
-            self.state.active.eq(stepped(self.state.active, [self.takes], [self.settles])),
-        ]
-        m.d.comb += self.learnt.inflight.eq(
-            stepped(self.known.inflight, [self.takes], [self.leaves])
+        # What concerns all slots is counted a cycle later: nobody looks before all is stored.
+        taken, freed, endangered, calmed, left = (
+            Signal(name=name) for name in ("taken", "freed", "endangered", "calmed", "left")
         )
+        m.d.sync += [
+            taken.eq(self.takes),
+            freed.eq(self.frees),
+            endangered.eq(self.endangers),
+            calmed.eq(self.calms),
+            left.eq(self.leaves),
+            self.free.eq(stepped(self.free, [freed], [taken])),
+            self.dangers.eq(stepped(self.dangers, [endangered], [calmed])),
+            self.state.active.eq(stepped(self.state.active, [self.takes], [self.settles])),
+            self.known.inflight.eq(stepped(self.known.inflight, [self.takes], [self.leaves])),
+        ]
+        with m.If(self.fetches):
+            m.d.sync += self.known.eq(stored.data)
         #: Sectors of the frame to be made.
         self.part = Signal(5)
         #: Room for answers that is promised. One adder makes it more for a new frame, and less for
         #: one that leaves; a frame's opcode is its request's.
         self.promised = Signal(11)
-        units = answer_units(self.state.opcode, Mux(self.leaves, self.kind.sectors, self.part))
-        addend = (units ^ self.leaves.replicate(len(self.promised)))[: len(self.promised)]
-        with m.If(self.takes | self.leaves):
-            total = Cat(C(1, 1), self.promised) + Cat(self.leaves, addend)
+        units = answer_units(self.state.opcode, Mux(left, self.kind.sectors, self.part))
+        addend = (units ^ left.replicate(len(self.promised)))[: len(self.promised)]
+        with m.If(taken | left):
+            total = Cat(C(1, 1), self.promised) + Cat(left, addend)
             m.d.sync += self.promised.eq(total[1:])
         #: What to count.
         self.event = Signal(Event)
@@ -185,7 +201,7 @@ class Desk:
     def leave_target(self) -> None:
         """The slot and the request in hand: it is no longer one of its target's, nor its answer
         expected."""
-        self.m.d.comb += [self.learn.eq(1), self.leaves.eq(1)]
+        self.m.d.comb += [self.learns.eq(1), self.leaves.eq(1)]
         self.m.d.sync += self.changes.eq(self.changes + 1)
 
     def hold_slot(self) -> None:
@@ -203,15 +219,16 @@ class Desk:
     def unlink(self) -> None:
         """Take the request in hand, the first of its list, out of it."""
         m = self.m
-        m.d.comb += [self.learn.eq(1), self.learnt.head.eq(self.link.next)]
-        m.d.sync += self.state.queued.eq(0)
+        m.d.comb += self.learns.eq(1)
+        m.d.sync += [self.known.head.eq(self.link.next), self.state.queued.eq(0)]
         with m.If(self.known.head == self.known.tail):
-            m.d.comb += self.learnt.listed.eq(0)
+            m.d.sync += self.known.listed.eq(0)
 
     def block(self) -> None:
         """Let the target in hand wait until something changes."""
         m = self.m
-        m.d.comb += [self.learn.eq(1), self.learnt.blocked.eq(self.changes)]
+        m.d.comb += self.learns.eq(1)
+        m.d.sync += self.known.blocked.eq(self.changes)
         m.next = "IDLE"
         # What came just now was not kept while it seemed that it could go at once.
         with m.If(self.new_request):
@@ -229,16 +246,16 @@ class Desk:
     def renew(self) -> None:
         """Forget what was learnt of the way to the target in hand."""
         m = self.m
-        m.d.comb += [
-            self.learn.eq(1),
-            self.learnt.window.eq(4),
-            self.learnt.credit.eq(0),
-            self.learnt.sampled.eq(0),
-            self.learnt.mean.eq(0),
-            self.learnt.deviation.eq(0),
-            self.learnt.settled.eq(1),
-            self.learnt.silent.eq(0),
-            self.learnt.proven.eq(0),
-            self.learnt.fallen.eq(0),
-            self.learnt.edition.eq(self.limits.edition),
+        m.d.comb += self.learns.eq(1)
+        m.d.sync += [
+            self.known.window.eq(4),
+            self.known.credit.eq(0),
+            self.known.sampled.eq(0),
+            self.known.mean.eq(0),
+            self.known.deviation.eq(0),
+            self.known.settled.eq(1),
+            self.known.silent.eq(0),
+            self.known.proven.eq(0),
+            self.known.fallen.eq(0),
+            self.known.edition.eq(self.limits.edition),
         ]

@@ -194,6 +194,7 @@ class Engine(wiring.Component):
                     m.next = "IDLE"
             with m.State("IDLE"):
                 m.d.sync += answering.failing.eq(self.failure.valid)
+                m.d.comb += [desk.fetches.eq(1), desk.fetched.eq(turn)]
                 with m.If(desk.counts):
                     # The target in hand is what the event counts for.
                     pass
@@ -216,7 +217,8 @@ class Engine(wiring.Component):
                 with m.Elif(self.request.valid):
                     m.d.comb += self.request.ready.eq(1)
                     m.next = "ADMIT"
-                with m.Else():
+                # What was learnt in the last cycle may be of the target whose turn it is.
+                with m.Elif(~desk.learnt):
                     m.d.sync += [desk.target.eq(turn), turn.eq(turn + 1)]
                     m.next = "TURN"
             with m.State("TURN"):
@@ -233,6 +235,7 @@ class Engine(wiring.Component):
                 desk.store(request=desk.state.live)
             with m.State("ADMIT"):
                 # ATA cannot name the last of 2 to the 48 sectors. Until here all are cut.
+                m.d.comb += desk.fetches.eq(1)
                 m.d.sync += desk.state.cut.eq(0)
                 with m.If(desk.reach[-1]):
                     m.d.sync += beyond.eq(1)

@@ -126,12 +126,6 @@ class RequestRest(data.Struct):
     target: 4
 
 
-class RequestPlace(data.Struct):
-    """Where the first sector stands at the target, without ``lba_high``."""
-
-    lba_low: WORD_BITS
-
-
 class RequestLink(data.Struct):
     """The request behind it in its target's list, and when it came."""
 
@@ -139,8 +133,14 @@ class RequestLink(data.Struct):
     arrival: TIME_BITS
 
 
+class RequestPlace(data.Struct):
+    """Where the first sector stands at the target, without ``lba_high``."""
+
+    lba_low: WORD_BITS
+
+
 #: Words of a request, in the order in which they are read.
-REQUEST_WORDS = (RequestState, RequestRest, RequestPlace, RequestLink)
+REQUEST_WORDS = (RequestState, RequestRest, RequestLink, RequestPlace)
 
 
 class TargetState(data.Struct):

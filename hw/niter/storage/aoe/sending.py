@@ -98,10 +98,7 @@ class Sending:
             remaining = Signal(16)
             largest = self.largest()
             more = remaining[5:].any() | less(largest, remaining[:5])
-            m.d.comb += [
-                remaining.eq(desk.sectors - desk.state.cut),
-                desk.past.eq(desk.link.arrival),
-            ]
+            m.d.comb += remaining.eq(desk.sectors - desk.state.cut)
             m.d.sync += [
                 part.eq(Mux(more, largest, remaining)),
                 last.eq(~more),
@@ -111,8 +108,8 @@ class Sending:
         with m.State("CHECK"):
             units = answer_units(desk.state.opcode, part)
             tight = (space[-1] | less(space[:-1], units)) & (desk.promised != 0)
-            # It may wait for as long as its target answers others.
-            late = desk.overdue & (known.silent | limits.paused)
+            # It may wait for as long as its target answers others. What came just now is not late.
+            late = desk.overdue & ~desk.new_request & (known.silent | limits.paused)
             bad = desk.state.status != BlockStatus.OK
             with m.If(bad | late | ~limits.enabled):
                 with m.If(~bad):
@@ -130,15 +127,18 @@ class Sending:
             with m.If(desk.state.active == 0):
                 desk.end_request(desk.state.status)
             desk.store(request=1)
+        near = Signal()
         with m.State("OVERLAP"):
             # How far behind the slot's first sector the new ones begin. With all high bits set they
             # begin before it, and ``beyond`` says whether they reach it.
             ahead, beyond = Signal(len(kind.place)), Signal(6)
             m.d.comb += [ahead.eq(here - kind.place), beyond.eq(ahead[:5] + part)]
-            near = (~ahead[5:].any() & less(ahead[:5], kind.sectors)) | (
-                ahead[5:].all() & beyond[5] & beyond[:5].any()
-            )
-            with m.If(near & (kind.target == desk.home)):
+            inside = ~ahead[5:].any() & less(ahead[:5], kind.sectors)
+            reaches = ahead[5:].all() & beyond[5] & beyond[:5].any()
+            m.d.sync += near.eq((inside | reaches) & (kind.target == desk.home))
+            m.next = "NEAR"
+        with m.State("NEAR"):
+            with m.If(near):
                 desk.count(Event.WAITED)
                 desk.block()
             with m.Else():
@@ -166,7 +166,7 @@ class Sending:
                 desk.state.cut.eq(desk.state.cut + part),
                 desk.keep_request.eq(1),
             ]
-            m.d.comb += [desk.takes.eq(1), desk.learn.eq(1)]
+            m.d.comb += [desk.takes.eq(1), desk.learns.eq(1)]
             with m.If(last):
                 desk.unlink()
             desk.count(Event.SENT)

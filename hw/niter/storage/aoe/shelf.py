@@ -68,7 +68,7 @@ class Shelf:
                 m.d.comb += self.slot_write.data.eq(desk.time)
         rest = Cat(desk.base[WORD_BITS:], desk.sectors, desk.home)
         with m.Switch(step):
-            for n, word in enumerate((desk.state, rest, desk.base[:WORD_BITS], desk.link)):
+            for n, word in enumerate((desk.state, rest, desk.link, desk.base[:WORD_BITS])):
                 with m.Case(n):
                     m.d.comb += self.request_write.data.eq(word)
 
@@ -77,7 +77,7 @@ class Shelf:
         desk, m = self._desk, self._desk.m
         step = desk.step
         with m.State("LOAD_SLOT"):
-            m.d.comb += desk.loading.eq(1)
+            m.d.comb += [desk.loading.eq(1), desk.fetches.eq(1)]
             m.d.sync += [step.eq(step + 1), desk.sent.eq(0)]
             for n, word in enumerate((desk.kind, desk.copies, desk.span, desk.time), 1):
                 with m.If(step == n):
@@ -85,20 +85,19 @@ class Shelf:
             with m.If(step == 5):
                 m.d.sync += desk.started.eq(self.slot_read.data)
             kind = SlotKind(self.slot_read.data[: SlotKind.as_shape().size])
-            with m.If(step == len(SLOT_WORDS)):
+            # A frame that is to be made has its target in hand.
+            with m.If((step == 2) & (desk.task != Task.SEND)):
                 m.d.sync += desk.target.eq(desk.kind.target)
-                with m.Switch(desk.task):
-                    with m.Case(Task.TIMER):
-                        m.next = "TIMER"
-                    with m.Case(Task.ABORT):
-                        m.next = "ORPHAN"
+            with m.If(step == len(SLOT_WORDS)), m.Switch(desk.task):
+                with m.Case(Task.TIMER):
+                    m.next = "TIMER"
+                with m.Case(Task.ABORT):
+                    m.next = "ORPHAN"
             # When it was first sent is nothing to an answer.
             with m.If((step == SLOT_WORDS.index(SlotTime) + 1) & (desk.task == Task.ANSWER)):
-                m.d.sync += desk.target.eq(desk.kind.target)
                 m.next = "JUDGE"
             # What a slot was sent for last is of no use to its next frame.
             with m.If((step == _SPAN + 1) & (desk.task == Task.SEND)):
-                m.d.sync += desk.target.eq(desk.home)
                 m.next = "LAUNCH"
             # Most slots need no further look; for an overlap the first word says all.
             with m.If(step == 1), m.Switch(desk.task):
@@ -111,6 +110,7 @@ class Shelf:
                 with m.Case(Task.ABORT), m.If(kind.state != SlotState.ACTIVE):
                     m.next = "ORPHAN_NEXT"
         with m.State("LOAD_REQUEST"):
+            m.d.comb += desk.fetches.eq(1)
             m.d.sync += step.eq(step + 1)
             with m.If(step == 1):
                 m.d.sync += desk.state.eq(self.request_read.data)
@@ -118,9 +118,12 @@ class Shelf:
                 words = (desk.base[WORD_BITS:], desk.sectors, desk.home)
                 m.d.sync += Cat(*words).eq(self.request_read.data)
             with m.If(step == 3):
-                m.d.sync += desk.base[:WORD_BITS].eq(self.request_read.data)
-            with m.If(step == len(REQUEST_WORDS)):
                 m.d.sync += [desk.link.eq(self.request_read.data), desk.target.eq(desk.home)]
+            # How long it has been waiting is known when there is something to be sent of it.
+            with m.If(desk.task == Task.SEND):
+                m.d.comb += desk.past.eq(desk.link.arrival)
+            with m.If(step == len(REQUEST_WORDS)):
+                m.d.sync += desk.base[:WORD_BITS].eq(self.request_read.data)
                 with m.Switch(desk.task):
                     with m.Case(Task.SEND):
                         m.next = "PART"
@@ -167,4 +170,4 @@ class Shelf:
         # What is written with the next one.
         m.d.sync += [desk.span.tag.eq(slot + 2), desk.target.eq(sweep)]
         desk.renew()
-        m.d.comb += [desk.learnt.inflight.eq(0), desk.learnt.listed.eq(0)]
+        m.d.sync += [desk.known.inflight.eq(0), desk.known.listed.eq(0)]

@@ -44,9 +44,9 @@ class Timing:
         """The states; with ``may_send`` there is room for an order."""
         desk, m = self._desk, self._desk.m
         kind, span, time, copies = desk.kind, desk.span, desk.time, desk.copies
-        known, learnt, settings = desk.known, desk.learnt, self._settings
+        known, settings = desk.known, self._settings
         timeout = Signal(TIME_BITS)
-        silent, late = Signal(), Signal()
+        silent = Signal()
         doublings = Signal(4)
 
         with m.State("TIMER"):
@@ -59,20 +59,24 @@ class Timing:
                 timeout.eq(Mux(held, settings.lifetime, known_way)),
                 doublings.eq(times + Mux(known.sampled, 0, _UNKNOWN)),
             ]
+            # A frame is silent since its first copy; a held slot waits for its last.
+            with m.If(~held):
+                m.d.comb += desk.past.eq(desk.started)
             m.next = "TIMEOUT"
         with m.State("TIMEOUT"):
-            m.d.comb += [desk.bound.eq(timeout), desk.past.eq(desk.started)]
+            with m.If(held):
+                m.d.comb += desk.bound.eq(timeout)
             with m.If(less(timeout[:_WAY_BITS], settings.floor)):
                 m.d.sync += timeout.eq(settings.floor)
             m.next = "SINCE"
+        with m.State("SINCE"):
+            m.d.sync += silent.eq(desk.overdue)
+            m.next = "DOUBLE"
             with m.If(held):
                 m.next = "IDLE"
                 with m.If(desk.overdue):
                     desk.free_slot()
                     desk.store(slot=1)
-        with m.State("SINCE"):
-            m.d.sync += silent.eq(desk.overdue)
-            m.next = "DOUBLE"
         with m.State("DOUBLE"):
             m.d.sync += [timeout.eq(timeout << 1), doublings.eq(doublings - 1)]
             with m.If((doublings == 0) | timeout[-1]):
@@ -80,12 +84,11 @@ class Timing:
                 m.next = "EXPIRE"
         with m.State("EXPIRE"):
             m.d.comb += desk.bound.eq(timeout)
-            unsent = kind.copies == 0
-            m.d.sync += late.eq(desk.overdue | unsent)
             m.next = "LATE"
         with m.State("LATE"):
+            unsent = kind.copies == 0
             m.next = "IDLE"
-            with m.If(late & ~self._answering.pending):
+            with m.If((desk.overdue | unsent) & ~self._answering.pending):
                 with m.If(silent | ~desk.limits.enabled):
                     m.d.sync += [
                         self._answering.outcome.eq(BlockStatus.PATH),
@@ -96,16 +99,16 @@ class Timing:
                 with m.Elif(may_send & ~desk.limits.paused):
                     with m.If(~unsent):
                         desk.count(Event.REPEATED)
-                        m.d.comb += desk.learn.eq(1)
+                        m.d.comb += desk.learns.eq(1)
                         # What is lost within a window of frames counts once.
                         with m.If(known.settled):
-                            m.d.comb += [
-                                learnt.settled.eq(0),
-                                learnt.credit.eq(0),
-                                learnt.window.eq(known.window[1:] | (known.window == 1)),
+                            m.d.sync += [
+                                known.settled.eq(0),
+                                known.credit.eq(0),
+                                known.window.eq(known.window[1:] | (known.window == 1)),
                             ]
                         with m.If(~known.proven & (kind.copies >= 2) & (time.part > 2)):
-                            m.d.comb += learnt.fallen.eq(1)
+                            m.d.sync += known.fallen.eq(1)
                     m.d.sync += desk.task.eq(Task.REPEAT)
                     desk.find_request(span.tag)
         with m.State("CUT"):
