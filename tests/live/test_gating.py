@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,9 @@ from sim.live.gating import gated_verilog
 from sim.live.triggers import Triggers, TriggersError
 
 _HERE = Path(__file__).parent
+#: A counter of the design's, and what is watched of it.
+_WATCHED = 3
+_WATCH = {"low": (f"counter{_WATCHED}.count", 8)}
 #: Way, name and width of each.
 Ports = list[tuple[str, str, int]]
 
@@ -60,23 +62,26 @@ class Store(wiring.Component):
 
 
 class Design(wiring.Component):
-    """Modules in modules, which read each other without a register between."""
+    """Modules in modules, which read each other without a register between.
 
-    signature = wiring.Signature(
-        {
-            "bus__address": In(4),
-            "bus__data": In(32),
-            "bus__enable": In(4),
-            "bus__wide": In(100),
-            "free__go": In(1),
-            "sum": Out(33),
-            "wide": Out(100),
-            "direct": Out(32),
-        }
-    )
+    With ``shown`` it has for an output what is watched otherwise.
+    """
 
-    def __init__(self):
-        super().__init__(self.signature)
+    def __init__(self, *, shown: bool = False):
+        self._shown = shown
+        super().__init__(
+            {
+                "bus__address": In(4),
+                "bus__data": In(32),
+                "bus__enable": In(4),
+                "bus__wide": In(100),
+                "free__go": In(1),
+                "sum": Out(33),
+                "wide": Out(100),
+                "direct": Out(32),
+                **({"watch__low": Out(8)} if shown else {}),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -86,6 +91,8 @@ class Design(wiring.Component):
             m.d.comb += counter.go.eq(self.free__go & (store.value[n] == self.bus__data[n]))
             m.d.comb += counter.step.eq(self.bus__data[8:16] + n)
             m.d.sync += self.sum.eq(self.sum + counter.count)
+            if self._shown and n == _WATCHED:
+                m.d.comb += self.watch__low.eq(counter.count)
         m.d.comb += [
             store.address.eq(self.bus__address),
             store.data.eq(self.bus__data),
@@ -113,9 +120,10 @@ def _verilate(text: str, prefix: str, folder: Path) -> None:
     _run([*command, *VERILATOR_FLAGS, "--Mdir", folder / prefix, source])
 
 
-def _build(make: Callable[[], wiring.Component], groups: tuple[str, ...], folder: Path) -> Path:
+def _build(folder: Path) -> Path:
     """Build both models, and the program that compares them."""
-    texts = {"Plain": to_verilog(make()), "Gated": gated_verilog(make(), groups, ("rst",))}
+    gated = gated_verilog(Design(), ("bus", "free"), ("rst",), watched=_WATCH)
+    texts = {"Plain": to_verilog(Design(shown=True)), "Gated": gated}
     for prefix, text in texts.items():
         _verilate(text, prefix, folder)
         if prefix == "Gated":
@@ -171,7 +179,7 @@ def _compare(program: Path, cycles: int, seed: int) -> tuple[int, int]:
 
 
 def test_design(tmp_path):
-    program = _build(Design, ("bus", "free"), tmp_path)
+    program = _build(tmp_path)
     for seed in range(3):
         moved, rested = _compare(program, 100_000, seed)
         assert moved > 10_000 and rested > 10_000
@@ -181,3 +189,8 @@ def test_an_input_without_a_register(tmp_path):
     _verilate(gated_verilog(Design(), ("bus",), ("rst",)), "Gated", tmp_path)
     with pytest.raises(TriggersError, match="an input reaches logic without a register"):
         Triggers(tmp_path / "Gated", "Gated")
+
+
+def test_nothing_to_watch():
+    with pytest.raises(ValueError, match=r"no signal counter9\.count"):
+        gated_verilog(Design(), (), (), watched={"none": ("counter9.count", 8)})

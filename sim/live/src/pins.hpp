@@ -29,6 +29,20 @@ struct ProcessorPins {
     CData *cs_n = nullptr, *sck, *copi, *cipo, *uart_tx;
 };
 
+// A handshake inside of the card, about the block request of a tag.
+struct TagPins {
+    CData *valid = nullptr, *ready, *tag;
+};
+
+// Of a storage card, unless its model is for waves.
+struct StoragePins {
+    TagPins begun, ended, aborted;
+    // With NVMe: the word that is stored of a completion queue, and how many of its entries have no
+    // interrupt yet, which is what the word of this number says.
+    CData *word = nullptr, *late;
+    CData late_word;
+};
+
 struct Pins {
     static constexpr unsigned kNoClock = ~0u;
     CData *clk, *rst;
@@ -47,6 +61,7 @@ struct Pins {
     QData* triggers = nullptr;
     std::function<void()> step;
     ProcessorPins processor;  // no cs_n: there is none
+    StoragePins storage;
 };
 
 Pins bind(Card& card);

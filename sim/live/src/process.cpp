@@ -11,7 +11,8 @@ namespace niter {
 namespace {
 
 constexpr unsigned kBurst = 64;           // cycles between two looks at the sockets
-constexpr uint64_t kLinger = 8192;        // cycles without any sign of work until the clocks stop
+// Cycles without any sign of work until the clocks stop: more than 100 us, see ``Waiting``.
+constexpr uint64_t kLinger = 8192;
 constexpr uint64_t kMostListening = 20000000;
 
 double processor_seconds() {
@@ -42,6 +43,7 @@ std::atomic<bool> Process::stop{false};
 Process::Process(const Options& options)
     : options_(options),
       random_(options.seed),
+      waiting_(machine_.pins().storage),
       link_(machine_.pins(), random_, options.stall),
       root_(link_, random_, options.timing, unsigned(options.functions.size())),
       ports_(make_ports(options, machine_)),
@@ -70,7 +72,7 @@ void Process::tick() {
         flash_->cycle(machine_.cycles);
         console_->cycle();
     }
-    if (!resting()) active_ = machine_.cycles;
+    if (waiting_.look() || !resting()) active_ = machine_.cycles;
 }
 
 bool Process::resting() const {
@@ -82,9 +84,16 @@ bool Process::idle() const {
     const uint64_t now = machine_.cycles;
     // What came since the last cycle counts as well: nothing else may ever come. A processor never
     // rests.
-    return !flash_ && now - active_ > kLinger && now >= awake_until_ && resting() &&
+    return !flash_ && now - active_ > kLinger && now >= awake_until_ && resting() && !waiting_.any() &&
            std::all_of(ports_.begin(), ports_.end(),
                        [now](const auto& port) { return port->paused_until <= now; });
+}
+
+template <typename Work>
+void Process::clock(Work work) {
+    const double begin = processor_seconds();
+    work();
+    busy_seconds_ += processor_seconds() - begin;
 }
 
 void Process::run() {
@@ -92,12 +101,11 @@ void Process::run() {
         if (idle()) {
             for (auto& port : ports_) port->flush();
             poll_all(-1);
-            active_ = machine_.cycles;
             continue;
         }
-        const double begin = processor_seconds();
-        for (unsigned n = 0; n < kBurst; ++n) machine_.cycle();
-        busy_seconds_ += processor_seconds() - begin;
+        clock([this] {
+            for (unsigned n = 0; n < kBurst; ++n) machine_.cycle();
+        });
         poll_all(0);
     }
     for (auto& port : ports_) port->flush();
@@ -114,8 +122,11 @@ void Process::poll_all(int timeout_ms) {
     if (poll(polled.data(), polled.size(), timeout_ms) <= 0) return;
     size_t at = 0;
     // Handling a command may make servers: these were not asked for.
-    for (size_t n = servers_.size(); n--; ++at)
-        if (polled[at].revents) servers_[at]->ready(polled[at].revents);
+    for (size_t n = servers_.size(); n--; ++at) {
+        if (!polled[at].revents) continue;
+        servers_[at]->ready(polled[at].revents);
+        active_ = machine_.cycles;
+    }
     for (auto& port : ports_)
         if (polled[at++].revents & (POLLIN | POLLERR)) port->receive();
     control_.ready(polled.data() + control);
@@ -126,25 +137,33 @@ std::string Process::answer(const std::string& line) {
     std::string command;
     uint32_t address = 0, value = 0;
     in >> command >> std::hex;
+    if (command == "read" && in >> address) return read(address);
+    if (command == "status") return status();
     active_ = machine_.cycles;
-    if (command == "read" && in >> address) {
-        std::ostringstream out;
-        out << "ok " << std::hex << machine_.control_read(address);
-        return out.str();
-    }
     if (command == "write" && in >> address >> value) {
-        machine_.control_write(address, value);
+        clock([&] { machine_.control_write(address, value); });
         return "ok";
     }
     if (command == "fault") return fault(in);
     if (command == "listen") return listen();
-    if (command == "status") return status();
     if (command == "help") return help();
     if (command == "stop") {
         stop = true;
         return "ok";
     }
     return "error: not a command: " + line;
+}
+
+std::string Process::read(uint32_t address) {
+    uint32_t value = 0;
+    clock([&] { value = machine_.control_read(address); });
+    // A processor looks for work again and again. What is as it was when it last looked is none.
+    const auto [before, first] = read_.try_emplace(address, value);
+    if (first || before->second != value || !waiting_.known()) active_ = machine_.cycles;
+    before->second = value;
+    std::ostringstream out;
+    out << "ok " << std::hex << value;
+    return out.str();
 }
 
 std::string Process::help() const {

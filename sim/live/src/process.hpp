@@ -5,6 +5,7 @@
 #include <memory>
 #include <sstream>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "control.hpp"
@@ -14,6 +15,7 @@
 #include "options.hpp"
 #include "root.hpp"
 #include "vfio_user.hpp"
+#include "waiting.hpp"
 
 namespace niter {
 
@@ -29,8 +31,12 @@ private:
     bool resting() const;
     bool idle() const;
     void tick();
+    // Do something that moves the clocks, and count what that takes.
+    template <typename Work>
+    void clock(Work work);
     void poll_all(int timeout_ms);
     std::string answer(const std::string& line);
+    std::string read(uint32_t address);
     std::string help() const;
     std::string listen();
     std::string fault(std::istringstream& in);
@@ -39,6 +45,7 @@ private:
     Options options_;
     Random random_;
     Machine machine_;
+    Waiting waiting_;
     Link link_;
     Root root_;
     std::vector<std::unique_ptr<Port>> ports_;
@@ -47,6 +54,7 @@ private:
     std::unique_ptr<Flash> flash_;
     std::unique_ptr<Console> console_;
     Control control_;
+    std::unordered_map<uint32_t, uint32_t> read_;  // what was found at each address
     uint64_t active_ = 0;      // cycle in which something was last under way
     uint64_t awake_until_ = 0;  // the clocks go on at least so long
     double busy_seconds_ = 0;   // of processor time, spent clocking
