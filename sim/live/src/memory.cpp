@@ -66,20 +66,48 @@ bool Memory::read(uint64_t address, uint8_t* to, unsigned length) const {
     return true;
 }
 
+namespace {
+
+template <typename Word>
+unsigned put_word(uint8_t* to, const uint8_t* from) {
+    Word word;
+    std::memcpy(&word, from, sizeof word);
+    __atomic_store_n(reinterpret_cast<Word*>(to), word, __ATOMIC_RELEASE);
+    return sizeof word;
+}
+
+// In the largest pieces that the place allows, from the first on: a host that looks meanwhile sees
+// an index of its own whole, the old one or the new one, and no word before those in front of it.
+void put(uint8_t* to, const uint8_t* from, unsigned length) {
+    while (length) {
+        const auto takes = [&](unsigned size) {
+            return length >= size && reinterpret_cast<uintptr_t>(to) % size == 0;
+        };
+        const unsigned done = takes(8)   ? put_word<uint64_t>(to, from)
+                              : takes(4) ? put_word<uint32_t>(to, from)
+                              : takes(2) ? put_word<uint16_t>(to, from)
+                                         : put_word<uint8_t>(to, from);
+        to += done;
+        from += done;
+        length -= done;
+    }
+}
+
+}  // namespace
+
 bool Memory::write(uint64_t address, const Tlp& tlp) {
     const Span span = enabled_span(tlp);
     if (!span.length) return true;
     uint8_t* to = find(address + span.offset, span.length, true);
     if (!to) return false;
+    const unsigned end = span.offset + span.length;
     // Only in writes of one or two doublewords may enables have holes (2.2.5).
-    if (tlp.length > 2) {
-        std::memcpy(to, tlp.data.data() + span.offset, span.length);
-        return true;
-    }
-    for (unsigned n = 0; n < span.length; ++n) {
-        const unsigned at = span.offset + n;
-        const unsigned be = at < 4 ? tlp.first_be : tlp.last_be;
-        if (be >> (at & 3) & 1) to[n] = tlp.data[at];
+    const auto enabled = [&](unsigned at) {
+        return tlp.length > 2 || (at < 4 ? tlp.first_be : tlp.last_be) >> (at & 3) & 1;
+    };
+    for (unsigned at = span.offset, next; at < end; at = next + 1) {
+        for (next = at; next < end && enabled(next);) ++next;
+        put(to + (at - span.offset), tlp.data.data() + at, next - at);
     }
     return true;
 }
