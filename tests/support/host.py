@@ -63,11 +63,15 @@ def serve_reads(
     latency: int = 30,
     stall: float = 0.0,
     refuse: Callable[[Read], bool] = lambda read: False,
+    hold: Callable[[], bool] = lambda: False,
+    at_once: bool = True,
 ) -> list[Read]:
     """Answer the reads of ``port`` after ``latency`` cycles; refused ones end in error.
 
-    Returns the list of the commands seen so far. ``answer`` must always be taken at once:
-    the requester has promised to have room.
+    No answer begins while ``hold`` says so.
+
+    Returns the list of the commands seen so far. ``answer`` must be taken ``at_once`` where the
+    requester has promised to have room.
     """
     rng = bench.rng()
     seen: list[Read] = []
@@ -92,7 +96,7 @@ def serve_reads(
 
     async def answers(ctx):
         while True:
-            while not pending or pending[0][0] > now or rng.random() < stall:
+            while not pending or pending[0][0] > now or rng.random() < stall or hold():
                 await ctx.tick()
             _, command, read = pending.popleft()
             error = refuse(read)
@@ -114,8 +118,10 @@ def serve_reads(
                 }
                 ctx.set(port.answer.payload, {"packet": beat, "context": command.context})
                 ctx.set(port.answer.valid, 1)
-                _, _, ready = await ctx.tick().sample(port.answer.ready)
-                assert ready, "no room for an answer"
+                ready = False
+                while not ready:
+                    _, _, ready = await ctx.tick().sample(port.answer.ready)
+                    assert ready or not at_once, "no room for an answer"
                 ctx.set(port.answer.valid, 0)
 
     bench.sim.add_testbench(commands, background=True)

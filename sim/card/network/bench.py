@@ -21,7 +21,7 @@ TENANTS = [
     Tenant("02:00:00:00:00:0a", 0x77, ("10.0.0.1",)),
 ]
 #: Frames that stations send before the driver has got the first of them.
-WINDOW = 8
+WINDOW = 16
 #: What crossed the wire, for Wireshark.
 CAPTURE = BUILD / "card.pcapng"
 PEER = Peer("198.51.100.2", "02:bb:00:00:00:02", port=1, stations=(STATION,))

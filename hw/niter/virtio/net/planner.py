@@ -1,7 +1,7 @@
 """Where frames on receive are to go: the buffers of each, taken ahead of the writing."""
 
 from amaranth import Cat, Const, Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from niter.interface import MAX_FUNCTIONS
@@ -14,6 +14,10 @@ from .plan import DEPTH, PIECE_BYTES, WORD_BITS, Arrival, FrameWord, SegmentWord
 __all__ = ["Planner"]
 
 _SPAN_BITS = PIECE_BYTES.bit_length() - 1
+
+#: How often a function's frames may ask again while nothing is being written.
+_PATIENCE_BITS = 7
+_PATIENCE = (1 << _PATIENCE_BITS) - 1
 
 
 class Planner(wiring.Component):
@@ -32,6 +36,13 @@ class Planner(wiring.Component):
     larger than the ring; what was taken for it goes back to the queue. A device-readable
     segment on a receive queue breaks the rules of the device (5.1.6.3), and as the chain
     stands in the way of all others it is a fault: the device needs a reset.
+
+    A queue that has none at hand, but says that some come ``soon``, is asked again every 13 cycles
+    or so. As long as the writing of frames before goes on, that holds nobody up. From then on it
+    costs *patience*, one for each time, of which a function has 127: a frame is dropped when
+    nothing is left of it, and each that gets its buffers brings one back. So a function whose
+    chains come slowly holds up the others by some 1,650 cycles once, and by 13 for each of its
+    frames that arrive.
 
     A frame in one segment takes 8 cycles and the queue's time to answer, a further piece 4.
 
@@ -80,6 +91,16 @@ class Planner(wiring.Component):
         m.d.comb += [read.addr.eq(self.address), self.word.eq(read.data)]
 
         arrival = self.i.payload
+        m.submodules.patience = patience = memory.Memory(
+            shape=_PATIENCE_BITS, depth=MAX_FUNCTIONS, init=[_PATIENCE] * MAX_FUNCTIONS
+        )
+        left, spend = patience.read_port(domain="comb"), patience.write_port()
+        gains = Signal()
+        m.d.comb += [
+            left.addr.eq(arrival.function),
+            spend.addr.eq(arrival.function),
+            spend.data.eq(left.data + Mux(gains, 1, -1)),
+        ]
         negotiated = Signal(Negotiated)
         segment = self.offer.p.segment
         pair = Signal(2)
@@ -150,6 +171,9 @@ class Planner(wiring.Component):
         with m.If(put & ~full):
             m.d.sync += tail.eq(following)
 
+        with m.If(self.offer.valid & self.offer.ready & segment.last & ~self.offer.p.none):
+            m.d.sync += buffers.eq(buffers + 1)
+
         with m.FSM():
             with m.State("Idle"):
                 m.d.sync += [
@@ -170,7 +194,6 @@ class Planner(wiring.Component):
                     self.take.p.operation.eq(TakeOperation.CHAIN),
                 ]
                 with m.If(self.take.ready):
-                    m.d.sync += buffers.eq(buffers + 1)
                     m.next = "Offer"
             with m.State("Offer"):
                 m.d.sync += step.eq(0)
@@ -178,6 +201,9 @@ class Planner(wiring.Component):
                     with m.If(self.offer.p.none):
                         m.d.comb += self.offer.ready.eq(1)
                         m.next = "Roll back"
+                        with m.If(self.offer.p.soon & (~alone | left.data.any())):
+                            m.d.comb += spend.en.eq(alone)
+                            m.next = "Wait"
                     with m.Elif(~segment.writable):
                         m.d.sync += broken.eq(1)
                         m.next = "Skip"
@@ -194,6 +220,11 @@ class Planner(wiring.Component):
                         with m.If(segment.length[14:].any() | rest[14] | (rest == 0)):
                             m.d.sync += [covers.eq(1), span.eq(behind), behind.eq(0)]
                         m.next = "Low"
+            with m.State("Wait"):
+                # The queue deals with what has arrived between two questions only.
+                m.d.sync += step.eq(step + 1)
+                with m.If(step.all()):
+                    m.next = "Take"
             with m.State("Low"):
                 m.d.comb += put.eq(1)
                 m.d.sync += carry.eq(half[32])
@@ -261,6 +292,8 @@ class Planner(wiring.Component):
                     write.data.eq(frame),
                     write.en.eq(1),
                     self.i.ready.eq(1),
+                    gains.eq(1),
+                    spend.en.eq(~dropped & ~left.data.all()),
                 ]
                 m.d.sync += self.published.eq(tail)
                 m.next = "Idle"

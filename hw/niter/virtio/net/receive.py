@@ -35,7 +35,8 @@ class Receive(wiring.Component):
     negotiated and the card has verified the checksum, VIRTIO_NET_HDR_F_DATA_VALID.
 
     A frame without buffers is dropped and counted as ``DROPPED``, and the next one goes on:
-    no function's empty queue holds up the others. A frame that ends in error has already
+    no function's empty queue holds up the others. While the queue knows of more, the frame waits
+    for them, within the bounds that ``Planner`` tells of. A frame that ends in error has already
     used buffers up; they go back with length 0, which drivers refuse as too short, and it is
     counted as ``FAILED``.
 

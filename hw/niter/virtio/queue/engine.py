@@ -154,7 +154,13 @@ class QueueEngine(wiring.Component):
             connect(m, scanner.pull, puller.job)
             connect(m, puller.commit, fetcher.commit)
             connect(m, puller.offers, flipped(self.offers))
-            m.d.comb += [puller.busy.eq(pusher.fetching), puller.segment.eq(walker.segment)]
+            m.d.comb += [
+                puller.busy.eq(pusher.fetching),
+                puller.segment.eq(walker.segment),
+                puller.judged.eq(fetcher.judged),
+                puller.judged_row.eq(fetcher.judged_row),
+                puller.coming.eq(fetcher.coming),
+            ]
             with m.If(~pusher.fetching):
                 m.d.comb += walker.address.eq(puller.address)
             parts.append(puller)

@@ -73,6 +73,8 @@ class Fetcher(wiring.Component):
         Look-up in the head buffer, one cycle later.
     held : In(8)
         Functions of which no chain is to be begun; their turns pass.
+    judged : Out(1), judged_row : Out(7), coming : Out(1)
+        Whether chains of a row are on their way; told four cycles after each event of it.
     """
 
     def __init__(self, geometry: Geometry):
@@ -92,6 +94,9 @@ class Fetcher(wiring.Component):
                 "head_at": Out(11),
                 "head": In(16),
                 "held": In(MAX_FUNCTIONS),
+                "judged": Out(1),
+                "judged_row": Out(7),
+                "coming": Out(1),
             }
         )
 
@@ -126,6 +131,8 @@ class Fetcher(wiring.Component):
             store.data.eq(Mux(storing_course, course.as_value(), standing.as_value())),
             active.eq(standing.enabled & ~self.supervision.stopped.bit_select(row[4:7], 1)),
             self.supervision.fault_function.eq(row >> 4),
+            self.judged_row.eq(row),
+            self.coming.eq(may.coming),
         ]
 
         ahead = Signal(16)
@@ -276,6 +283,7 @@ class Fetcher(wiring.Component):
                     stored.listed.eq(standing.listed | wanted),
                     store.en.eq(1),
                     store.data.eq(stored),
+                    self.judged.eq(1),
                 ]
                 with m.If(wanted & ~standing.listed):
                     resumes = (event == Event.TURN) & may.may_begin & (turn != 0) & free

@@ -139,9 +139,16 @@ class Take(data.Struct):
 
 
 class Offer(data.Struct):
-    """The answer to ``CHAIN``: a segment, or ``none`` when the queue has no chain to give."""
+    """The answer to ``CHAIN``: a segment, or ``none`` when the queue has no chain to give.
+
+    With ``none``, ``soon`` says that chains are on their way, or may be: whoever asks again will
+    get one, unless the driver has put up no more or breaks the rules. It is clear when the ring was
+    empty at the last look, when nothing comes before a ``COMMIT`` or a ``ROLLBACK`` makes room, and
+    when the queue is being disabled or its function has a fault.
+    """
 
     none: 1
+    soon: 1
     segment: Segment
 
 

@@ -62,6 +62,9 @@ class Puller(wiring.Component):
     take : In(stream.Signature(Take))
     offers : Out(stream.Signature(Offer))
     commit : Out(stream.Signature(Commit))
+    judged : In(1), judged_row : In(7), coming : In(1)
+        Whether chains of a row are on their way. What a commit or a release has changed of that
+        is told within four cycles.
     release : Out(stream.Signature(Release))
     """
 
@@ -78,6 +81,9 @@ class Puller(wiring.Component):
                 "offers": Out(stream.Signature(Offer)),
                 "commit": Out(stream.Signature(Commit)),
                 "release": Out(stream.Signature(Release)),
+                "judged": In(1),
+                "judged_row": In(7),
+                "coming": In(1),
             }
         )
 
@@ -91,15 +97,18 @@ class Puller(wiring.Component):
         fill, shown = words.write_port(), words.read_port()
 
         q = Signal(7)
-        ring = Signal(ring_bits)
-        known = Signal()
-        with m.Switch(q[:4]):
-            for place, index in enumerate(g.pulled):
-                with m.Case(index):
-                    m.d.comb += [
-                        ring.eq(Cat(C(place, g.pulled_bits), q[4 : g.row_bits])),
-                        known.eq(1),
-                    ]
+        ring, known = self._place(m, q)
+        judged_ring, judged_known = self._place(m, self.judged_row)
+        m.submodules.coming = coming = memory.Memory(shape=1, depth=1 << ring_bits, init=[])
+        tell, is_coming = coming.write_port(), coming.read_port(domain="comb")
+        soon = Signal()
+        m.d.comb += [
+            tell.addr.eq(judged_ring),
+            tell.data.eq(self.coming),
+            tell.en.eq(self.judged & judged_known),
+            is_coming.addr.eq(ring),
+            self.offers.p.soon.eq(soon),
+        ]
         row = Signal(Row)
         operation = Signal(TakeOperation)
         job = Signal(Job)
@@ -188,7 +197,7 @@ class Puller(wiring.Component):
                     with m.If(active & (row.taken != row.filled)):
                         m.next = "OFFER WORDS"
                     with m.Else():
-                        m.next = "NONE"
+                        m.next = "EMPTY"
                 with m.Elif(operation == TakeOperation.ROLLBACK):
                     m.d.sync += [row.taken.eq(row.committed), row.chains.eq(0)]
                     m.next = "STORE"
@@ -200,6 +209,10 @@ class Puller(wiring.Component):
                 with m.If(self.commit.ready):
                     m.d.sync += row.chains.eq(0)
                     m.next = "STORE"
+            with m.State("EMPTY"):
+                # No sooner: five cycles after a commit, and the fetcher has told what follows.
+                m.d.sync += soon.eq(active & is_coming.data)
+                m.next = "NONE"
             with m.State("NONE"):
                 m.d.comb += [self.offers.valid.eq(1), self.offers.p.none.eq(1)]
                 with m.If(self.offers.ready):
@@ -267,3 +280,17 @@ class Puller(wiring.Component):
                 m.d.comb += store.en.eq(known)
                 m.next = "IDLE"
         return m
+
+    def _place(self, m, q):
+        """A queue's place among the rings, and whether it has any."""
+        g = self.geometry
+        ring = Signal(g.row_bits - 4 + g.pulled_bits)
+        known = Signal()
+        with m.Switch(q[:4]):
+            for place, index in enumerate(g.pulled):
+                with m.Case(index):
+                    m.d.comb += [
+                        ring.eq(Cat(C(place, g.pulled_bits), q[4 : g.row_bits])),
+                        known.eq(1),
+                    ]
+        return ring, known

@@ -9,7 +9,7 @@ __all__ = ["HEADS", "HEADS_PER_READ", "Course", "Judgement", "Standing"]
 #: Heads kept at hand for each queue.
 HEADS = 16
 
-#: Most heads that one read fetches; a read does not cross a multiple of it.
+#: Most heads that one read has_heads; a read does not cross a multiple of it.
 HEADS_PER_READ = 8
 
 
@@ -99,6 +99,8 @@ class Judgement(wiring.Component):
         There are entries to be read, and room for them.
     caught_up : Out(1)
         All entries that are known of have arrived.
+    coming : Out(1)
+        Chains leave the slots, or may do so soon, without anything being given away before.
     size : Out(11)
         Entries of the ring.
     batch : Out(range(HEADS_PER_READ + 1))
@@ -113,6 +115,7 @@ class Judgement(wiring.Component):
     may_begin: Out(1)
     may_read: Out(1)
     caught_up: Out(1)
+    coming: Out(1)
     size: Out(11)
     batch: Out(range(HEADS_PER_READ + 1))
 
@@ -122,15 +125,19 @@ class Judgement(wiring.Component):
         lag, fetched = course.lag, course.fetched
         ahead = Signal(6)
         held = Signal(5)
-        fits = Signal()
+        fits, has_heads, looks = Signal(), Signal(), Signal()
         m.d.comb += [
             self.idle.eq(standing.begun[:5] == standing.kept),
             self.flushing.eq(standing.flushing & ~self.idle),
             ahead.eq(standing.begun - standing.given[:6]),
-            self.may_begin.eq((fetched[:5] != standing.begun[:5]) & ~self.flushing & fits),
+            has_heads.eq(fetched[:5] != standing.begun[:5]),
+            self.may_begin.eq(has_heads & ~self.flushing & fits),
             held.eq(fetched[:5] - standing.kept),
             self.caught_up.eq(lag == 0),
             self.may_read.eq(~self.caught_up & ~standing.reading_heads & (held[3:] == 0)),
+            # An index that was read behind ``avail_event`` and stood still is all there is.
+            looks.eq(standing.reading_index | standing.again | ~standing.armed),
+            self.coming.eq(~self.idle | (fits & (has_heads | ~self.caught_up | looks))),
             # One above the mask's highest.
             self.size.eq(Cat(C(1, 1), self.mask) & ~Cat(self.mask, C(0, 1))),
         ]
