@@ -9,7 +9,7 @@ __all__ = ["HEADS", "HEADS_PER_READ", "Course", "Judgement", "Standing"]
 #: Heads kept at hand for each queue.
 HEADS = 16
 
-#: Most heads that one read has_heads; a read does not cross a multiple of it.
+#: Most heads that one read fetches; a read does not cross a multiple of it.
 HEADS_PER_READ = 8
 
 
