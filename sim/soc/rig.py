@@ -12,10 +12,9 @@ from firmware.boot.layout import FLASH
 from firmware.build import Images, build
 from niter import csr
 from niter.card import Card, CardConfig
-from niter.interface import FrameStream
 from niter.net import OverlayConfig
 from niter.security.flash_guard import SpiBus
-from niter.soc import FrameTap, Soc, SocConfig
+from niter.soc import Soc, SocConfig
 from niter.soc.share import BusShare
 
 __all__ = ["CONFIG", "SECRET", "SocRig", "flash_content", "images", "rig", "with_rom"]
@@ -48,7 +47,7 @@ class SocRig(wiring.Component):
 
     Members
     -------
-    flash, uart_tx, tap, frames
+    flash, uart_tx
         As of ``Soc``.
     csr : In(csr.Signature)
         The control bus, for the bench to look on.
@@ -73,8 +72,6 @@ class SocRig(wiring.Component):
             {
                 "flash": Out(SpiBus),
                 "uart_tx": Out(1),
-                "tap": In(FrameTap),
-                "frames": Out(FrameStream),
                 "csr": In(csr.Signature(addr_width=whole.addr_width)),
                 "released": Out(8),
             }
@@ -86,9 +83,7 @@ class SocRig(wiring.Component):
         m.submodules.soc = soc = self._soc
         m.submodules.decoder = decoder = self._decoder
         m.submodules.bridge = self._bridge
-        for name in ("flash", "frames"):
-            connect(m, getattr(soc, name), flipped(getattr(self, name)))
-        connect(m, flipped(self.tap), soc.tap)
+        connect(m, soc.flash, flipped(self.flash))
         m.submodules.masters = masters = BusShare(self.csr.addr_width)
         connect(m, flipped(self.csr), masters.first)
         connect(m, soc.csr, masters.second)

@@ -10,10 +10,10 @@ from niter.stream import Arbiter, Demux, SkidBuffer
 
 from .config import CardConfig
 
-__all__ = ["LOCAL_MEMBERS", "Wire"]
+__all__ = ["Wire"]
 
 #: What a frame that stays on the card keeps of its meta; see ``niter.net.Overlay``.
-LOCAL_MEMBERS = ("length", "function", "vni", "local", "answer")
+_LOCAL_MEMBERS = ("length", "function", "vni", "local", "answer")
 
 
 class Wire(wiring.Component):
@@ -34,7 +34,7 @@ class Wire(wiring.Component):
     i : In(FrameStream), o : Out(FrameStream)
         Frames to the ports and from them.
     local : Out(FrameStream)
-        Of a card with an overlay: frames that stay, with ``LOCAL_MEMBERS`` of their meta.
+        Of a card with an overlay: frames that stay, with what the way back needs of their meta.
     transmit : array of Out(GmiiTransmit), receive : array of Out(GmiiReceive)
         The ports.
 
@@ -81,7 +81,7 @@ class Wire(wiring.Component):
         select = Signal(range(ports + self._keeps))
         m.d.comb += [select.eq(meta.port), to_ports.select.eq(select)]
         if self._keeps:
-            m.submodules.local = local = TransmitBuffer(self.macs[0].depth, keep=LOCAL_MEMBERS)
+            m.submodules.local = local = TransmitBuffer(self.macs[0].depth, keep=_LOCAL_MEMBERS)
             with m.If(meta.local):
                 m.d.comb += select.eq(ports)
             connect(m, to_ports.o[ports], local.i)
