@@ -22,8 +22,9 @@ __all__ = ["CardError", "ControlSocket", "RunningCard"]
 #: So few that neither side's buffers are ever full.
 _MOST_POSTED = 256
 
-#: Cycles in which a card's processor has started its firmware, or will not.
-_LONGEST_BOOT = 50_000_000
+#: Cycles in which a card's processor has started its firmware, or will not: the first boot of an
+#: image makes a certificate.
+_LONGEST_BOOT = 250_000_000
 
 
 class CardError(Exception):

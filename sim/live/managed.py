@@ -6,11 +6,9 @@ from pathlib import Path
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from niter.card import CardConfig
-from niter.net import OverlayConfig
-from niter.soc import SocConfig
 from niterctl.protocol import PORT
 from sim.live.card import RunningCard
-from sim.live.config import CONSOLE_BIT, LiveConfig
+from sim.live.config import LiveConfig, load
 from sim.live.model import build_card
 from sim.live.station import Station
 from sim.models.flash_pins import flash_image
@@ -22,12 +20,7 @@ from sim.soc.rig import flash_content, images, with_rom
 __all__ = ["CARD", "Managed", "deliver", "flash_file", "managed_card"]
 
 #: Port 0 is the underlay, port 1 where clients are.
-CARD = CardConfig(
-    overlay=OverlayConfig(functions=1, ports=2),
-    pairs=1,
-    queue_size=64,
-    soc=SocConfig(baud=SocConfig.clock_hz // CONSOLE_BIT, noise_seed=1),
-)
+CARD = load(Path(__file__).with_name("managed.toml")).card
 
 TENANT = Tenant("02:00:00:00:00:01", 0x123456, ("192.0.2.1",))
 PEER = Peer("198.51.100.2", "02:bb:00:00:00:02", stations=("02:00:00:00:00:02",))
@@ -42,9 +35,9 @@ class Managed:
     card
         The process.
     station
-        The far end of port 0.
+        The far end of port 0 of a card with two.
     gateway
-        Clients' way to port 1.
+        Clients' way to the last port.
     boot_cycles
         From reset to the release of its functions, to within 0.1 s of wall time.
     """
@@ -108,21 +101,21 @@ def managed_card(
     models
         Folder of built models.
     port
-        UDP port on loopback that the card's second wire gets.
+        UDP port on loopback that the card's last wire gets.
     flash
-        Content of its flash by address. None: as it is delivered.
+        Content of its flash by address. None: what the folder has, or as it is delivered.
     """
-    gateway = Gateway(MAC, VTEP, PORT)
+    gateway = Gateway(None, VTEP, PORT)
     live = LiveConfig(
         with_rom(config), endpoint=Endpoint(MAC, VTEP), tenants=(TENANT,), peers=(PEER,)
     )
     station = Station(live, folder)
     wires = station.wire, f"udp:127.0.0.1:{port},{gateway.wire}"
-    live = replace(live, wires=wires)
-    if flash is None:
-        flash_file(folder / "flash", config)
-    else:
+    live = replace(live, wires=wires[-config.ports :])
+    if flash is not None:
         (folder / "flash").write_bytes(flash_image(flash))
+    elif not (folder / "flash").exists():
+        flash_file(folder / "flash", config)
     program = build_card(live.card, models)
     card = RunningCard(program, live, folder, capture=False, flash=folder / "flash")
     gateway.card = "127.0.0.1", port

@@ -3,10 +3,11 @@
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable
 
 from scapy.layers.inet import IP, UDP
-from scapy.layers.l2 import Ether
+from scapy.layers.l2 import ARP, Ether
 
 __all__ = ["Gateway"]
 
@@ -24,7 +25,8 @@ class Gateway:
     Parameters
     ----------
     mac, address
-        The card's.
+        The card's. Without a MAC address the card is asked for it, once a second, as by any host
+        on its wire; what the program sends meanwhile is lost but for the last.
     udp_port
         That the card listens on.
     strangers
@@ -38,7 +40,7 @@ class Gateway:
 
     def __init__(
         self,
-        mac: str,
+        mac: str | None,
         address: str,
         udp_port: int,
         strangers: Callable[[bytes], object] = lambda frame: None,
@@ -51,6 +53,7 @@ class Gateway:
             each.bind(("127.0.0.1", 0))
             each.settimeout(0.1)
         self._peer, self._stopped = None, threading.Event()
+        self._waiting, self._asked = b"", 0.0
         self._threads = [
             threading.Thread(target=work, daemon=True) for work in (self._to_card, self._from_card)
         ]
@@ -79,6 +82,10 @@ class Gateway:
         udp = UDP(sport=source, dport=self._udp_port)
         return bytes(Ether(src=_CLIENT[0], dst=self._mac) / ip / udp / data)
 
+    def _question(self) -> bytes:
+        who = ARP(hwsrc=_CLIENT[0], psrc=_CLIENT[1], pdst=self._address)
+        return bytes(Ether(src=_CLIENT[0], dst="ff:ff:ff:ff:ff:ff") / who)
+
     def close(self) -> None:
         """End the threads, and let go of the sockets."""
         self._stopped.set()
@@ -90,8 +97,13 @@ class Gateway:
     def _to_card(self) -> None:
         while not self._stopped.is_set():
             with contextlib.suppress(TimeoutError):
-                data, self._peer = self._client.recvfrom(4096)
-                self.send(self.datagram(data))
+                self._waiting, self._peer = self._client.recvfrom(4096)
+            if self._waiting and self._mac:
+                self.send(self.datagram(self._waiting))
+                self._waiting = b""
+            elif self._waiting and time.monotonic() - self._asked > 1:
+                self.send(self._question())
+                self._asked = time.monotonic()
 
     def _from_card(self) -> None:
         while not self._stopped.is_set():
@@ -100,7 +112,9 @@ class Gateway:
             except TimeoutError:
                 continue
             frame = Ether(data)
-            if (frame.dst, UDP in frame and frame[UDP].sport) != (_CLIENT[0], self._udp_port):
+            if ARP in frame and frame.dst == _CLIENT[0] and frame[ARP].psrc == self._address:
+                self._mac = frame[ARP].hwsrc
+            elif (frame.dst, UDP in frame and frame[UDP].sport) != (_CLIENT[0], self._udp_port):
                 self._strangers(data)
             elif _intact(frame):
                 place = "127.0.0.1", frame[UDP].dport
