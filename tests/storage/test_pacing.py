@@ -7,7 +7,7 @@ import pytest
 from amaranth import ResetInserter, Signal
 
 from niter.interface import BlockOpcode, BlockStatus
-from niter.storage import Pacing, RateRecord, pacing
+from niter.storage import Pacing, RateRecord, accounts
 from tests.support import csr
 from tests.support.block import FrontEnd, Request, Transport
 from tests.support.stream import SEEDS, Bench
@@ -58,6 +58,50 @@ def test_loses_nothing_and_keeps_the_order_of_a_volume(seed):
         assert [r for r in seen if r.volume == volume] == [
             r for r in requests if r.volume == volume
         ]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_control_writes_at_any_time(seed):
+    """Control's words share a port with all that is kept; as few tags as fill one memory."""
+    rng = random.Random(seed)
+    dut = Pacing(tags=64)
+    bench = Bench(dut, seed)
+    front = FrontEnd(bench, dut.i)
+    transport = Transport(bench, dut.o, random.Random(seed), longest=40)
+    requests = [
+        Request(tag, rng.randrange(4), BlockOpcode.READ, rng.randrange(1 << 56), 1 + tag, 0)
+        for tag in range(64)
+    ]
+    # These wait for long.
+    doomed = [request.tag for request in requests if request.volume == 0][-4:]
+
+    async def write(ctx):
+        await limit(ctx, dut, 0, request=900)
+        while True:
+            await ctx.tick().repeat(rng.choice((1, 1, 2, 5)))
+            await limit(ctx, dut, rng.randrange(1, 16), burst=rng.randrange(1 << 32))
+
+    async def run(ctx):
+        for request in requests:
+            await front.request(ctx, request)
+        for tag in doomed:
+            await front.abort(ctx, tag)
+        for tag in range(64):
+            assert await front.end(ctx, tag) == [None if tag in doomed else BlockStatus.OK]
+
+    bench.sim.add_testbench(write, background=True)
+    bench.add(run)
+    bench.run(limit=60_000)
+    for volume in range(4):
+        seen = [request for _, request in transport.requests if request.volume == volume]
+        assert seen == [r for r in requests if r.volume == volume and r.tag not in doomed]
+    times = [cycle for cycle, request in transport.requests if request.volume == 0]
+    assert all(after - before >= 900 for before, after in itertools.pairwise(times))
+
+
+def test_rejects_numbers_that_no_tag_is():
+    with pytest.raises(ValueError, match="Tags are a power of two from 2 to 256, not 96"):
+        Pacing(tags=96)
 
 
 def test_volumes_take_turns():
@@ -248,8 +292,8 @@ def test_passes_the_abort_of_what_has_gone():
 
 def test_a_volume_that_was_idle_for_long_is_not_taken_to_be_ahead(monkeypatch):
     """Time wraps; with 11 bits of it, that is soon, and volumes are looked at more often."""
-    monkeypatch.setattr(pacing, "_TIME_BITS", 11)
-    monkeypatch.setattr(pacing, "_LOOK_BITS", 4)
+    monkeypatch.setattr(accounts, "_TIME_BITS", 11)
+    monkeypatch.setattr(accounts, "_LOOK_BITS", 4)
     dut = Pacing()
     bench = Bench(dut, 6)
     front = FrontEnd(bench, dut.i)

@@ -1,0 +1,141 @@
+"""What volumes have spent of their rates."""
+
+from amaranth import C, Cat, Module, Mux, Signal, Value
+from amaranth.lib import data
+
+from niter.compare import less
+from niter.interface import BlockOpcode
+
+from .keeping import BY_REQUESTS, BY_SECTORS, WORD_BITS, Keeping
+from .rates import RateRecord
+
+__all__ = ["Accounts"]
+
+#: Bits of a time in cycles: what a word holds, and twice the longest debt.
+_TIME_BITS = WORD_BITS
+
+#: A volume's times are to be looked at every 2 to the so many cycles, one volume after the other.
+_LOOK_BITS = 6
+
+
+class Accounts:
+    """The times of the volume in hand: whether it is ahead of its rates, and what it pays.
+
+    Each rate has a time until which all that was sent is paid for. ``BURST`` begins to look at
+    both, and goes on to ``DECIDE``, where ``early`` is known: the volume is further ahead than it
+    may be. ``PRICE`` makes it pay for the request in hand if it ``goes``, and goes on to ``IDLE``,
+    as does ``TIMES``, which only brings the times up to now, and ``PAY REQUEST``, which does that
+    with the first time already there.
+
+    Parameters
+    ----------
+    m
+        The stage's module.
+    keeping
+        Where times and rates stand.
+    request
+        What is in hand.
+    """
+
+    def __init__(self, m: Module, keeping: Keeping, request: data.View):
+        self._m = m
+        self._keeping = keeping
+        self._request = request
+        self._now, self._began = Signal(_TIME_BITS), Signal(_TIME_BITS)
+        #: Once in a while.
+        self.looks = Signal()
+        m.d.sync += self._now.eq(self._now + 1)
+        m.d.comb += self.looks.eq(self._now[:_LOOK_BITS] == 0)
+        self._lead = Signal(_TIME_BITS)
+        self._burst, self._cost, self._each = Signal(32), Signal(32), Signal(16)
+        self._ahead, self._early = Signal(), Signal()
+        #: In ``DECIDE``.
+        self.early = Signal()
+        m.d.comb += [
+            self._ahead.eq(~self._lead[-1] & less(self._burst, self._lead)),
+            self.early.eq(self._early | self._ahead),
+        ]
+        # Of either time: it has passed.
+        self._past_request, self._past_sector = Signal(), Signal()
+        self._pays, self._past, self._writes = Signal(), Signal(), Signal()
+        # In this cycle what is to be paid becomes nothing.
+        self._gratis = Signal()
+
+    def begin(self) -> None:
+        """Now is when the next look begins."""
+        self._m.d.sync += self._began.eq(self._now)
+
+    def states_of_looking(self) -> None:
+        """From ``BURST`` to in front of ``DECIDE``."""
+        m, keeping = self._m, self._keeping
+        with m.State("BURST"):
+            keeping.read_volume(RateRecord.BURST)
+            m.next = "REQUESTS"
+        with m.State("REQUESTS"):
+            keeping.read_volume(BY_REQUESTS)
+            m.d.sync += self._burst.eq(keeping.word)
+            m.next = "SECTORS"
+        with m.State("SECTORS"):
+            keeping.read_volume(BY_SECTORS)
+            m.next = "COMPARE"
+        with m.State("COMPARE"):
+            m.d.sync += [self._early.eq(self._ahead), self._past_request.eq(self._lead[-1])]
+            m.next = "DECIDE"
+
+    def decide(self) -> None:
+        """In ``DECIDE``: remember what is known of the second time, and begin with no costs."""
+        m = self._m
+        m.d.comb += self._gratis.eq(1)
+        m.d.sync += self._past_sector.eq(self._lead[-1])
+
+    def states_of_paying(self, goes: Value) -> None:
+        """From ``PRICE`` or ``TIMES`` on."""
+        m, keeping, request = self._m, self._keeping, self._request
+        moves = (request.opcode == BlockOpcode.READ) | (request.opcode == BlockOpcode.WRITE)
+        with m.State("PRICE"):
+            keeping.read_volume(RateRecord.SECTOR)
+            m.next = "EACH"
+        with m.State("EACH"):
+            keeping.read_volume(RateRecord.REQUEST)
+            m.d.sync += self._each.eq(keeping.word)
+            m.next = "COST"
+        with m.State("COST"):
+            m.d.sync += self._cost.eq(keeping.word)
+            m.next = "TIMES"
+        with m.State("TIMES"):
+            keeping.read_volume(BY_REQUESTS)
+            m.next = "PAY REQUEST"
+        with m.State("PAY REQUEST"):
+            keeping.read_volume(BY_SECTORS)
+            m.d.comb += [
+                self._pays.eq(1),
+                self._past.eq(self._past_request),
+                self._gratis.eq(~(goes & moves)),
+            ]
+            m.d.sync += self._cost.eq(self._each * request.sectors)
+            m.next = "PAY SECTORS"
+        with m.State("PAY SECTORS"):
+            keeping.read_volume(BY_SECTORS)
+            keeping.write_volume(BY_REQUESTS, self._lead)
+            m.d.comb += [
+                self._pays.eq(1),
+                self._past.eq(self._past_sector),
+                self._writes.eq(1),
+            ]
+            keeping.go("PAID")
+        with m.State("PAID"):
+            keeping.write_volume(BY_SECTORS, self._lead)
+            m.d.comb += self._writes.eq(1)
+            keeping.go("IDLE")
+
+    def add(self) -> None:
+        """The last statements: one adder says how far a time is ahead of when the look began, and
+        what becomes of it: the later of both, and the cost."""
+        m, time = self._m, self._keeping.word[:_TIME_BITS]
+        addend = Mux(self._pays, self._cost, ~self._began)[:_TIME_BITS]
+        total = Cat(C(1, 1), Mux(self._past, self._began, time)) + Cat(~self._pays, addend)
+        # It is written in the next cycle, or later.
+        with m.If(~(self._writes & self._keeping.busy)):
+            m.d.sync += self._lead.eq(total[1:])
+        with m.If(self._gratis):
+            m.d.sync += self._cost.eq(0)
