@@ -103,7 +103,8 @@ def _mac(frame_bytes: int = _CARD.frame_bytes) -> Mac:
 
 
 def _storage() -> SideBySide:
-    return SideBySide(volumes=Volumes(), pacing=Pacing(), transport=Aoe())
+    # No front end of a card has more tags.
+    return SideBySide(volumes=Volumes(), pacing=Pacing(tags=64), transport=Aoe(tags=64))
 
 
 def _soc() -> Soc:

@@ -225,5 +225,7 @@ def test_jumbo_frames_give_way_to_standard_ones():
 def test_rejects_sizes():
     with pytest.raises(ValueError, match="Slots are a power of two from 2 to 64, not 48"):
         Aoe(slots=48)
+    with pytest.raises(ValueError, match="Tags are a power of two from 2 to 256, not 512"):
+        Aoe(tags=512)
     with pytest.raises(ValueError, match="There are 1 to 4 ports, not 0"):
         Aoe(ports=0)

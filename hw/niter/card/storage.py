@@ -63,9 +63,12 @@ class Storage(wiring.Component):
             self._front = VirtioBlk(
                 sizes.functions, sizes.queues, sizes.queue_size, tags=sizes.tags
             )
+        tags = (config.nvme or config.blk).tags
         self._volumes = Volumes(config.volumes)
-        self._pacing = Pacing(config.volumes)
-        self._transport = Aoe(receive_beats=config.receive_beats, ports=ports + config.tunnel)
+        self._pacing = Pacing(config.volumes, tags)
+        self._transport = Aoe(
+            tags=tags, receive_beats=config.receive_beats, ports=ports + config.tunnel
+        )
         self._tunnel = Tunnel(ports) if config.tunnel else None
         self._encryption = Encryption() if config.encryption else None
         keys = {"keys": In(stream.Signature(KeyWord)), "usable": In(16)}

@@ -32,7 +32,7 @@ class Aborting:
         a new request that finds its list empty is sent before it is kept."""
         desk, m, shelf = self._desk, self._desk.m, self._shelf
         known = desk.known
-        before = Signal(8)
+        before = Signal.like(desk.tag)
         # The slot in hand is the request's: both stand for some cycles before that is looked at.
         own = Signal()
         m.d.sync += own.eq(desk.span.tag == desk.tag)

@@ -124,11 +124,18 @@ class Answering:
         sample = Signal(SAMPLE_BITS)
         error, magnitude = Signal(signed(SAMPLE_BITS + 2)), Signal(SAMPLE_BITS + 2)
         timed = (desk.task == Task.ANSWER) & (outcome == BlockStatus.OK)
+        # Both begin with zero: the first sample is added to the mean, which is in eighths, eight
+        # times, and twice to the deviation, which is half of it, four times.
+        repeats, again = Signal(3), Signal()
         with m.State("SETTLE"):
             m.d.comb += sample.eq(
                 desk.elapsed | desk.elapsed[SAMPLE_BITS:].any().replicate(SAMPLE_BITS)
             )
-            m.d.sync += error.eq(sample - known.mean[3:])
+            m.d.sync += [
+                error.eq(sample - known.mean[3:]),
+                repeats.eq((~known.sampled).replicate(3)),
+                again.eq(~known.sampled),
+            ]
             with m.If(timed):
                 m.d.comb += desk.learns.eq(1)
                 m.d.sync += [
@@ -148,21 +155,21 @@ class Answering:
                 m.next = "MEAN"
         with m.State("MEAN"):
             m.d.comb += desk.learns.eq(1)
-            m.d.sync += [
-                known.sampled.eq(1),
-                known.mean.eq(known.mean + Mux(known.sampled, error, error << 3)),
-            ]
             # Less a quarter of the deviation so far; one less, where it is negative.
             absolute = error ^ error[-1].replicate(len(error))
-            m.d.sync += magnitude.eq(absolute - known.deviation[2:])
-            with m.If(~known.sampled):
-                # Half the first sample, four times, and there was no deviation.
-                m.d.sync += magnitude.eq(error << 1)
-            m.next = "DEVIATION"
+            m.d.sync += [
+                known.sampled.eq(1),
+                known.mean.eq(known.mean + error),
+                magnitude.eq(absolute - known.deviation[2:]),
+                repeats.eq(repeats - 1),
+            ]
+            with m.If(repeats == 0):
+                m.next = "DEVIATION"
         with m.State("DEVIATION"):
             m.d.comb += desk.learns.eq(1)
-            m.d.sync += known.deviation.eq(known.deviation + magnitude)
-            m.next = "FINISH"
+            m.d.sync += [known.deviation.eq(known.deviation + magnitude), again.eq(0)]
+            with m.If(~again):
+                m.next = "FINISH"
 
         with m.State("FINISH"):
             before = desk.state.status
@@ -177,11 +184,10 @@ class Answering:
                 ]
             with m.If(partial):
                 # The rest of a frame that was too large; the timer's next look sends it.
+                m.d.comb += desk.restarts.eq(1)
                 m.d.sync += [
                     span.done.eq(done),
-                    kind.copies.eq(0),
                     kind.lost.eq(kind.lost | (changes(kind.opcode) & left)),
-                    copies.outstanding.eq(0),
                 ]
                 desk.store(slot=1)
             with m.Else():
@@ -199,11 +205,9 @@ class Answering:
                         & desk.state.fua
                         & (desk.state.opcode == BlockOpcode.WRITE)
                     ):
+                        m.d.comb += [desk.uncuts.eq(1), desk.empties.eq(1)]
                         m.d.sync += [
                             desk.state.opcode.eq(BlockOpcode.FLUSH),
-                            desk.state.cut.eq(0),
-                            desk.sectors.eq(0),
-                            desk.link.arrival.eq(desk.now),
                             desk.new_request.eq(1),
                         ]
                         m.next = "APPEND"

@@ -9,12 +9,17 @@ from typing import Any
 
 from amaranth import Cat, Module, Signal, Value
 
-__all__ = ["age_of", "answered", "begun", "is_fresh", "may_linger", "sent"]
+__all__ = ["age_of", "answered", "begun", "is_fresh", "may_linger", "restarted", "sent"]
 
 
 def begun(kind: Any, copies: Any) -> list:
     """The slot gets a new frame: nothing of it was sent."""
-    return [kind.copies.eq(0), kind.lost.eq(0), copies.outstanding.eq(0)]
+    return [*restarted(kind, copies), kind.lost.eq(0)]
+
+
+def restarted(kind: Any, copies: Any) -> list:
+    """Answers to what was sent so far no longer count."""
+    return [kind.copies.eq(0), copies.outstanding.eq(0)]
 
 
 def sent(kind: Any, copies: Any) -> list:

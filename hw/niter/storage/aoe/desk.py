@@ -10,6 +10,7 @@ from niter.count import stepped
 from niter.interface import BlockCompletion
 
 from .codec import GENERATION_BITS
+from .copies import restarted
 from .layouts import (
     SLOT_WORDS,
     TIME_BITS,
@@ -34,13 +35,14 @@ class Desk:
     ----------
     m
         The engine's module.
-    slots
-        Number of slots.
+    slots, tags
+        Number of slots, and of requests.
     """
 
-    def __init__(self, m: Module, slots: int):
+    def __init__(self, m: Module, slots: int, tags: int):
         self.m = m
         self.slots = slots
+        self.tags = tags
         m.submodules.target_words = target_words = memory.Memory(
             shape=TargetState, depth=16, init=[]
         )
@@ -51,11 +53,13 @@ class Desk:
         self.volume = volume_words.read_port(domain="comb")
 
         self.slot = Signal(range(slots))
-        self.tag = Signal(8)
+        self.tag = Signal(range(tags))
         self.kind, self.copies, self.span, self.time = (
             word(Signal(word, name=f"slot_{word.__name__[4:].lower()}")) for word in SLOT_WORDS[:4]
         )
         self.started = Signal(TIME_BITS)
+        #: Orders given so far.
+        self.issued = Signal(5)
         #: Generation of the slot's last copy: one was sent since the slot was taken up, or not.
         self.sent = Signal()
         self.generation = Signal(GENERATION_BITS)
@@ -103,6 +107,10 @@ class Desk:
         #: A slot's words are on their way.
         self.loading = Signal()
         self.step = Signal(3)
+        # In this cycle what begins with zeros does so: see ``begin_with_zeros``.
+        self.renews, self.restarts, self.uncuts, self.empties = (
+            Signal(name=name) for name in ("renews", "restarts", "uncuts", "empties")
+        )
         # Time since ``past``, a cycle later, and in the next one whether it is ``bound`` or more.
         self.now = Signal(TIME_BITS)
         self.past = Signal(TIME_BITS)
@@ -204,6 +212,22 @@ class Desk:
         self.m.d.comb += [self.learns.eq(1), self.leaves.eq(1)]
         self.m.d.sync += self.changes.eq(self.changes + 1)
 
+    def begin_with_zeros(self) -> None:
+        """The last statements about what begins with zeros: there, it is a reset for synthesis."""
+        m, known = self.m, self.known
+        with m.If(self.renews):
+            m.d.sync += [
+                register.eq(0)
+                for register in (known.credit, known.sampled, known.mean, known.deviation)
+            ]
+            m.d.sync += [flag.eq(0) for flag in (known.silent, known.proven, known.fallen)]
+        with m.If(self.restarts):
+            m.d.sync += restarted(self.kind, self.copies)
+        with m.If(self.uncuts):
+            m.d.sync += self.state.cut.eq(0)
+        with m.If(self.empties):
+            m.d.sync += self.sectors.eq(0)
+
     def hold_slot(self) -> None:
         """Keep the slot in hand until the network cannot deliver any of its copies."""
         m = self.m
@@ -246,16 +270,9 @@ class Desk:
     def renew(self) -> None:
         """Forget what was learnt of the way to the target in hand."""
         m = self.m
-        m.d.comb += self.learns.eq(1)
+        m.d.comb += [self.learns.eq(1), self.renews.eq(1)]
         m.d.sync += [
             self.known.window.eq(4),
-            self.known.credit.eq(0),
-            self.known.sampled.eq(0),
-            self.known.mean.eq(0),
-            self.known.deviation.eq(0),
             self.known.settled.eq(1),
-            self.known.silent.eq(0),
-            self.known.proven.eq(0),
-            self.known.fallen.eq(0),
             self.known.edition.eq(self.limits.edition),
         ]

@@ -59,6 +59,8 @@ class Engine(wiring.Component):
     ----------
     slots
         Frames in flight at most, a power of two up to 64.
+    tags
+        Requests have tags below that: a power of two from 2 to 256.
 
     Members
     -------
@@ -86,10 +88,13 @@ class Engine(wiring.Component):
         Writes of control's: a target's limits, and the target of a volume (valid in bit 4).
     """
 
-    def __init__(self, slots: int = 1 << SLOT_BITS):
+    def __init__(self, slots: int = 1 << SLOT_BITS, tags: int = 256):
         if not 2 <= slots <= 1 << SLOT_BITS or slots & (slots - 1):
             raise ValueError(f"Slots are a power of two from 2 to 64, not {slots!r}")
+        if not 2 <= tags <= 256 or tags & (tags - 1):
+            raise ValueError(f"Tags are a power of two from 2 to 256, not {tags!r}")
         self.slots = slots
+        self.tags = tags
 
         def write(shape):
             return In(data.StructLayout({"en": 1, "addr": 4, "data": shape}))
@@ -121,7 +126,7 @@ class Engine(wiring.Component):
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         settings = self.settings
-        desk = Desk(m, self.slots)
+        desk = Desk(m, self.slots, self.tags)
         shelf = Shelf(desk)
         sending = Sending(desk, settings)
         answering = Answering(desk)
@@ -148,9 +153,9 @@ class Engine(wiring.Component):
         queued = Signal(5)
         younger = Signal(5)
         m.d.comb += [
-            self.issued.eq(sending.issued),
-            queued.eq(sending.issued - self.built),
-            younger.eq(sending.issued - desk.time.serial - 1),
+            self.issued.eq(desk.issued),
+            queued.eq(desk.issued - self.built),
+            younger.eq(desk.issued - desk.time.serial),
             answering.pending.eq(younger < queued),
         ]
         quiet = (queued == 0) & ~self.receiving & ~self.verdict.valid & ~self.answer.valid
@@ -235,8 +240,7 @@ class Engine(wiring.Component):
                 desk.store(request=desk.state.live)
             with m.State("ADMIT"):
                 # ATA cannot name the last of 2 to the 48 sectors. Until here all are cut.
-                m.d.comb += desk.fetches.eq(1)
-                m.d.sync += desk.state.cut.eq(0)
+                m.d.comb += [desk.fetches.eq(1), desk.uncuts.eq(1)]
                 with m.If(desk.reach[-1]):
                     m.d.sync += beyond.eq(1)
                 m.next = "REFUSE"
@@ -275,12 +279,11 @@ class Engine(wiring.Component):
         # A request that comes in.
         request = self.request.payload
         flush = request.opcode == BlockOpcode.FLUSH
-        sectors = request.sectors & (~flush).replicate(16)
         with m.If(self.request.valid & self.request.ready):
             m.d.sync += [
                 desk.task.eq(Task.SEND),
                 desk.tag.eq(request.tag),
-                desk.state.cut.eq(sectors),
+                desk.state.cut.eq(request.sectors),
                 desk.state.active.eq(0),
                 desk.state.status.eq(BlockStatus.OK),
                 desk.state.opcode.eq(request.opcode),
@@ -288,12 +291,13 @@ class Engine(wiring.Component):
                 desk.state.queued.eq(0),
                 desk.state.live.eq(1),
                 desk.base.eq(request.lba),
-                desk.sectors.eq(sectors),
+                desk.sectors.eq(request.sectors),
                 desk.home.eq(desk.volume.data),
                 desk.target.eq(desk.volume.data),
-                desk.link.arrival.eq(desk.now),
                 known_volume.eq(desk.volume.data[4]),
                 beyond.eq(~flush & request.lba[48:].any()),
             ]
+            m.d.comb += [desk.uncuts.eq(flush), desk.empties.eq(flush)]
 
+        desk.begin_with_zeros()
         return m

@@ -88,7 +88,7 @@ class SlotSpan(data.Struct):
 
 
 class SlotTime(data.Struct):
-    """When the last copy was sent, what sectors it has, and the number of its order."""
+    """When the last copy was sent, what sectors it has, and the number of the order behind its."""
 
     sent: TIME_BITS
     part: 5

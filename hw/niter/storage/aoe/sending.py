@@ -6,7 +6,7 @@ from niter.compare import less
 from niter.interface import BlockOpcode, BlockStatus
 
 from .codec import AtaCommand, AtaFlag
-from .copies import begun, sent
+from .copies import sent
 from .desk import Desk
 from .heads import HeadKind, swapped
 from .layouts import Settings, SlotState
@@ -35,8 +35,6 @@ class Sending:
         self._silence = settings.silence
         self._seed = settings.seed
         self._order = self._words()
-        #: Orders given so far.
-        self.issued = Signal(5)
 
     def largest(self) -> Value:
         """Most sectors of a frame to the target in hand."""
@@ -155,7 +153,7 @@ class Sending:
                 kind.danger.eq(0),
                 kind.opcode.eq(desk.state.opcode),
                 kind.target.eq(desk.target),
-                *begun(kind, copies),
+                kind.lost.eq(0),
                 span.tag.eq(desk.tag),
                 kind.sectors.eq(part),
                 kind.place.eq(here),
@@ -166,7 +164,7 @@ class Sending:
                 desk.state.cut.eq(desk.state.cut + part),
                 desk.keep_request.eq(1),
             ]
-            m.d.comb += [desk.takes.eq(1), desk.learns.eq(1)]
+            m.d.comb += [desk.takes.eq(1), desk.learns.eq(1), desk.restarts.eq(1)]
             with m.If(last):
                 desk.unlink()
             desk.count(Event.SENT)
@@ -175,8 +173,6 @@ class Sending:
             m.d.comb += pull.valid.eq(kind.opcode == BlockOpcode.WRITE)
             m.d.sync += [
                 desk.step.eq(0),
-                time.serial.eq(self.issued),
-                time.sent.eq(desk.now),
                 desk.sent.eq(1),
                 *sent(kind, copies),
             ]
@@ -188,12 +184,12 @@ class Sending:
             with m.If(order.ready):
                 m.d.sync += desk.step.eq(desk.step + 1)
                 with m.If(desk.step == len(words) - 1):
-                    m.d.sync += self.issued.eq(self.issued + 1)
+                    m.d.sync += desk.issued.eq(desk.issued + 1)
                     desk.store(slot=1, request=desk.keep_request, new=desk.new_request)
         m.d.comb += [
             order.payload.data.eq(Array(words)[desk.step[:2]]),
             order.payload.at.kind.eq(HeadKind.ORDER),
-            order.payload.at.index.eq(self.issued),
+            order.payload.at.index.eq(desk.issued),
             order.payload.at.word.eq(desk.step),
             pull.payload.tag.eq(span.tag),
             pull.payload.first.eq(desk.next),

@@ -40,7 +40,9 @@ class Shelf:
         self._desk = desk
         m = desk.m
         m.submodules.slot_words = slot_words = Ram(shape=WORD_BITS, depth=8 * desk.slots, init=[])
-        m.submodules.request_words = request_words = Ram(shape=WORD_BITS, depth=1024, init=[])
+        m.submodules.request_words = request_words = Ram(
+            shape=WORD_BITS, depth=4 * desk.tags, init=[]
+        )
         self.slot_read, self.slot_write = slot_words.read_port(), slot_words.write_port()
         self.request_read = request_words.read_port()
         self.request_write = request_words.write_port()
@@ -58,17 +60,21 @@ class Shelf:
             self.slot_write.addr.eq(Cat(self._word, desk.slot)),
             self.request_write.addr.eq(Cat(step[:2], desk.tag)),
         ]
-        # The last word of a slot is written once, when it begins: its first copy is its last.
+        # Times are written by who has just sent. The last word of a slot is written once, when it
+        # begins: its first copy is its last.
+        times = Cat(desk.now, desk.time.part, desk.issued)
         with m.Switch(self._word):
             copies = Cat(desk.generation, desk.copies.outstanding)
             for n, word in enumerate((desk.kind, copies, desk.span)):
                 with m.Case(n):
                     m.d.comb += self.slot_write.data.eq(word)
             with m.Default():
-                m.d.comb += self.slot_write.data.eq(desk.time)
+                m.d.comb += self.slot_write.data.eq(times)
         rest = Cat(desk.base[WORD_BITS:], desk.sectors, desk.home)
+        # A link is written when its request has come just now.
+        link = Cat(desk.link.next, desk.now)
         with m.Switch(step):
-            for n, word in enumerate((desk.state, rest, desk.link, desk.base[:WORD_BITS])):
+            for n, word in enumerate((desk.state, rest, link, desk.base[:WORD_BITS])):
                 with m.Case(n):
                     m.d.comb += self.request_write.data.eq(word)
 
@@ -137,7 +143,7 @@ class Shelf:
                         m.next = "CUT"
         with m.State("STORE"):
             m.d.comb += [
-                self.slot_write.en.eq(desk.keep_slot),
+                self.slot_write.en.eq(desk.keep_slot & ((step <= _SPAN) | desk.sent)),
                 self.request_write.en.eq(
                     desk.keep_request & ~step[2] & ((step == _STATE) | desk.new_request)
                 ),

@@ -50,8 +50,8 @@ class Timing:
         doublings = Signal(4)
 
         with m.State("TIMER"):
-            mean = known.mean[3:]
-            known_way = (mean + known.deviation) & known.sampled.replicate(_WAY_BITS)
+            # Nothing, while nothing is known of it.
+            known_way = known.mean[3:] + known.deviation
             held = kind.state == SlotState.HELD
             times = Mux(kind.copies > _DOUBLINGS, _DOUBLINGS, kind.copies - (kind.copies != 0))
             m.d.sync += [
@@ -128,9 +128,8 @@ class Timing:
                 desk.keep_request.eq(0),
             ]
             with m.If(part != time.part):
-                m.d.sync += [
-                    kind.copies.eq(0),
-                    kind.lost.eq(kind.lost | (changes(kind.opcode) & copies.outstanding.any())),
-                    copies.outstanding.eq(0),
-                ]
+                m.d.comb += desk.restarts.eq(1)
+                m.d.sync += kind.lost.eq(
+                    kind.lost | (changes(kind.opcode) & copies.outstanding.any())
+                )
             m.next = "TRANSMIT"

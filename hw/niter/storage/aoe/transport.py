@@ -57,6 +57,8 @@ class Aoe(wiring.Component):
     ----------
     slots
         Frames in flight at most, a power of two up to 64.
+    tags
+        Requests have tags below that: a power of two from 2 to 256.
     receive_beats
         Beats of the receive buffer, a power of two. A standard frame of data takes 133, a jumbo
         frame 1,029.
@@ -108,13 +110,20 @@ class Aoe(wiring.Component):
 
         frames: csr.Field(csr.action.R, 16, doc="Since reset.")
 
-    def __init__(self, slots: int = 1 << SLOT_BITS, receive_beats: int = 1024, ports: int = 1):
+    def __init__(
+        self,
+        slots: int = 1 << SLOT_BITS,
+        tags: int = 256,
+        receive_beats: int = 1024,
+        ports: int = 1,
+    ):
         if not 1 <= ports <= 4:
             raise ValueError(f"There are 1 to 4 ports, not {ports!r}")
         self.slots = slots
+        self.tags = tags
         self.ports = ports
         self.receive_beats = receive_beats
-        self._engine = Engine(slots)
+        self._engine = Engine(slots, tags)
         self._builder = Builder()
         self._receiver = Receiver(receive_beats)
         self._query = Query()
