@@ -30,9 +30,9 @@ from .disk_hotplug import SECTORS as EXTRA_SECTORS
 from .disk_setting import CASES as DISK_CASES
 from .disk_setting import DiskSetting
 from .guest import Guest, GuestError, Machine
-from .image import DISKS, NETWORK, SMALL, STORAGE, Contents, kernel, make_image
-from .packages import PackageError, fetch
-from .qemu import find_qemu
+from .image import DISKS, NETWORK, SMALL, STORAGE, Contents, make_image
+from .machine import make_machine
+from .packages import PackageError
 from .setting import NETWORKS, PEERS, Setting, live_config, start_peer
 from .target import start_target
 from .verdicts import Run, Verdict, console, show, write_junit
@@ -98,18 +98,13 @@ def _built_ahead(cards: Sequence[str]) -> Iterator[None]:
 
 
 def _prepare(folder: Path, name: str, contents: Contents, card: CardConfig, *, image: str = ""):
-    """What boots, what its packages are, and the card's program.
-
-    Packages are kept by ``name``, and the file system made of them by ``image`` if that is another.
-    """
+    """What boots, what its packages are, and the card's program."""
     begin = time.monotonic()
     with console.status("Fetching QEMU and Linux; building the card"):
-        qemu = find_qemu(folder)
-        programs = fetch(folder, name, contents.packages)
-        booted = make_image(programs, contents, folder / f"{image or name}.initrd")
+        machine, programs = make_machine(folder, name, contents, image=image)
         program = build_card(card, _MODELS)
     console.print(f"Prepared in {time.monotonic() - begin:.0f} s")
-    return Machine(qemu, kernel(programs), booted), programs, program
+    return machine, programs, program
 
 
 def _run_network(folder: Path, seed: int, chosen: list[Case]) -> Run:

@@ -1,0 +1,102 @@
+"""Stock Linux on a card of RTL that boots by itself and is configured by ``niterctl`` alone.
+
+The card's one wire is an interface of a network namespace. Its kernel has the other end of the
+tunnel there, and ``niterctl`` runs there: the kernel finds the card by ARP.
+"""
+
+import dataclasses
+import json
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from sim.linux.guest import Guest
+from sim.linux.image import NETWORK
+from sim.linux.machine import make_machine
+from sim.linux.namespace import UNDERLAY_MAC, Namespace
+from sim.live.card import RunningCard
+from sim.live.config import load
+from sim.live.managed import deliver
+from sim.live.model import build_card
+from sim.soc.identity import MAC, VTEP
+
+pytestmark = [
+    pytest.mark.managed,
+    pytest.mark.skipif(not Namespace.possible(), reason="needs root, for a network namespace"),
+]
+
+LIVE = Path(__file__).parents[2] / "sim/live"
+PACKAGES = Path("build/linux").resolve()
+PEER = "198.51.100.2"
+VNI, GUEST, STATION = 100, ("02:00:00:00:00:01", "10.0.0.1"), ("02:00:00:00:01:01", "10.0.0.9")
+#: Seconds for what takes half a second of a card's time: a retry is answered no sooner.
+PATIENCE = 1800
+
+
+@contextmanager
+def running(name, folder, peer):
+    """A card as it is delivered, at the end of the peer's wire."""
+    live, flash = deliver(dataclasses.replace(load(LIVE / name), wires=(peer.wire,)), folder)
+    program = build_card(live.card, Path("build/live/models"))
+    with RunningCard(program, live, folder, prefix=peer.prefix, flash=flash) as card:
+        yield card
+        status = card.control.status()
+        assert not status["violations"] and not status["timeouts"]
+
+
+def niterctl(peer, folder, *arguments, timeout=PATIENCE, check=True):
+    """Run it as the card's owner, where the wire ends."""
+    identity = (folder / "identity").read_text().strip()
+    options = ("--card", VTEP, "--identity", identity, "--key", folder / "owner.pem")
+    options = (*options, "--timeout", timeout, "--json")
+    command = [*peer.prefix, sys.executable, "-m", "niterctl", *options, *arguments]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    assert not (check and done.returncode), done.stderr
+    return done.returncode == 0
+
+
+def listens(peer, folder):
+    """Functions are released before the card listens: wait until it does."""
+    for _ in range(200):
+        if niterctl(peer, folder, "identity", timeout=1, check=False):
+            return
+        time.sleep(1)
+    raise AssertionError("The card does not listen")
+
+
+def found_by_arp(peer):
+    """The kernel has the card's MAC address from the card."""
+    show = ("ip", "-json", "neighbour", "show", VTEP)
+    shown = subprocess.run([*peer.prefix, *show], check=True, capture_output=True, text=True)
+    [entry] = json.loads(shown.stdout)
+    return entry["lladdr"] == MAC and not {"PERMANENT", "NOARP"} & set(entry["state"])
+
+
+def test_linux_pings_through_a_card_that_niterctl_has_configured(tmp_path):
+    PACKAGES.mkdir(parents=True, exist_ok=True)
+    machine, programs = make_machine(PACKAGES, "guest", NETWORK)
+    peer = Namespace(PEER, VTEP, programs, tmp_path)
+    try:
+        with running("managed.toml", tmp_path, peer) as card:
+            peer.start({VNI: (STATION[0], (f"{STATION[1]}/24",))})
+            port = ("--mac", GUEST[0], "--vni", VNI, "--ip", GUEST[1])
+            listens(peer, tmp_path)
+            niterctl(peer, tmp_path, "port", "add", 0, *port)
+            assert found_by_arp(peer)
+            station = ("--vni", VNI, "--mac", STATION[0], "--ip", STATION[1])
+            behind = ("--via", PEER, "--next-hop", UNDERLAY_MAC)
+            niterctl(peer, tmp_path, "route", "add", *station, *behind)
+            with Guest(machine, "guest", tmp_path, function=card.sockets[0]) as guest:
+                guest.wait(PATIENCE)
+                assert GUEST[0] in guest.run("cat /sys/class/net/eth0/address").output
+                guest.run(f"ip address add {GUEST[1]}/24 dev eth0")
+                guest.run("ip link set eth0 mtu 1500 up")
+                pinged = guest.run(f"ping -n -W 20 -c 10 {STATION[1]}", PATIENCE, check=False)
+                assert " 10 received" in pinged.output, pinged.output
+                print(pinged.output.strip().splitlines()[-1])
+    finally:
+        peer.stop()
