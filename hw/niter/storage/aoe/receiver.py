@@ -111,12 +111,13 @@ class Receiver(wiring.Component):
         left = Signal(range(16 * SECTOR_BYTES // 8 + 1))
         pop = Signal()
         m.d.comb += buffer.o.ready.eq(pop)
-        taken = buffer.o.valid & pop
 
         # The beats of a header take two cycles while control listens, one for each word.
         half = Signal()
         both = ~self.listening | half
         reading = Signal()
+        # A beat of a header is taken. What it leads to does not wait for who takes bodies.
+        taken = buffer.o.valid & both
         m.d.comb += [
             self.word.eq(Mux(half, word.data[32:], word.data[:32])),
             self.word_valid.eq(buffer.o.valid & reading),
@@ -208,7 +209,7 @@ class Receiver(wiring.Component):
                     m.next = "ADDRESSES"
             with m.State("REFUSE"):
                 m.d.comb += [pop.eq(1), self.idle.eq(1)]
-                with m.If(taken & word.last):
+                with m.If(buffer.o.valid & word.last):
                     m.next = "MALFORMED"
             with m.State("MALFORMED"):
                 m.d.comb += [self.malformed.eq(1), self.idle.eq(1), self.restart.eq(1)]
@@ -229,7 +230,7 @@ class Receiver(wiring.Component):
                         m.next = "PUSH"
             with m.State("REST"):
                 m.d.comb += pop.eq(1)
-                with m.If(taken & word.last):
+                with m.If(buffer.o.valid & word.last):
                     m.d.sync += late.eq(word.error)
                     m.next = "END"
             with m.State("PUSH"):
@@ -239,7 +240,7 @@ class Receiver(wiring.Component):
             with m.State("FIRST"):
                 m.d.comb += pop.eq(1)
                 m.d.sync += held.eq(word.data[32:])
-                with m.If(taken):
+                with m.If(buffer.o.valid):
                     m.d.sync += short.eq(word.last)
                     m.next = "BODY"
             with m.State("BODY"):
