@@ -38,8 +38,8 @@ class CounterBank(wiring.Component):
     Counters start at zero after configuration, wrap at 2**64, and keep counting through a
     reset of the clock domain. They cannot be written.
 
-    An increment takes 4 cycles, 7 when it carries into the high half; a read on the
-    bus delays it by two or three. Up to 256 counters take one EBR.
+    An increment takes 4 cycles, 6 when it carries into the high half; a read on the
+    bus delays it by two. Up to 256 counters take one EBR.
 
     Parameters
     ----------
@@ -117,6 +117,7 @@ class CounterBank(wiring.Component):
         index = Signal(bus.addr_width - 1)
         amount = Signal(self.amount_width)
         high = Signal()
+        low_sum = Signal(DATA_WIDTH)
         total = Signal(DATA_WIDTH + 1)
         m.d.comb += [
             read.addr.eq(
@@ -126,7 +127,7 @@ class CounterBank(wiring.Component):
                     Mux(snapshot_due, Cat(1, snapshot_index), Cat(high, index)),
                 )
             ),
-            write.addr.eq(Cat(0, index)),
+            write.addr.eq(Cat(high, index)),
             write.data.eq(total),
         ]
         with m.FSM():
@@ -142,23 +143,21 @@ class CounterBank(wiring.Component):
             with m.State("Read"), m.If(~software):
                 m.next = "Add"
             with m.State("Add"):
-                # With the high half here, the low one is still in the way of its sum.
+                m.d.sync += total.eq(read.data + amount)
                 m.next = "Check"
-                with m.If(~high | ~software):
-                    m.d.sync += total.eq(read.data + amount)
-                with m.If(high):
-                    m.d.comb += write.en.eq(~software)
-                    m.next = "Write high"
-                    with m.If(software):
-                        m.next = "Read"
             with m.State("Check"):
-                with m.If(total[-1]):
-                    m.d.sync += [high.eq(1), amount.eq(1)]
+                with m.If(total[-1] & ~high):
+                    m.d.sync += [high.eq(1), amount.eq(1), low_sum.eq(total)]
                     m.next = "Read"
                 with m.Elif(~software):
                     m.d.comb += write.en.eq(1)
                     m.next = "Idle"
+                    with m.If(high):
+                        m.next = "Write high"
+                # Whether software reads is known late: only the writing depends on it.
+                with m.If(high):
+                    m.d.comb += [write.addr[0].eq(0), write.data.eq(low_sum)]
             with m.State("Write high"):
-                m.d.comb += [write.addr[0].eq(1), write.en.eq(1)]
+                m.d.comb += write.en.eq(1)
                 m.next = "Idle"
         return m
