@@ -1,6 +1,7 @@
 import asyncio
 import dataclasses
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,22 @@ def free_port() -> int:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def comes_to_rest(card: RunningCard) -> None:
+    """The process stops working, whatever it has seen: what spins never does."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        before = _processor_ticks(card)
+        time.sleep(0.3)
+        if _processor_ticks(card) - before <= 1:
+            return
+    raise AssertionError(f"it goes on and on:\n{card.log.read_text()}")
+
+
+def _processor_ticks(card: RunningCard) -> int:
+    fields = Path(f"/proc/{card.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
 
 
 def measured(control, images):
@@ -41,6 +58,7 @@ def card(program, tmp_path):
     with running:
         yield running
         assert running.process.poll() is None, running.log.read_text()
+        comes_to_rest(running)
         status = running.control.status()
         assert not status["violations"] and not status["timeouts"], running.log.read_text()
     assert running.process.returncode == 0

@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 
 from sim.live.card import RunningCard
-from sim.live.client import Client, Memory
+from sim.live.client import CONFIG, Client, Memory
 from sim.live.config import load
 from sim.live.driver import NetDriver
 from sim.live.soak import Soak
 from sim.live.station import Station, udp_frame
 
-from .conftest import EXAMPLE, free_port
+from .conftest import EXAMPLE, comes_to_rest, free_port
 
 pytestmark = pytest.mark.slow
 
@@ -160,6 +160,17 @@ def test_packet_wire(program, tmp_path, pair):
 
         carry(card, station, far.send, receive)
         station.close()
+
+
+def test_tap_that_is_removed(program, tmp_path, pair):
+    prefix = ["ip", "netns", "exec", _NAMESPACE]
+    with running(program, tmp_path, "tap:tap0", prefix) as card:
+        subprocess.run(["ip", "-n", _NAMESPACE, "link", "set", "tap0", "up"], check=True)
+        subprocess.run(["ip", "-n", _NAMESPACE, "link", "delete", "tap0"], check=True)
+        comes_to_rest(card)
+        assert "the wire has gone" in card.log.read_text()
+        with Client(card.sockets[0]) as client:
+            assert client.read(CONFIG, 0, 2) == 0x1AF4
 
 
 def test_soak(program, tmp_path):

@@ -145,6 +145,12 @@ void Wire::complain() {
     broken_ = true;
 }
 
+void Wire::vanish() {
+    say("the wire has gone: its device was removed");
+    close(fd_);
+    fd_ = -1;
+}
+
 void Wire::send(const Bytes& frame) {
     if (fd_ < 0 || (datagrams_ && !peer_size_)) {
         ++lost;
@@ -167,6 +173,7 @@ std::optional<Bytes> Wire::receive() {
     const ssize_t got = datagrams_ ? recvfrom(fd_, frame.data(), frame.size(), 0,
                                               reinterpret_cast<sockaddr*>(&from), &size)
                                    : ::read(fd_, frame.data(), frame.size());
+    if (got < 0 && errno == EBADFD) vanish();
     if (got <= 0) return std::nullopt;
     if (learns_ && size > sizeof(sa_family_t)) {
         peer_ = from;

@@ -42,6 +42,8 @@ private:
     void open_unix(const std::string& own, const std::string& peer);
     void open_udp(const std::string& own, const std::string& peer);
     void complain();
+    // A TAP device that was removed would have us look for ever.
+    void vanish();
 
     int fd_ = -1;
     bool datagrams_ = false, learns_ = false, broken_ = false;
