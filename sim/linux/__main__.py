@@ -28,7 +28,7 @@ from .boot_disk import boot_disk
 from .cases import CASES, Case, Skip
 from .disk_hotplug import SECTORS as EXTRA_SECTORS
 from .disk_setting import CASES as DISK_CASES
-from .disk_setting import DiskSetting
+from .disk_setting import DiskSetting, source_tree
 from .guest import Guest, GuestError, Machine
 from .image import DISKS, NETWORK, SMALL, STORAGE, Contents, make_image
 from .machine import make_machine
@@ -101,7 +101,8 @@ def _prepare(folder: Path, name: str, contents: Contents, card: CardConfig, *, i
     """What boots, what its packages are, and the card's program."""
     begin = time.monotonic()
     with console.status("Fetching QEMU and Linux; building the card"):
-        machine, programs = make_machine(folder, name, contents, image=image)
+        own = source_tree() if card.storage else {}
+        machine, programs = make_machine(folder, name, contents, image=image, own=own)
         program = build_card(card, _MODELS)
     console.print(f"Prepared in {time.monotonic() - begin:.0f} s")
     return machine, programs, program
@@ -144,14 +145,14 @@ def _run_storage(folder: Path, seed: int, chosen: list[Case]) -> Run:
     _fill(disk, base.disks, seed, boot_disk(machine.kernel, small, folder))
     with ExitStack() as stack:
         card, guest, target = _start_disk(stack, folder, disk, base, seed, machine, program)
-        setting = DiskSetting(card, guest, target, Machine(machine.qemu), stack, own)
+        setting = DiskSetting(card, guest, target, Machine(machine.qemu), stack, own, programs)
         verdicts = [_try(case, setting) for case in chosen]
         return Run("storage", target.what, verdicts, setting.notes)
 
 
 def _run_disks(folder: Path, seed: int, chosen: list[Case]) -> Run:
     base = load(_LIVE / _FILES["disks"])
-    machine, _, program = _prepare(folder, "disk", DISKS, base.card, image="disks")
+    machine, programs, program = _prepare(folder, "disk", DISKS, base.card, image="disks")
     own = folder / "disks"
     own.mkdir(exist_ok=True)
     disk = own / "disk"
@@ -159,7 +160,7 @@ def _run_disks(folder: Path, seed: int, chosen: list[Case]) -> Run:
     disk.write_bytes(random.Random(seed).randbytes(end * SECTOR))
     with ExitStack() as stack:
         card, guest, target = _start_disk(stack, folder, disk, base, seed, machine, program)
-        setting = DiskSetting(card, guest, target, None, stack, own, device=VIRTIO_DEVICE)
+        setting = DiskSetting(card, guest, target, None, stack, own, programs, device=VIRTIO_DEVICE)
         verdicts = [_try(case, setting) for case in chosen]
         return Run("disks", target.what, verdicts, setting.notes)
 
@@ -175,7 +176,7 @@ def _start_disk(
 ):
     """A card with its target behind it and a guest before it, all in the disk's folder."""
     own = disk.parent
-    target = start_target(disk, own, folder)
+    target = start_target(disk, folder)
     stack.callback(target.stop)
     host = Host(seed=seed, stall=0.02, latency=20, spread=60, split=0.5)
     config = dataclasses.replace(base, host=host, wires=(target.wire,))

@@ -8,11 +8,13 @@ from sim.models.aoe import SECTOR
 
 from .disk_setting import (
     DEVICE,
+    TREE,
     DiskSetting,
     case,
     clean_disk_log,
     digest,
     guest_digest,
+    source_tree,
     wait_for_device,
 )
 
@@ -138,20 +140,27 @@ def nvme_cli(setting: DiskSetting) -> None:
 
 @case
 def filesystem(setting: DiskSetting) -> None:
-    """An ext4 is made, filled, unmounted, found whole by e2fsck, and has what was copied."""
+    """An ext4 is made and a source tree copied to it; e2fsck finds it whole, also at the target,
+    which has each file as it is here."""
     guest = setting.guest
     guest.run(f"/usr/sbin/mke2fs -q -F -t ext4 -J size=1 -N 256 {setting.device}", timeout=300)
     guest.run(f"mkdir -p /mnt; mount -t ext4 {setting.device} /mnt")
     guest.run("dd if=/dev/urandom of=/tmp/data bs=64k count=16 2>/dev/null")
-    guest.run("cp /tmp/data /mnt && cp -r /usr/sbin /mnt")
+    guest.run(f"cp /tmp/data /mnt && cp -r {TREE} /mnt")
     guest.run("umount /mnt", timeout=300)
     guest.run(f"/usr/sbin/e2fsck -f -n {setting.device}", timeout=300)
     guest.run(f"echo 3 > /proc/sys/vm/drop_caches; mount -t ext4 -o ro {setting.device} /mnt")
     try:
-        guest.run("cmp /tmp/data /mnt/data", timeout=300)
-        guest.run("for f in /usr/sbin/*; do cmp $f /mnt/sbin/${f##*/} || break; done", timeout=300)
+        guest.run(f"diff -r {TREE} /mnt/{TREE.rsplit('/', 1)[1]}", timeout=300)
+        wanted = guest.run("cmp /tmp/data /mnt/data && sha256sum </mnt/data", timeout=300).output
     finally:
         guest.run("umount /mnt")
+    there = setting.files()
+    assert digest(there.pop("data")) == wanted.split()[0]
+    parent = TREE.strip("/").rsplit("/", 1)[0]
+    tree = {name.removeprefix(f"{parent}/"): path for name, path in source_tree().items()}
+    assert there == {name: path.read_bytes() for name, path in tree.items()}
+    setting.notes["filesystem"] = f"{len(tree)} files of a source tree"
     clean_disk_log(guest)
 
 

@@ -1,6 +1,8 @@
 """What the cases of a storage card have at hand, and what several of them do."""
 
 import hashlib
+import shutil
+import subprocess
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,22 +14,28 @@ from sim.models.aoe import SECTOR
 
 from .cases import Case, clean_log
 from .guest import Guest, Machine
+from .packages import Root
 from .target import Blade, Model
 
 __all__ = [
     "CASES",
     "DEVICE",
     "PCI",
+    "TREE",
     "DiskSetting",
     "case",
     "clean_disk_log",
     "digest",
     "guest_digest",
+    "source_tree",
     "wait_for_device",
 ]
 
 DEVICE = "/dev/nvme0n1"
 PCI = "0000:01:00.0"
+#: Where a guest has a source tree, which it can copy: our firmware's.
+TREE = "/usr/src/firmware"
+_SOURCES = Path(__file__).parents[2] / "firmware"
 #: In the order in which they run.
 CASES: list[Case] = []
 
@@ -54,6 +62,8 @@ class DiskSetting:
         Ends what cases start.
     folder
         For what cases leave.
+    programs
+        Packages unpacked on this machine, of which the guest's are.
     device
         Of the disk, in the guest.
     notes
@@ -66,6 +76,7 @@ class DiskSetting:
     bios: Machine | None
     stack: ExitStack
     folder: Path
+    programs: Root
     device: str = DEVICE
     notes: dict[str, str] = field(default_factory=dict)
     _second: Guest | None = None
@@ -79,6 +90,26 @@ class DiskSetting:
         """What sectors of a namespace are at the target."""
         return self.target.read(self.config.disks[number].first + lba, sectors)
 
+    def files(self) -> dict[str, bytes]:
+        """What the file system on the first disk holds at the target, by path.
+
+        It is looked at there, on this machine, and must be whole.
+        """
+        image, found = self.folder / "filesystem", self.folder / "files"
+        image.write_bytes(self.disk(0, self.config.disks[0].length))
+        check = [*self.programs.command("usr/sbin/e2fsck"), "-f", "-n", str(image)]
+        subprocess.run(check, check=True, capture_output=True)
+        shutil.rmtree(found, ignore_errors=True)
+        found.mkdir()
+        # It wants to give the files their owners, too, and says so where it may not.
+        dump = [*self.programs.command("usr/sbin/debugfs"), "-R", f"rdump / {found}", str(image)]
+        subprocess.run(dump, check=True, capture_output=True)
+        return {
+            str(path.relative_to(found)): path.read_bytes()
+            for path in found.rglob("*")
+            if path.is_file()
+        }
+
     def second(self) -> Guest:
         """The guest that has booted from function 1; boots it if that has not been done."""
         if self._second is None:
@@ -87,6 +118,14 @@ class DiskSetting:
             guest.wait(timeout=600)
             self._second = guest
         return self._second
+
+
+def source_tree() -> dict[str, Path]:
+    """The tree's files, by their place in the guest."""
+    return {
+        f"{TREE.lstrip('/')}/{path.relative_to(_SOURCES)}": path
+        for path in sorted(_SOURCES.rglob("*.[ch]"))
+    }
 
 
 def clean_disk_log(guest: Guest) -> None:

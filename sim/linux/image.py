@@ -129,7 +129,7 @@ def kernel(root: Root) -> Path:
 def make_image(
     root: Root, contents: Contents, to: Path, own: Mapping[str, Path] = MappingProxyType({})
 ) -> Path:
-    """Write the archive; ``own`` are programs of ours, without libraries, by their place."""
+    """Write the archive; ``own`` are files of ours by their place, programs without libraries."""
     entries: dict[str, tuple[int, bytes]] = {}
     for name in (*contents.programs, *contents.others):
         _add(entries, name, root.path / name)

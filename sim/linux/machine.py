@@ -1,6 +1,8 @@
 """What a guest is started from, made of packages."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from .guest import Machine
 from .image import Contents, kernel, make_image
@@ -11,7 +13,12 @@ __all__ = ["make_machine"]
 
 
 def make_machine(
-    folder: Path, name: str, contents: Contents, *, image: str = ""
+    folder: Path,
+    name: str,
+    contents: Contents,
+    *,
+    image: str = "",
+    own: Mapping[str, Path] = MappingProxyType({}),
 ) -> tuple[Machine, Root]:
     """What boots, and the packages that it is made of.
 
@@ -25,8 +32,10 @@ def make_machine(
         Of the initial file system.
     image
         Name of that, if it is another.
+    own
+        Files of ours in it, by their place.
     """
     qemu = find_qemu(folder)
     programs = fetch(folder, name, contents.packages)
-    booted = make_image(programs, contents, folder / f"{image or name}.initrd")
+    booted = make_image(programs, contents, folder / f"{image or name}.initrd", own)
     return Machine(qemu, kernel(programs), booted), programs
