@@ -82,12 +82,14 @@ def _one(name: str, seed: int, tree: bool) -> bool:
     shell = _shell(room)
     folder = _BUILD / _slug(name)
     text = _rtlil(shell)
-    area = _own(synthesise(text, folder, _TOP, room.mhz), shell)
-    rows = usage(text, folder, _TOP)[1:] if tree else []
-    if rows:
-        _console.print(_usage_table(rows))
     clocks = {"clk": room.mhz} | {f"clk_{domain}": mhz for domain, mhz in room.clocks}
-    placement = place(folder, clocks, seed, oscillators=room.oscillators)
+    # The tree takes a synthesis of its own, as long as the other one and the placing.
+    with ThreadPoolExecutor() as pool:
+        parts = pool.submit(usage, text, folder / "tree", _TOP) if tree else None
+        area = _own(synthesise(text, folder, _TOP, room.mhz), shell)
+        placement = place(folder, clocks, seed, oscillators=room.oscillators)
+    if parts and (rows := parts.result()[1:]):
+        _console.print(_usage_table(rows))
     shown = _area_table(f"{name}, placed on LFE5UM5G-45F-8, seed {seed}")
     _add(shown, name, area, placement.comb, room.comb, room.ebr)
     _console.print(shown, _path_table(placement.path))
