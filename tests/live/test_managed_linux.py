@@ -1,11 +1,12 @@
-"""Stock Linux on a card of RTL that boots by itself and is configured by ``niterctl`` alone.
+"""Stock Linux on cards of RTL that boot by themselves and are configured by ``niterctl`` alone.
 
 The card's one wire is an interface of a network namespace. Its kernel has the other end of the
-tunnel there, and ``niterctl`` runs there: the kernel finds the card by ARP.
+tunnel, or ``vblade`` its target there, and ``niterctl`` runs there: it finds the card by ARP.
 """
 
 import dataclasses
 import json
+import random
 import subprocess
 import sys
 import time
@@ -15,13 +16,16 @@ from pathlib import Path
 import pytest
 
 from sim.linux.guest import Guest
-from sim.linux.image import NETWORK
+from sim.linux.image import NETWORK, STORAGE
 from sim.linux.machine import make_machine
 from sim.linux.namespace import UNDERLAY_MAC, Namespace
+from sim.linux.target import MAC as TARGET_MAC
+from sim.linux.target import SHELF, SLOT, Blade
 from sim.live.card import RunningCard
 from sim.live.config import load
 from sim.live.managed import deliver
 from sim.live.model import build_card
+from sim.models.aoe import SECTOR
 from sim.soc.identity import MAC, VTEP
 
 pytestmark = [
@@ -33,6 +37,7 @@ LIVE = Path(__file__).parents[2] / "sim/live"
 PACKAGES = Path("build/linux").resolve()
 PEER = "198.51.100.2"
 VNI, GUEST, STATION = 100, ("02:00:00:00:00:01", "10.0.0.1"), ("02:00:00:00:01:01", "10.0.0.9")
+SECTORS = 2048
 #: Seconds for what takes half a second of a card's time: a retry is answered no sooner.
 PATIENCE = 1800
 
@@ -100,3 +105,32 @@ def test_linux_pings_through_a_card_that_niterctl_has_configured(tmp_path):
                 print(pinged.output.strip().splitlines()[-1])
     finally:
         peer.stop()
+
+
+def test_linux_uses_a_volume_that_niterctl_has_attached(tmp_path):
+    """The firmware on the core carries out the driver's admin commands."""
+    PACKAGES.mkdir(parents=True, exist_ok=True)
+    machine, _ = make_machine(PACKAGES, "disk", STORAGE)
+    disk = tmp_path / "disk"
+    disk.write_bytes(random.Random(1).randbytes(SECTORS * SECTOR))
+    target = Blade(disk, PACKAGES)
+    try:
+        with running("managed_storage.toml", tmp_path, target) as card:
+            target.start()
+            address = ("address", "add", f"{PEER}/24", "dev", "niter0")
+            subprocess.run([*target.prefix, "ip", *address], check=True)
+            place = ("--target", TARGET_MAC, "--shelf", SHELF, "--slot", SLOT)
+            attach = ("volume", "attach", 0, "--function", 0, *place, "--sectors", SECTORS)
+            listens(target, tmp_path)
+            niterctl(target, tmp_path, *attach)
+            assert found_by_arp(target)
+            with Guest(machine, "guest", tmp_path, function=card.sockets[0]) as guest:
+                guest.wait(PATIENCE)
+                read = guest.run("dd if=/dev/nvme0n1 bs=64k iflag=direct | md5sum", PATIENCE)
+                summed = subprocess.run(["md5sum", disk], check=True, capture_output=True)
+                assert summed.stdout.split()[0].decode() in read.output
+                guest.run("dd if=/dev/zero of=/dev/nvme0n1 bs=4k count=4 oflag=direct", PATIENCE)
+                assert target.read(0, 33)[: 32 * SECTOR] == bytes(32 * SECTOR)
+                guest.run("nvme id-ctrl /dev/nvme0 | grep -q '^sn'", PATIENCE)
+    finally:
+        target.stop()
