@@ -186,6 +186,15 @@ def test_a_burst_loses_nothing_while_the_ring_has_buffers(
     assert trial.events == [(0, Event.FRAME)] * frames
 
 
+async def empty_the_first_of_two(ctx, trial):
+    """Two queues are up, and frames have taken the four buffers of the first."""
+    await trial.start(ctx, 0)
+    await trial.start(ctx, 1)
+    for _ in range(4):
+        await trial.deliver(ctx, 0, 60)
+    await trial.until(ctx, 4)
+
+
 def test_an_empty_ring_drops_at_once():
     """And a frame waits for what a doorbell has told of."""
     trial = Trial(latency=60)
@@ -193,11 +202,7 @@ def test_an_empty_ring_drops_at_once():
     trial.post(1, 4)
 
     async def process(ctx):
-        await trial.start(ctx, 0)
-        await trial.start(ctx, 1)
-        for _ in range(4):
-            await trial.deliver(ctx, 0, 60)
-        await trial.until(ctx, 4)
+        await empty_the_first_of_two(ctx, trial)
         await ctx.tick().repeat(300)
         start = trial.now
         for _ in range(5):
@@ -224,11 +229,7 @@ def test_a_queue_that_brings_nothing_holds_up_others_once():
     gaps = []
 
     async def process(ctx):
-        await trial.start(ctx, 0)
-        await trial.start(ctx, 1)
-        for _ in range(4):
-            await trial.deliver(ctx, 0, 60)
-        await trial.until(ctx, 4)
+        await empty_the_first_of_two(ctx, trial)
         trial.held = True
         trial.post(0, 4)
         await trial.ring(ctx, 0)
