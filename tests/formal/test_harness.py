@@ -2,7 +2,7 @@
 
 import pytest
 from amaranth import Module, Mux, Signal
-from amaranth.hdl import Assert, Cover, Elaboratable
+from amaranth.hdl import Assert, Assume, Cover, Elaboratable
 from amaranth.lib import stream
 
 from niter.interface import Beat
@@ -37,6 +37,17 @@ def test_true_and_false():
         prove(counter(9), depth=12)
     with pytest.raises(AssertionError, match="not proven"):
         prove(counter(10), depth=5, mode="cover")
+
+
+def test_assumptions_that_contradict_each_other_prove_nothing():
+    def build(m):
+        count = Signal(4)
+        m.d.sync += count.eq(count + 1)
+        m.d.comb += [Assume(count < 3), Assert(count < 3)]
+
+    prove(Spec(build), depth=3)
+    with pytest.raises(AssertionError, match="not proven"):
+        prove(Spec(build), depth=4)
 
 
 def test_a_broken_contract_is_found():
