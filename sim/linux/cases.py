@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from niter.virtio.net.device import VirtioNet
 
@@ -316,21 +315,15 @@ def quiet(setting: Setting) -> None:
         assert not status[name], f"{name}: {status}"
     assert not any(port["bad"] for port in status["ports"]), status
     time.sleep(2)
-    before = _cpu_seconds(setting)
+    before = setting.card.processor_seconds()
     time.sleep(5)
-    spent = _cpu_seconds(setting) - before
+    spent = setting.card.processor_seconds() - before
     cycles, seconds = status["cycles"], status["seconds"]
     setting.notes["quiet"] = (
         f"{cycles:,} cycles, {cycles / seconds / 1000:.0f}k a second while busy; "
         f"{spent / 5:.1%} of a core at rest"
     )
     assert spent < 0.5, setting.notes["quiet"]
-
-
-def _cpu_seconds(setting: Setting) -> float:
-    stat = Path(f"/proc/{setting.card.process.pid}/stat").read_text()
-    fields = stat.rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / 100
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import socket
 import subprocess
 import time
@@ -236,6 +237,12 @@ class RunningCard:
         """The counters of a bank that are not zero."""
         values = asyncio.run(self.control.counters(path))
         return {name: value for name, value in values.items() if value}
+
+    def processor_seconds(self) -> float:
+        """Processor time that the process has taken so far, to a hundredth."""
+        stat = Path(f"/proc/{self.process.pid}/stat").read_text()
+        # Behind the name, which may have anything in it: utime and stime are fields 14 and 15.
+        return sum(map(int, stat.rsplit(")", 1)[1].split()[11:13])) / os.sysconf("SC_CLK_TCK")
 
     def stop(self) -> int:
         """End the process; returns its status."""

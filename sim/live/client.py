@@ -5,6 +5,7 @@ import mmap
 import os
 import socket
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 __all__ = ["CONFIG", "Client", "Memory"]
@@ -110,6 +111,13 @@ class Client:
         """Write a register of a region."""
         payload = _REGION.pack(offset, region, length) + value.to_bytes(length, "little")
         assert not self.ask(self.WRITE, payload)[0]
+
+    def capabilities(self) -> Iterator[tuple[int, int]]:
+        """Number and place in configuration space of each capability (PCIe 4.0, 7.5.1.1.11)."""
+        at = self.read(CONFIG, 0x34, 1)
+        while at:
+            yield self.read(CONFIG, at, 1), at
+            at = self.read(CONFIG, at + 1, 1)
 
     def map(self, address: int, size: int, fd: int | None, offset: int = 0) -> int:
         """Let the device reach memory; returns the error."""

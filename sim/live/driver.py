@@ -79,12 +79,9 @@ class NetDriver:
 
     def _window(self, kind: int) -> int:
         """Offset of a virtio structure in BAR 0 (4.1.4)."""
-        at = self.client.read(CONFIG, 0x34, 1)
-        while at:
-            found = self.client.read(CONFIG, at, 1), self.client.read(CONFIG, at + 3, 1)
-            if found == (_VENDOR_CAPABILITY, kind):
+        for number, at in self.client.capabilities():
+            if (number, self.client.read(CONFIG, at + 3, 1)) == (_VENDOR_CAPABILITY, kind):
                 return self.client.read(CONFIG, at + 8, 4)
-            at = self.client.read(CONFIG, at + 1, 1)
         raise DriverError(f"no structure {kind}")
 
     def start(self, pairs: int, size: int, buffer: int) -> None:

@@ -19,11 +19,9 @@ _AGREED = _KNOWN | Status.FEATURES_OK
 
 def _window(client: Client, kind: int) -> int:
     """Offset of a virtio structure in BAR 0 (virtio 1.2, 4.1.4)."""
-    at = client.read(CONFIG, 0x34, 1)
-    while at:
-        if client.read(CONFIG, at, 1) == 9 and client.read(CONFIG, at + 3, 1) == kind:
+    for number, at in client.capabilities():
+        if number == 9 and client.read(CONFIG, at + 3, 1) == kind:
             return client.read(CONFIG, at + 8, 4)
-        at = client.read(CONFIG, at + 1, 1)
     raise AssertionError(f"no structure {kind}")
 
 

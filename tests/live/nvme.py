@@ -18,14 +18,6 @@ _VECTOR = 1
 _SUBMISSION, _COMPLETION, _DATA = (0x0000, 0x2000), (0x1000, 0x3000), 0x4000
 
 
-def _capability(client: Client, kind: int) -> int:
-    at = client.read(CONFIG, 0x34, 1)
-    while client.read(CONFIG, at, 1) != kind:
-        at = client.read(CONFIG, at + 1, 1)
-        assert at, f"no capability {kind:#x}"
-    return at
-
-
 class NvmeHost:
     """A controller with a pair of I/O queues of 16 entries, whose interrupts are ``interrupt``."""
 
@@ -40,7 +32,7 @@ class NvmeHost:
         client.write(0, Register.AQA, 4, (_ENTRIES - 1) * 0x1_0001)
         client.write(0, Register.CC, 4, Config.ENABLE | Config.ENTRY_SIZES)
         self._until(lambda: client.read(0, Register.CSTS, 4) & Csts.READY)
-        client.write(CONFIG, _capability(client, _MSIX) + 2, 2, _MSIX_ENABLE)
+        client.write(CONFIG, dict(client.capabilities())[_MSIX] + 2, 2, _MSIX_ENABLE)
         assert client.events(_VECTOR, (self.interrupt,)) == 0
         queue = 1 | (_ENTRIES - 1) << 16
         self.admin(Admin.CREATE_CQ, _COMPLETION[1], queue, 3 | _VECTOR << 16)
