@@ -48,7 +48,7 @@ disks: ## The rest of it: all cases of a storage card and of a card of virtio di
 	@.ci/setup live
 	@python -m sim.linux storage disks
 
-work: ## Count a guest's instructions for each frame, with the card and with its own vxlan. As root.
+work: ## Count a guest's instructions for frames and blocks, with the card and without. As root.
 	@.ci/setup live
 	@python -m sim.linux.work
 
