@@ -77,7 +77,7 @@ def _with_own(machine: Machine, folder: Path, disk: Path) -> Iterator[tuple]:
         )
         stack.enter_context(guest).wait()
         target.start()
-        guest.run("ip link set eth0 up")
+        guest.run("/bin/ip link set eth0 up")
         found = f"/dev/etherd/e{SHELF}.{SLOT}"
         guest.run(f"for n in $(seq 60); do test -b {found} && break; sleep 1; done")
         guest.run(f"test -b {found}")
