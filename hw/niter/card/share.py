@@ -50,12 +50,8 @@ class FunctionShift(wiring.Component):
         return m
 
 
-class ReadShare(wiring.Component):
-    """One read port of the PCIe room for several requesters, command by command.
-
-    Answers come in the order of the commands, so each requester takes its own in bounded time,
-    whatever becomes of the others'; ``niter.interface.memory`` asks that of them. A command takes
-    3 cycles or more, an answer none.
+class _Share(wiring.Component):
+    """One port of the PCIe room for several requesters.
 
     Parameters
     ----------
@@ -65,23 +61,45 @@ class ReadShare(wiring.Component):
 
     Members
     -------
-    i : array of In(HostRead)
+    i : array of In(signature_of_port)
         The requesters.
-    o : Out(HostRead)
+    o : Out(signature_of_port)
         The port.
     """
 
+    signature_of_port: wiring.Signature
+
     def __init__(self, firsts: Sequence[int]):
         self.firsts = tuple(firsts)
-        super().__init__({"i": In(HostRead).array(len(self.firsts)), "o": Out(HostRead)})
+        port = self.signature_of_port
+        super().__init__({"i": In(port).array(len(self.firsts)), "o": Out(port)})
 
-    def elaborate(self, platform):  # noqa: D102
+    def elaborate(self, platform):
         m = Module()
-        if len(self.firsts) == 1:
-            connect(m, flipped(self.i[0]), flipped(self.o))
-            payload = self.i[0].command.payload
-            m.d.comb += self.o.command.payload.function.eq(payload.function + self.firsts[0])
+        if len(self.firsts) > 1:
+            self._share(m)
             return m
+        connect(m, flipped(self.i[0]), flipped(self.o))
+        payload = self.i[0].command.payload
+        m.d.comb += self.o.command.payload.function.eq(payload.function + self.firsts[0])
+        return m
+
+    def _share(self, m):
+        """Let several have it."""
+        raise NotImplementedError
+
+
+class ReadShare(_Share):
+    """One read port of the PCIe room for several requesters, command by command.
+
+    Answers come in the order of the commands, so each requester takes its own in bounded time,
+    whatever becomes of the others'; ``niter.interface.memory`` asks that of them. A command takes
+    3 cycles or more, an answer none.
+    """
+
+    signature_of_port = HostRead
+
+    def _share(self, m):
         count = len(self.firsts)
         m.submodules.arbiter = arbiter = Arbiter(ReadCommand, count, packet=False)
         # Whose the answers are. It is told before the command is shown: an answer may begin
@@ -119,43 +137,21 @@ class ReadShare(wiring.Component):
             with m.If(mine):
                 m.d.comb += answer.ready.eq(requester.answer.ready)
         m.d.comb += order.o.ready.eq(answer.valid & answer.ready & answer.payload.packet.last)
-        return m
 
 
-class WriteShare(wiring.Component):
+class WriteShare(_Share):
     """One write port of the PCIe room for several requesters, write by write.
 
     Nothing is kept here: what a requester sees accepted the port has accepted, as the order of
     writes across ports asks for. A requester has the port until it has written one packet with its
     command, whichever of them comes first, or raised one interrupt; then the turn goes round. That
     costs a cycle.
-
-    Parameters
-    ----------
-    firsts
-        For each requester the number of the first function of its engine: what is added to the
-        functions that it names.
-
-    Members
-    -------
-    i : array of In(HostWrite)
-        The requesters.
-    o : Out(HostWrite)
-        The port.
     """
 
-    def __init__(self, firsts: Sequence[int]):
-        self.firsts = tuple(firsts)
-        super().__init__({"i": In(HostWrite).array(len(self.firsts)), "o": Out(HostWrite)})
+    signature_of_port = HostWrite
 
-    def elaborate(self, platform):  # noqa: D102
-        m = Module()
+    def _share(self, m):
         command, data = self.o.command, self.o.data
-        if len(self.firsts) == 1:
-            connect(m, flipped(self.i[0]), flipped(self.o))
-            payload = self.i[0].command.payload
-            m.d.comb += command.payload.function.eq(payload.function + self.firsts[0])
-            return m
         count = len(self.firsts)
         turn, busy = Signal(range(count)), Signal()
         requesters = Array(self.i)
@@ -204,4 +200,3 @@ class WriteShare(wiring.Component):
                         other = (number + step) % count
                         with m.If(waiting[other]):
                             m.d.sync += [turn.eq(other), busy.eq(1)]
-        return m

@@ -9,11 +9,8 @@ from amaranth.lib.wiring import In, Out
 __all__ = ["HalfBuffer", "PipeRegister", "SkidBuffer"]
 
 
-class PipeRegister(wiring.Component):
-    """One register: cuts the forward path and leaves ``ready`` combinational.
-
-    Costs a flip-flop a bit and no multiplexer; use it wherever the chain of ``ready`` is
-    short. Latency 1 cycle, one payload a cycle.
+class _Slice(wiring.Component):
+    """What all register slices have.
 
     Parameters
     ----------
@@ -31,6 +28,14 @@ class PipeRegister(wiring.Component):
     def __init__(self, shape: Any):
         self.shape = shape
         super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
+
+
+class PipeRegister(_Slice):
+    """One register: cuts the forward path and leaves ``ready`` combinational.
+
+    Costs a flip-flop a bit and no multiplexer; use it wherever the chain of ``ready`` is
+    short. Latency 1 cycle, one payload a cycle.
+    """
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
@@ -40,27 +45,11 @@ class PipeRegister(wiring.Component):
         return m
 
 
-class SkidBuffer(wiring.Component):
+class SkidBuffer(_Slice):
     """Two registers: cuts both paths, also that of ``ready``.
 
     Costs two flip-flops and a multiplexer a bit. Latency 1 cycle, one payload a cycle.
-
-    Parameters
-    ----------
-    shape
-        Shape of the payload.
-
-    Members
-    -------
-    i : In(stream.Signature(shape))
-        Input.
-    o : Out(stream.Signature(shape))
-        Output.
     """
-
-    def __init__(self, shape: Any):
-        self.shape = shape
-        super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
@@ -81,27 +70,11 @@ class SkidBuffer(wiring.Component):
         return m
 
 
-class HalfBuffer(wiring.Component):
+class HalfBuffer(_Slice):
     """One register that cuts both paths, also that of ``ready``: it takes only what finds it empty.
 
     Costs a flip-flop a bit and no multiplexer. Latency 1 cycle, a payload every two cycles.
-
-    Parameters
-    ----------
-    shape
-        Shape of the payload.
-
-    Members
-    -------
-    i : In(stream.Signature(shape))
-        Input.
-    o : Out(stream.Signature(shape))
-        Output.
     """
-
-    def __init__(self, shape: Any):
-        self.shape = shape
-        super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
