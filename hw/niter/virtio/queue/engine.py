@@ -40,6 +40,9 @@ class QueueEngine(wiring.Component):
     pulled
         Indices of the queues, of each function, that may be pulled. None: there is no part for
         it, and ``take`` is never accepted.
+    holdable
+        Indices of the queues, of each function, that ``held``, ``begun`` and ``dropped`` are
+        about. None: all.
 
     Members
     -------
@@ -59,9 +62,9 @@ class QueueEngine(wiring.Component):
         apart.
     used : In(stream.Signature(Used))
     held : In(8)
-        Functions of which no further chain is begun. Whoever counts what is begun, dropped and
-        used can keep a function from having more chains than it can take, and so from holding
-        back the others.
+        Functions of which no further chain of these queues is begun. Whoever counts what is begun,
+        dropped and used can keep a function from having more chains than it can take, and so from
+        holding back the others.
     begun, dropped : Out(1), begun_of, dropped_of : Out(3)
         A chain of a function was begun, ``held`` counts from the next cycle on; one that was
         begun will not come, since its queue is being disabled or stands still.
@@ -69,8 +72,13 @@ class QueueEngine(wiring.Component):
         Rings only.
     """
 
-    def __init__(self, functions: int = 4, pulled: tuple[int, ...] = (0, 2, 4, 6)):
-        self.geometry = Geometry(functions, tuple(pulled))
+    def __init__(
+        self,
+        functions: int = 4,
+        pulled: tuple[int, ...] = (0, 2, 4, 6),
+        holdable: tuple[int, ...] | None = None,
+    ):
+        self.geometry = Geometry(functions, tuple(pulled), holdable)
         super().__init__(
             {
                 "commands": In(stream.Signature(QueueCommand)),
@@ -181,9 +189,11 @@ class QueueEngine(wiring.Component):
             scanner.freed.eq(fetcher.release.p.slot),
             scanner.freed_valid.eq(fetcher.release.valid & fetcher.release.ready),
             fetcher.held.eq(self.held),
-            self.begun.eq(fetcher.begin.valid & fetcher.begin.ready),
+            self.begun.eq(fetcher.begin.valid & fetcher.begin.ready & g.holds(fetcher.begin.p.row)),
             self.begun_of.eq(fetcher.begin.p.row >> 4),
-            self.dropped.eq(scanner.freed_valid & ~fetcher.release.p.delivered),
+            self.dropped.eq(
+                scanner.freed_valid & ~fetcher.release.p.delivered & g.holds(fetcher.release.p.row)
+            ),
             self.dropped_of.eq(fetcher.release.p.row >> 4),
         ]
 

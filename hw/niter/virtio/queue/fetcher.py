@@ -72,7 +72,7 @@ class Fetcher(wiring.Component):
     head_at : Out(11), head : In(16)
         Look-up in the head buffer, one cycle later.
     held : In(8)
-        Functions of which no chain is to be begun; their turns pass.
+        Functions of which no chain of a queue that can be held is to be begun; their turns pass.
     judged : Out(1), judged_row : Out(7), coming : Out(1)
         Whether chains of a row are on their way; told four cycles after each event of it.
     """
@@ -135,6 +135,8 @@ class Fetcher(wiring.Component):
             self.coming.eq(may.coming),
         ]
 
+        holdable = Signal(init=1)
+        m.d.sync += holdable.eq(self.geometry.holds(row))
         ahead = Signal(16)
         batch = Signal.like(may.batch)
         reads_entries = Signal()
@@ -215,7 +217,7 @@ class Fetcher(wiring.Component):
             event_states(m, self, hand)
 
             # A turn: begin chains, read entries, and see whether there is more.
-            free = ~self.held.bit_select(row[4:7], 1)
+            free = ~(self.held.bit_select(row[4:7], 1) & holdable)
             begins = may.may_begin & self.begin.ready & (turn != 0) & free
             with m.State("TURN"):
                 m.d.comb += [storing_course.eq(1), store.en.eq(1)]

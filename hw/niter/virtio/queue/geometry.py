@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from amaranth import Module, Signal, Value
+from amaranth import C, Module, Signal, Value
 
 from niter.interface import MAX_FUNCTIONS
 
@@ -35,16 +35,24 @@ class Geometry:
     pulled
         Indices of the queues, of each function, that may be pulled; none where a device pulls
         nothing, and the engine then has no part for it.
+    holdable
+        Indices of the queues, of each function, whose chains ``held`` holds and which are told
+        of. None: all.
     """
 
     functions: int = 4
     pulled: tuple[int, ...] = (0, 2, 4, 6)
+    holdable: tuple[int, ...] | None = None
 
     def __post_init__(self):
         if not 1 <= self.functions <= MAX_FUNCTIONS:
             raise ValueError(f"There are 1 to {MAX_FUNCTIONS} functions, not {self.functions!r}")
         if not all(0 <= index < 16 for index in self.pulled):
             raise ValueError(f"Pulled queues have indices from 0 to 15, not {self.pulled!r}")
+
+    def holds(self, row: Value) -> Value:
+        """Whether a row is of those that can be held."""
+        return C(1) if self.holdable is None else row[:4].matches(*self.holdable)
 
     @property
     def row_bits(self) -> int:
