@@ -91,7 +91,7 @@ def _transaction_layer() -> TransactionLayer:
 
 
 def _virtio_net() -> VirtioNet:
-    return VirtioNet(_CARD.functions, _CARD.pairs, _CARD.queue_size)
+    return VirtioNet(_CARD.functions, _CARD.pairs, _CARD.queue_size, services=True)
 
 
 def _overlay(**features: bool) -> Overlay:
@@ -110,7 +110,7 @@ def _storage() -> SideBySide:
 def _soc() -> Soc:
     # A ROM of zeros would not be built.
     config = SocConfig(rom=tuple(0x9E3779B1 * n & 0xFFFFFFFF for n in range(512)))
-    return Soc(config, engines=0, functions=_CARD.functions)
+    return Soc(config, engines=1, functions=_CARD.functions, copies=False)
 
 
 def _trust() -> SideBySide:

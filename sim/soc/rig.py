@@ -57,7 +57,7 @@ class SocRig(wiring.Component):
 
     def __init__(self, config: CardConfig):
         self.config = config
-        self._soc = Soc(config.soc, engines=0, functions=config.functions)
+        self._soc = Soc(config.soc, engines=1, functions=config.functions, copies=False)
         self._identity, self._release = Card.Identity(), Card.Release()
         builder = csr.Builder(addr_width=1)
         builder.add("identity", self._identity)

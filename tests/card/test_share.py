@@ -6,7 +6,7 @@ import pytest
 from amaranth.sim import Simulator
 
 from niter.card.ports import host_ports
-from niter.card.share import FunctionShift, ReadShare, WriteShare
+from niter.card.share import FunctionShift, MailboxShift, ReadShare, WriteShare
 from niter.interface import WriteKind
 from tests.support.stream import SEEDS, STALLS, Bench, Packet
 
@@ -214,3 +214,25 @@ def test_every_port_has_its_place(card):
     places = [{each: at for at, row in enumerate(rows) for each in row} for rows in (reads, writes)]
     for each in places[0].keys() & places[1].keys():
         assert places[0][each] == places[1][each]
+
+
+def test_an_engine_behind_another_at_the_mailbox():
+    """Messages, credit and resets of its functions 0 and 1 are those of 3 and 4."""
+    dut = MailboxShift(3)
+    sim = Simulator(dut)
+
+    async def test(ctx):
+        ctx.set(dut.i.request.payload.header.function, 1)
+        ctx.set(dut.o.reply.payload.header.function, 4)
+        ctx.set(dut.o.credit, 0b0001_0111)
+        ctx.set(dut.i.reset, 0b01)
+        ctx.set(dut.o.reset_done, 0b0001_0001)
+        await ctx.delay(1e-9)
+        assert ctx.get(dut.o.request.payload.header.function) == 4
+        assert ctx.get(dut.i.reply.payload.header.function) == 1
+        assert ctx.get(dut.i.credit) == 0b10
+        assert ctx.get(dut.o.reset) == 0b1000
+        assert ctx.get(dut.i.reset_done) == 0b10
+
+    sim.add_testbench(test)
+    sim.run()

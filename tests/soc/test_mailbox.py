@@ -12,8 +12,8 @@ LIMIT = 500
 class Card:
     """A mailbox with two engines, and both sides of it in a test's hands."""
 
-    def __init__(self, functions=4):
-        self.dut = Mailbox(2, functions)
+    def __init__(self, functions=4, **how):
+        self.dut = Mailbox(2, functions, **how)
         where = {".".join(i.path): i.start for i in self.dut.csr.memory_map.all_resources()}
         self.where = lambda path: where[path]
         self.sim = Simulator(self.dut)
@@ -267,6 +267,28 @@ def test_bad_orders_are_refused():
             await card.order(ctx, target, operation, length)
             assert await card.result(ctx) is Result.REFUSED
             assert not ctx.get(card.dut.read.command.valid | card.dut.write.command.valid)
+
+    card.run(test)
+
+
+def test_without_a_copier_there_are_replies_alone():
+    card = Card(copies=False)
+    assert not hasattr(card.dut, "read")
+
+    async def test(ctx):
+        await card.send(ctx, 1, 3, b"?", tag=9)
+        target = (await card.take(ctx, 3))[0]
+        for operation in (Operation.FROM_HOST, Operation.TO_HOST):
+            await card.order(ctx, target, operation, 8)
+            assert await card.result(ctx) == Result.REFUSED
+        await card.write(ctx, "window.words", 0xA5)
+        reply = card.dut.engine[1].reply
+        ctx.set(reply.ready, 1)
+        await card.order(ctx, target, Operation.REPLY, 1, tag=9)
+        (payload,) = await ctx.tick().sample(reply.payload).until(reply.valid)
+        assert (payload.header.function, payload.header.tag) == (3, 9)
+        assert payload.packet.data & 0xFF == 0xA5 and payload.packet.last
+        assert await card.result(ctx) == Result.DONE
 
     card.run(test)
 

@@ -20,6 +20,12 @@ def test_the_network_device_is_declared_as_the_specification_has_it():
     assert [NET.pulled(index) for index in range(9)] == [True, False] * 4 + [False]
 
 
+def test_what_firmware_answers_is_offered_where_there_is_one():
+    served = net_device(4, services=True).features - NET.features
+    assert served == {18, 19, 20, 21, 23}
+    assert NET.features >= {17, 22}
+
+
 def test_capabilities_point_into_their_bar():
     function = NET.function(subsystem_vendor=0x1234, subsystem=0x77)
     assert (function.subsystem_vendor, function.subsystem) == (0x1234, 0x77)

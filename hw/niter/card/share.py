@@ -1,4 +1,4 @@
-"""Host memory ports and functions of several engines, brought to those of the PCIe room."""
+"""Ports and functions of several engines, brought to those of the PCIe room and of the mailbox."""
 
 from collections.abc import Sequence
 
@@ -6,10 +6,17 @@ from amaranth import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from niter.interface import FunctionPort, HostRead, HostWrite, ReadCommand, WriteKind
+from niter.interface import (
+    FunctionPort,
+    HostRead,
+    HostWrite,
+    MailboxPort,
+    ReadCommand,
+    WriteKind,
+)
 from niter.stream import Arbiter, Fifo
 
-__all__ = ["FunctionShift", "ReadShare", "WriteShare"]
+__all__ = ["FunctionShift", "MailboxShift", "ReadShare", "WriteShare"]
 
 #: Read commands of a port that may be unanswered; of their requests, seven may be.
 _UNANSWERED = 8
@@ -46,6 +53,44 @@ class FunctionShift(wiring.Component):
             self.o.request.payload.function.eq(self.i.request.payload.function - self.first),
             self.o.reset.eq(self.i.reset >> self.first),
             self.i.reset_done.eq(self.o.reset_done << self.first),
+        ]
+        return m
+
+
+class MailboxShift(wiring.Component):
+    """The same of an engine that speaks to the mailbox.
+
+    Parameters
+    ----------
+    first
+        The mailbox's number of the engine's function 0.
+
+    Members
+    -------
+    i : In(MailboxPort)
+        From the engine.
+    o : Out(MailboxPort)
+        To the mailbox.
+    """
+
+    i: In(MailboxPort)
+    o: Out(MailboxPort)
+
+    def __init__(self, first: int):
+        self.first = first
+        super().__init__()
+
+    def elaborate(self, platform):  # noqa: D102
+        m = Module()
+        connect(m, flipped(self.i.request), flipped(self.o.request))
+        connect(m, flipped(self.o.reply), flipped(self.i.reply))
+        asked, told = self.i.request.payload.header, self.o.reply.payload.header
+        m.d.comb += [
+            self.o.request.payload.header.function.eq(asked.function + self.first),
+            self.i.reply.payload.header.function.eq(told.function - self.first),
+            self.i.credit.eq(self.o.credit >> self.first),
+            self.o.reset.eq(self.i.reset << self.first),
+            self.i.reset_done.eq(self.o.reset_done >> self.first),
         ]
         return m
 

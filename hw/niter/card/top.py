@@ -20,7 +20,7 @@ from niter.virtio.net.device import VirtioNet
 
 from .config import CardConfig
 from .ports import host_ports
-from .share import FunctionShift, ReadShare, WriteShare
+from .share import FunctionShift, MailboxShift, ReadShare, WriteShare
 from .storage import Storage
 from .wire import Wire
 
@@ -99,13 +99,17 @@ class Card(wiring.Component):
         #: By name, who reads and writes host memory, and the number of its first function.
         self._hosts: dict[str, tuple[wiring.Component, int]] = {}
         if config.overlay:
-            self._net = VirtioNet(config.network_functions, config.pairs, config.queue_size)
+            self._net = VirtioNet(
+                config.network_functions,
+                config.pairs,
+                config.queue_size,
+                services=config.soc is not None,
+            )
             self._overlay = Overlay(config.overlay)
             functions += [self._net.kind.function()] * config.network_functions
             engines += [0] * config.network_functions
             self._hosts["net"] = self._net, 0
-        #: Its engine is the only one that asks a processor, through the mailbox.
-        self._nvme = nvme = bool(config.storage and config.storage.nvme)
+        nvme = bool(config.storage and config.storage.nvme)
         if config.storage:
             tick = config.storage.clock_hz // 10_000
             self._storage = Storage(config.storage, ports=config.ports, tick=tick)
@@ -128,17 +132,25 @@ class Card(wiring.Component):
             self._board = csr.Signature(addr_width=config.board_registers).create()
             self._board.memory_map = csr.MemoryMap(addr_width=config.board_registers)
         encrypts = bool(config.storage and config.storage.encryption)
-        asking = config.storage.functions if nvme else config.functions
+        #: Who asks the processor through the mailbox: the first function of each engine, as the
+        #: mailbox counts them.
+        self._asking = {"net": 0} if self._net and config.soc else {}
+        asking = config.network_functions if self._asking else 0
+        if nvme:
+            self._asking["storage"] = asking
+            asking += config.storage.functions
         self._soc = config.soc and Soc(
             config.soc,
-            engines=int(nvme),
+            engines=len(self._asking),
             functions=asking,
+            copies=nvme,
             storage_keys=encrypts,
             resolves=not config.overlay,
         )
         if nvme:
-            # Orders name the functions as NVMe's engine counts them.
-            self._hosts["mailbox"] = self._soc or self._mailbox, config.network_functions
+            # Orders name the functions as the mailbox counts them.
+            first = config.network_functions - self._asking["storage"]
+            self._hosts["mailbox"] = self._soc or self._mailbox, first
         self._reads, self._writes = host_ports(
             {name: len(_ports(host.read)) for name, (host, _) in self._hosts.items()},
             {name: len(_ports(host.write)) for name, (host, _) in self._hosts.items()},
@@ -259,15 +271,21 @@ class Card(wiring.Component):
                 connect(m, shared.o, port)
 
     def _join_soc(self, m, tunnelled):
-        """The processor: on the control bus, beside the wire, and of storage behind the mailbox."""
+        """The processor: on the control bus, beside the wire, and behind the mailbox."""
         m.submodules.soc = soc = self._soc
         m.submodules.masters = masters = BusShare(self.csr.addr_width)
         connect(m, flipped(self.csr), masters.first)
         connect(m, soc.csr, masters.second)
         connect(m, masters.csr, self._decoder.bus)
         m.d.comb += soc.hold.eq(masters.hold)
-        if self._nvme:
-            connect(m, self._storage.mailbox, soc.engine[0])
+        halves = {"net": self._net, "storage": self._storage}
+        for engine, (name, first) in enumerate(self._asking.items()):
+            mailbox = halves[name].mailbox
+            if first:
+                m.submodules.mailbox_shift = shift = MailboxShift(first)
+                connect(m, mailbox, shift.i)
+                mailbox = shift.o
+            connect(m, mailbox, soc.engine[engine])
         m.submodules.outgoing = outgoing = Arbiter(FrameBeat, 2)
         connect(m, tunnelled, outgoing.i[0])
         connect(m, soc.frames, outgoing.i[1])

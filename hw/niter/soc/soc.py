@@ -52,7 +52,9 @@ class Soc(wiring.Component):
     engines
         Ports of the mailbox; with none there is no mailbox.
     functions
-        Functions of the card.
+        Functions of those engines.
+    copies
+        An engine's commands need copies from and to host memory.
     storage_keys
         A cipher takes keys for storage.
     resolves
@@ -69,7 +71,7 @@ class Soc(wiring.Component):
     engine : array of In(MailboxPort)
         The mailbox's ports, if there is one.
     read : Out(HostRead), write : Out(HostWrite)
-        The mailbox's copier.
+        The mailbox's copier, if it has one.
     tap : In(FrameTap)
         Frames from the wire.
     frames : Out(FrameStream)
@@ -86,6 +88,7 @@ class Soc(wiring.Component):
         *,
         engines: int,
         functions: int,
+        copies: bool = True,
         storage_keys: bool = False,
         resolves: bool = False,
     ):
@@ -102,7 +105,7 @@ class Soc(wiring.Component):
         source = RingNoise() if config.noise_seed is None else SeededNoise(config.noise_seed)
         self._random = RandomSource(source)
         self._packet = PacketPort(resolves=resolves)
-        self._mailbox = Mailbox(engines, functions) if engines else None
+        self._mailbox = Mailbox(engines, functions, copies=copies) if engines else None
         self._decoder = csr.Decoder(addr_width=12)
         for name, bus in (
             *([("mailbox", self._mailbox.csr)] if self._mailbox else []),
@@ -118,11 +121,8 @@ class Soc(wiring.Component):
             ("uart", self._uart.bus),
         ):
             self._decoder.add(bus, name=name)
-        mailbox = {
-            "engine": In(MailboxPort).array(engines),
-            "read": Out(HostRead),
-            "write": Out(HostWrite),
-        }
+        copier = {"read": Out(HostRead), "write": Out(HostWrite)}
+        mailbox = {"engine": In(MailboxPort).array(engines), **(copier if copies else {})}
         keys = {"keys": Out(stream.Signature(KeyWord)), "usable": Out(16)}
         super().__init__(
             {
@@ -149,8 +149,9 @@ class Soc(wiring.Component):
         connect(m, guard.flash, flipped(self.flash))
         if self._mailbox:
             m.submodules.mailbox = mailbox = self._mailbox
-            connect(m, mailbox.read, flipped(self.read))
-            connect(m, mailbox.write, flipped(self.write))
+            if mailbox.copies:
+                connect(m, mailbox.read, flipped(self.read))
+                connect(m, mailbox.write, flipped(self.write))
             for mine, theirs in zip(self.engine, mailbox.engine, strict=True):
                 connect(m, flipped(mine), theirs)
         # A frame that software was sending goes on to its end.

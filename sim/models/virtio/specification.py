@@ -65,7 +65,12 @@ class Net(IntEnum):
     MRG_RXBUF = 15
     STATUS = 16
     CTRL_VQ = 17
+    CTRL_RX = 18
+    CTRL_VLAN = 19
+    CTRL_RX_EXTRA = 20
+    GUEST_ANNOUNCE = 21
     MQ = 22
+    CTRL_MAC_ADDR = 23
     SPEED_DUPLEX = 63
 
 
@@ -117,6 +122,8 @@ class HeaderFlag(IntFlag):
 class Control(IntEnum):
     """Control queue of the network device (5.1.6.5)."""
 
+    CLASS_RX = 0
+    RX_PROMISC = 0
     CLASS_MQ = 4
     MQ_VQ_PAIRS_SET = 0
     OK = 0

@@ -196,7 +196,7 @@ async def test_reset(dut):
     room.ports.disabled.add(5)
     request, answer = room.region(4, b"\x04\x00\x02\x00"), room.region(1)
     answer.fill(0xEE)
-    assert await room.execute([request], [answer], 5) == 1
+    assert await room.execute([request], [answer], 5) == 0
     assert answer.read()[0] == 0xEE and room.active(5) == 1
     dut.ready.value = 0xFF
     room.ports.disabled.clear()

@@ -22,22 +22,25 @@ class Mailbox(wiring.Component):
         Engines.
     functions
         Of all of them together; at most 8.
+    copies
+        Software can order copies. Without, there are no ports to host memory.
 
     Members
     -------
     engine : array of In(MailboxPort)
         The engines.
     read : Out(HostRead), write : Out(HostWrite)
-        Host memory.
+        Host memory, with ``copies``.
     csr : In(csr.Signature)
         ``requests``, ``transfer`` and ``window``.
     """
 
-    def __init__(self, ports: int, functions: int):
+    def __init__(self, ports: int, functions: int, *, copies: bool = True):
         self.ports = ports
         self.functions = functions
+        self.copies = copies
         self._requests = Requests(ports, functions)
-        self._transfer = Transfer(ports, functions)
+        self._transfer = Transfer(ports, functions, copies=copies)
         self._decoder = csr.Decoder(addr_width=11)
         self._decoder.add(self._transfer.window, name="window")
         self._decoder.add(self._requests.bus, name="requests")
@@ -45,8 +48,7 @@ class Mailbox(wiring.Component):
         super().__init__(
             {
                 "engine": In(MailboxPort).array(ports),
-                "read": Out(HostRead),
-                "write": Out(HostWrite),
+                **({"read": Out(HostRead), "write": Out(HostWrite)} if copies else {}),
                 "csr": In(csr.Signature(addr_width=11)),
             }
         )
@@ -63,8 +65,9 @@ class Mailbox(wiring.Component):
         m.submodules.requests = requests = self._requests
         m.submodules.transfer = transfer = self._transfer
         connect(m, flipped(self.csr), self._decoder.bus)
-        connect(m, transfer.read, flipped(self.read))
-        connect(m, transfer.write, flipped(self.write))
+        if self.copies:
+            connect(m, transfer.read, flipped(self.read))
+            connect(m, transfer.write, flipped(self.write))
 
         # A function belongs to one engine, so that any of them may speak for it.
         reset = Signal(MAX_FUNCTIONS)

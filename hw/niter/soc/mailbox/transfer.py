@@ -1,6 +1,6 @@
 """What the CPU orders: copies between host memory and the window, and replies."""
 
-from amaranth import Array, Cat, Module, Mux, Signal
+from amaranth import Array, C, Cat, Module, Mux, Signal
 from amaranth.lib import enum, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -10,6 +10,7 @@ from niter.interface import (
     MAX_FUNCTIONS,
     MAX_MESSAGE_BYTES,
     MAX_TRANSFER_BYTES,
+    Beat,
     HostRead,
     HostWrite,
     MessageBeat,
@@ -52,11 +53,13 @@ class Transfer(wiring.Component):
         Engines.
     functions
         Of all of them together.
+    copies
+        There is a copier. Without it, orders for copies are refused.
 
     Members
     -------
     read : Out(HostRead), write : Out(HostWrite)
-        Host memory.
+        Host memory, with a copier.
     o : array of Out(stream.Signature(MessageBeat))
         Replies to the engines.
     reset : In(8)
@@ -104,9 +107,10 @@ class Transfer(wiring.Component):
         busy: csr.Field(csr.action.R, 1)
         result: csr.Field(csr.action.R, Result, doc="Of the last order.")
 
-    def __init__(self, ports: int, functions: int):
+    def __init__(self, ports: int, functions: int, *, copies: bool = True):
         self.ports = ports
         self.functions = functions
+        self.copies = copies
         self._target, self._tag = self.Target(), self.Tag()
         self._low, self._high = self.AddressLow(), self.AddressHigh()
         self._order, self._status = self.Order(), self.Status()
@@ -125,8 +129,7 @@ class Transfer(wiring.Component):
         window.add_resource(csr.WordArray(1 << 10, doc, access="rw"), name="words", size=1 << 10)
         super().__init__(
             {
-                "read": Out(HostRead),
-                "write": Out(HostWrite),
+                **({"read": Out(HostRead), "write": Out(HostWrite)} if copies else {}),
                 "o": Out(stream.Signature(MessageBeat)).array(ports),
                 "reset": In(MAX_FUNCTIONS),
                 "generation": In(8).array(functions),
@@ -158,22 +161,11 @@ class Transfer(wiring.Component):
             self.working.eq(busy << function),
         ]
 
-        # Software leaves target and address alone while busy: they go out as they are.
-        address = Cat(self._low.f.value.data, self._high.f.value.data)
-        read, write, answer = self.read.command, self.write.command, self.read.answer
-        packet = self.write.data.payload
+        packet = Signal(Beat)
         m.d.comb += [
-            read.payload.address.eq(address),
-            read.payload.length.eq(left),
-            read.payload.function.eq(function),
-            write.payload.kind.eq(WriteKind.MEMORY),
-            write.payload.address.eq(address),
-            write.payload.length.eq(left),
-            write.payload.function.eq(function),
             packet.data.eq(stored),
             packet.last.eq(final),
             packet.empty.eq(Mux(final, (0 - left)[:3], 0)),
-            loaded.eq(answer.payload.packet.data),
         ]
         taken, length = Signal(), Signal(7)
         chosen = Signal(max(1, (self.ports - 1).bit_length()))
@@ -203,8 +195,10 @@ class Transfer(wiring.Component):
                 longest = Mux(
                     order.operation.w_data == Operation.REPLY, MAX_MESSAGE_BYTES, MAX_TRANSFER_BYTES
                 )
+                possible = C(1) if self.copies else order.operation.w_data == Operation.REPLY
                 good = (
-                    (target.function.data < self.functions)
+                    possible
+                    & (target.function.data < self.functions)
                     & (target.source.data < self.ports)
                     & ~self.reset.bit_select(function, 1)
                     & (Array(self.generation)[function] == target.generation.data)
@@ -214,41 +208,64 @@ class Transfer(wiring.Component):
                 with m.If(self._order.w_stb):
                     m.d.sync += result.eq(Mux(good, Result.DONE, Result.REFUSED))
                     with m.If(good), m.Switch(order.operation.w_data):
-                        with m.Case(Operation.FROM_HOST):
-                            m.next = "READ"
-                        with m.Case(Operation.TO_HOST):
-                            m.next = "WRITE"
                         with m.Case(Operation.REPLY):
                             m.next = "FETCH"
-            with m.State("READ"):
-                m.d.comb += [busy.eq(1), read.valid.eq(1)]
-                with m.If(read.ready):
-                    m.next = "ANSWER"
-            with m.State("ANSWER"):
-                m.d.comb += [busy.eq(1), answer.ready.eq(1), loads.eq(answer.valid & (left != 0))]
-                with m.If(answer.valid):
-                    m.d.sync += [at.eq(at + 1), left.eq(Mux(final, 0, left - BEAT_BYTES))]
-                    with m.If(answer.payload.packet.last):
-                        whole = final & ((0 - left)[:3] == answer.payload.packet.empty)
-                        with m.If(answer.payload.packet.error | ~whole):
-                            m.d.sync += result.eq(Result.FAILED)
-                        m.next = "IDLE"
-            with m.State("WRITE"):
-                m.d.comb += [busy.eq(1), write.valid.eq(1)]
-                with m.If(write.ready):
-                    m.next = "FETCH"
+                        if self.copies:
+                            with m.Case(Operation.FROM_HOST):
+                                m.next = "READ"
+                            with m.Case(Operation.TO_HOST):
+                                m.next = "WRITE"
             # The window's memory takes a cycle.
             with m.State("FETCH"):
                 m.d.comb += busy.eq(1)
                 m.next = "SEND"
             with m.State("SEND"):
-                m.d.comb += [busy.eq(1), self.write.data.valid.eq(~reply), sending.eq(reply)]
-                with m.If(Mux(reply, taken, self.write.data.ready)):
+                accepted = Mux(reply, taken, self.write.data.ready) if self.copies else taken
+                m.d.comb += [busy.eq(1), sending.eq(reply)]
+                with m.If(accepted):
                     m.d.sync += [at.eq(at + 1), left.eq(left - BEAT_BYTES)]
                     m.next = "FETCH"
                     with m.If(final):
                         m.next = "IDLE"
+                if self.copies:
+                    m.d.comb += self.write.data.valid.eq(~reply)
+            if self.copies:
+                self._copies(m, function, busy, at, left, final, result, loads)
+                m.d.comb += [
+                    self.write.data.payload.eq(packet),
+                    loaded.eq(self.read.answer.payload.packet.data),
+                ]
         return m
+
+    def _copies(self, m, function, busy, at, left, final, result, loads):
+        """States of a copy, up to the data of one to the host."""
+        # Software leaves target and address alone while busy: they go out as they are.
+        address = Cat(self._low.f.value.data, self._high.f.value.data)
+        read, write, answer = self.read.command, self.write.command, self.read.answer
+        for command in (read, write):
+            m.d.comb += [
+                command.payload.address.eq(address),
+                command.payload.length.eq(left),
+                command.payload.function.eq(function),
+            ]
+        m.d.comb += write.payload.kind.eq(WriteKind.MEMORY)
+        with m.State("READ"):
+            m.d.comb += [busy.eq(1), read.valid.eq(1)]
+            with m.If(read.ready):
+                m.next = "ANSWER"
+        with m.State("ANSWER"):
+            m.d.comb += [busy.eq(1), answer.ready.eq(1), loads.eq(answer.valid & (left != 0))]
+            with m.If(answer.valid):
+                m.d.sync += [at.eq(at + 1), left.eq(Mux(final, 0, left - BEAT_BYTES))]
+                with m.If(answer.payload.packet.last):
+                    whole = final & ((0 - left)[:3] == answer.payload.packet.empty)
+                    with m.If(answer.payload.packet.error | ~whole):
+                        m.d.sync += result.eq(Result.FAILED)
+                    m.next = "IDLE"
+        with m.State("WRITE"):
+            m.d.comb += [busy.eq(1), write.valid.eq(1)]
+            with m.If(write.ready):
+                m.next = "FETCH"
 
     def _window(self, m, busy, at, loaded, loads):
         """The window's memory; returns the beat at ``at``, a cycle late."""

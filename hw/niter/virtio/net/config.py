@@ -11,11 +11,24 @@ from niter.virtio.words import WordWriter
 
 __all__ = ["NetConfig", "net_device"]
 
+#: What firmware answers the commands of.
+_SERVED = frozenset(
+    {
+        NetFeature.CTRL_RX,
+        NetFeature.CTRL_VLAN,
+        NetFeature.CTRL_RX_EXTRA,
+        NetFeature.GUEST_ANNOUNCE,
+        NetFeature.CTRL_MAC_ADDR,
+    }
+)
+#: What means nothing without a control queue.
+_COMMANDED = _SERVED | {NetFeature.MQ}
+
 _PAIRS_WORD = 2
 _MTU, _SPEED, _FULL_DUPLEX = 1500, 1000, 1
 
 
-def net_device(pairs: int, queue_size: int = 256) -> DeviceKind:
+def net_device(pairs: int, queue_size: int = 256, *, services: bool = False) -> DeviceKind:
     """A network device with ``pairs`` queue pairs and a control queue behind them.
 
     Parameters
@@ -24,15 +37,19 @@ def net_device(pairs: int, queue_size: int = 256) -> DeviceKind:
         1 to 6.
     queue_size
         Largest size of its queues.
+    services
+        Firmware answers the control queue: receive modes, VLANs, the MAC address and announcements
+        are offered.
     """
+    offered = frozenset(NetFeature) - (frozenset() if services else _SERVED)
     return DeviceKind(
         device=1,
         class_code=0x020000,
         queues=2 * pairs + 1,
         queue_size=queue_size,
         pulled=lambda index: index < 2 * pairs and index % 2 == 0,
-        features=frozenset(NetFeature) | frozenset(RingFeature),
-        requires=((NetFeature.MQ, NetFeature.CTRL_VQ),),
+        features=offered | frozenset(RingFeature),
+        requires=tuple((each, NetFeature.CTRL_VQ) for each in sorted(_COMMANDED & offered)),
         config=(0, 0, pairs | _MTU << 16, _SPEED, _FULL_DUPLEX),
     )
 
@@ -41,9 +58,9 @@ class _Value(csr.Register, access="w"):
     """Writes the word; the driver gets a configuration interrupt.
 
     Word 0 and the low half of word 1 are the MAC address, first byte lowest; the high half
-    of word 1 is the status, bit 0 of it LINK_UP. The high half of word 2 is the MTU; its low
-    half, max_virtqueue_pairs, cannot be written. Word 3 is the speed in Mb/s, word 4 is 1
-    for full duplex.
+    of word 1 is the status, bit 0 of it LINK_UP and bit 1 ANNOUNCE. The high half of word 2 is
+    the MTU; its low half, max_virtqueue_pairs, cannot be written. Word 3 is the speed in Mb/s,
+    word 4 is 1 for full duplex.
     """
 
     value: csr.Field(csr.action.W, 32, doc="Content of the word.")

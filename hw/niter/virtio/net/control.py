@@ -1,18 +1,32 @@
-"""The control queue of virtio-net, answered in hardware as far as multiqueue needs it."""
+"""The control queue of virtio-net: multiqueue in hardware, all else by way of the firmware."""
 
 from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib import data, enum, stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
 
-from niter.interface import BEAT_BYTES, MAX_FUNCTIONS, HostRead, HostWrite, WriteKind
+from niter.interface import (
+    BEAT_BYTES,
+    MAX_FUNCTIONS,
+    HostRead,
+    HostWrite,
+    MailboxPort,
+    WriteKind,
+)
 from niter.virtio.queue.layouts import Segment, Used
+
+from .command import CommandReader
+from .courier import Courier
+from .intake import Intake, Part, Place, Summary
+from .messages import COMMAND_BYTES
+from .turns import PATIENCE, Turns
 
 __all__ = ["Control"]
 
-#: Class VIRTIO_NET_CTRL_MQ, command VQ_PAIRS_SET, and upper bits of a number below eight.
-_SET_FEW_PAIRS = 4
+#: Class VIRTIO_NET_CTRL_MQ, whose one command here is VQ_PAIRS_SET, with two bytes of data.
+_MQ, _SET_BYTES = 4, 4
 _OK, _ERR = 0, 1
-_COMMAND_BYTES = 4
+#: Shortest command: class and command.
+_SHORTEST = 2
 
 
 class _Command(data.Struct):
@@ -23,30 +37,61 @@ class _Command(data.Struct):
     pairs: 16
 
 
+class _Job(enum.Enum, shape=2):
+    """What is to be done with a chain."""
+
+    EXECUTE = 0
+    #: Its answer is known.
+    ANSWER = 1
+    #: Nobody waits for an answer.
+    RETURN = 2
+
+
 class Control(wiring.Component):
-    """Executes VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET and refuses every other command.
+    """Carries out VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, and hands other commands to the firmware.
 
     A command is a chain whose device-readable bytes are class, command and data, and whose
-    first writable byte takes the answer (virtio 1.2, 5.1.6.5), in any arrangement of
-    segments. One command is handled at a time. A command that cannot be read, or whose
-    length is not that of VQ_PAIRS_SET, is refused; one without room for an answer does
-    nothing.
+    first writable byte takes the answer (virtio 1.2, 5.1.6.5), in any arrangement of up to 15
+    readable segments. One command is read at a time, at a read of host memory for each of its
+    segments; chains are taken whatever goes on here, for the engine lets none of a function begin
+    while there is one.
+
+    With ``services``, a command that is not of class MQ is sent to the mailbox as
+    ``niter.virtio.net.messages`` has it, and its chain waits for the reply while commands of other
+    functions are carried out. VIRTIO_NET_ERR is the answer without it for a command of fewer than
+    two bytes or too many segments, or that cannot be read; when the mailbox has no room, which is
+    so only when the CPU has left earlier ones lying; and when the reply does not come within a
+    second or two. What comes later is ignored. Without ``services``, it is the answer for all
+    commands but MQ's.
+
+    A chain without room for an answer does nothing. A chain of a driver that is gone comes back
+    with nothing written.
 
     Parameters
     ----------
     pairs
         Queue pairs that each function has: the largest number that is accepted, 1 to 7.
+    services
+        There is firmware behind a mailbox.
+    functions
+        1 to 8.
+    patience
+        See ``Turns``.
 
     Members
     -------
     i : In(stream.Signature(Segment))
-        Chains of the control queues.
+        Chains of the control queues, one of each function at a time.
     used : Out(stream.Signature(Used))
         Each chain goes back with the number of bytes written, 0 or 1.
+    begun, dropped : In(1), begun_of, dropped_of : In(3), held : Out(8)
+        From and to the engine: one chain of each function is begun at a time.
     read : Out(HostRead)
         Fetches commands.
     write : Out(HostWrite)
         Stores answers; a chain is used after its answer was accepted here.
+    mailbox : Out(MailboxPort)
+        To the firmware; with ``services`` only.
     ready : In(8)
         Functions whose driver is running: the others fall back to one pair.
     multiqueue : In(8)
@@ -55,98 +100,165 @@ class Control(wiring.Component):
         Queue pairs that the device may use.
     """
 
-    i: In(stream.Signature(Segment))
-    used: Out(stream.Signature(Used))
-    read: Out(HostRead)
-    write: Out(HostWrite)
-    ready: In(MAX_FUNCTIONS)
-    multiqueue: In(MAX_FUNCTIONS)
-    active: Out(data.ArrayLayout(3, MAX_FUNCTIONS), init=[1] * MAX_FUNCTIONS)
-
-    def __init__(self, pairs: int):
+    def __init__(
+        self,
+        pairs: int,
+        *,
+        services: bool = False,
+        functions: int = MAX_FUNCTIONS,
+        patience: int = PATIENCE,
+    ):
         if not 1 <= pairs <= 7:
             raise ValueError(f"A function has 1 to 7 queue pairs, not {pairs!r}")
         self.pairs = pairs
-        super().__init__()
+        self.services = services
+        self.functions = functions
+        self.patience = patience
+        super().__init__(
+            {
+                "i": In(stream.Signature(Segment)),
+                "used": Out(stream.Signature(Used)),
+                "begun": In(1),
+                "begun_of": In(3),
+                "dropped": In(1),
+                "dropped_of": In(3),
+                "held": Out(MAX_FUNCTIONS),
+                "read": Out(HostRead),
+                "write": Out(HostWrite),
+                **({"mailbox": Out(MailboxPort)} if services else {}),
+                "ready": In(MAX_FUNCTIONS),
+                "multiqueue": In(MAX_FUNCTIONS),
+                "active": Out(data.ArrayLayout(3, MAX_FUNCTIONS), init=[1] * MAX_FUNCTIONS),
+            }
+        )
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
-        segment, answer = Signal(Segment), self.read.answer.payload
-        function = segment.queue.function
+        m.submodules.intake = intake = Intake()
+        m.submodules.turns = turns = Turns(self.functions, self.patience)
+        m.submodules.reader = reader = CommandReader()
+        connect(m, flipped(self.i), intake.i)
+        connect(m, reader.read, flipped(self.read))
 
-        # The command, first byte lowest, and how much of it is here.
-        command = Signal(_Command)
-        gathered = Signal(3)
-        exact = Signal()
-        failed = Signal()
-        written = Signal()
-        #: Bytes that the read in hand brings, and the next one of them.
-        expected = Signal(3)
-        lane = Signal(2)
-        missing = Signal(3)
-        short = ~segment.length[3:].any() & (segment.length[:3] < missing)
-        byte = answer.packet.data.word_select(lane, 8)
-        m.d.comb += missing.eq(_COMMAND_BYTES - gathered)
+        #: Whose command is in hand; or who is looked at.
+        function = Signal(3)
+        job = Signal(_Job)
+        summary = Signal(Summary)
+        refused, written = Signal(), Signal()
+        low, high = Signal(32), Signal(32)
+        place = Signal(Place)
 
-        good = Signal()
-        m.d.sync += good.eq(
-            exact
-            & ~failed
-            & (gathered == _COMMAND_BYTES)
-            & (Cat(command.kind, command.command, command.pairs[3:]) == _SET_FEW_PAIRS)
-            & (command.pairs[:3] != 0)
-            & (command.pairs[:3] <= self.pairs)
-            & self.multiqueue.bit_select(function, 1)
-        )
+        def bit(flags):
+            return flags.bit_select(function, 1)
+
         m.d.comb += [
-            self.read.command.payload.address.eq(segment.address),
-            self.read.command.payload.length.eq(expected),
-            self.read.command.payload.function.eq(function),
+            place.function.eq(function),
+            intake.place.eq(Mux(reader.go, reader.place, place)),
+            reader.word.eq(intake.word),
+            reader.function.eq(function),
+            reader.segments.eq(summary.segments),
+            turns.arrived.eq(intake.arrived),
+            turns.arrived_of.eq(intake.arrived_of),
+            turns.function.eq(function),
+            turns.ended.eq(self.used.valid & self.used.ready),
+            turns.ready.eq(self.ready),
+            self.held.eq(turns.held),
             self.write.command.payload.kind.eq(WriteKind.MEMORY),
-            self.write.command.payload.address.eq(segment.address),
+            self.write.command.payload.address.eq(Cat(low, high)),
             self.write.command.payload.length.eq(1),
             self.write.command.payload.function.eq(function),
-            self.write.data.payload.data.eq(Mux(good, _OK, _ERR)),
+            self.write.data.payload.data.eq(Mux(refused, _ERR, _OK)),
             self.write.data.payload.empty.eq(BEAT_BYTES - 1),
             self.write.data.payload.last.eq(1),
-            self.used.payload.queue.eq(segment.queue),
-            self.used.payload.head.eq(segment.head),
+            self.used.payload.queue.index.eq(2 * self.pairs),
+            self.used.payload.queue.function.eq(function),
+            self.used.payload.head.eq(summary.head),
             self.used.payload.length.eq(written),
         ]
+        for name in ("begun", "begun_of", "dropped", "dropped_of"):
+            m.d.comb += getattr(turns, name).eq(getattr(self, name))
 
-        with m.FSM():
-            with m.State("TAKE"):
-                m.d.comb += self.i.ready.eq(1)
-                m.d.sync += segment.eq(self.i.payload)
-                with m.If(self.i.valid):
-                    m.next = "SEGMENT"
-            with m.State("SEGMENT"):
-                m.d.sync += expected.eq(Mux(short, segment.length[:3], missing))
-                with m.If(segment.first):
-                    m.d.sync += exact.eq(segment.total == _COMMAND_BYTES)
-                with m.If(segment.writable & ~written):
-                    m.next = "ANSWER"
-                with m.Elif(~segment.writable & (missing != 0) & (segment.length != 0)):
-                    m.next = "FETCH"
+        # What command is it?
+        command = _Command(reader.found)
+        whole, is_mq, good = Signal(), Signal(), Signal()
+        few = command.pairs[:3]
+        m.d.sync += [
+            whole.eq(~reader.failed & ~summary.crowded & (summary.total >= _SHORTEST)),
+            is_mq.eq(command.kind == _MQ),
+            good.eq(
+                whole
+                & (summary.total == _SET_BYTES)
+                & (command.command == 0)
+                & ~command.pairs[3:].any()
+                & (few != 0)
+                & (few <= self.pairs)
+                & bit(self.multiqueue)
+            ),
+        ]
+        sets = Signal()
+        for number, active in enumerate(self.active):
+            with m.If(sets & (function == number)):
+                m.d.sync += active.eq(few)
+            with m.If(~self.ready[number]):
+                m.d.sync += active.eq(1)
+
+        with m.FSM() as steps:
+            with m.State("IDLE"):
+                m.d.comb += place.part.eq(Part.SUMMARY)
+                m.d.sync += [job.eq(_Job.EXECUTE), refused.eq(1), written.eq(0)]
+                with m.If(bit(turns.void)):
+                    m.d.sync += job.eq(_Job.RETURN)
+                    m.next = "SUMMARY"
+                with m.Elif(bit(turns.late)):
+                    m.d.sync += job.eq(_Job.ANSWER)
+                    m.next = "SUMMARY"
+                with m.Elif(bit(turns.fresh)):
+                    m.next = "SUMMARY"
                 with m.Else():
-                    m.next = "NEXT"
+                    last = function == self.functions - 1
+                    m.d.sync += function.eq(Mux(last, 0, function + 1))
+                if self.services:
+                    with m.If(self.mailbox.reply.valid):
+                        m.d.sync += function.eq(self.mailbox.reply.payload.header.function)
+                        m.next = "REPLY"
+            with m.State("SUMMARY"):
+                m.d.comb += place.part.eq(Part.SUMMARY)
+                m.next = "JOB"
+            with m.State("JOB"):
+                found = Summary(intake.word)
+                m.d.sync += summary.eq(found)
+                m.next = "USED"
+                with m.If(found.answerable & (job == _Job.EXECUTE)):
+                    m.next = "READ"
+                with m.Elif(found.answerable & (job == _Job.ANSWER)):
+                    m.next = "PLACE"
+            with m.State("READ"):
+                m.d.comb += reader.go.eq(1)
+                with m.If(reader.done):
+                    m.next = "LOOK"
+            with m.State("LOOK"):
+                m.next = "JUDGE"
+            with m.State("JUDGE"):
+                m.next = "DECIDE"
+            with m.State("DECIDE"):
+                m.d.comb += sets.eq(is_mq & good)
+                m.d.sync += refused.eq(~sets)
+                m.next = "PLACE"
+                if self.services:
+                    with m.If(whole & ~is_mq & bit(self.mailbox.credit) & bit(self.ready)):
+                        m.next = "SEND"
 
-            with m.State("FETCH"):
-                m.d.sync += lane.eq(0)
-                m.d.comb += self.read.command.valid.eq(1)
-                with m.If(self.read.command.ready):
-                    m.next = "GATHER"
-            with m.State("GATHER"), m.If(self.read.answer.valid):
-                m.d.sync += [
-                    lane.eq(lane + 1),
-                    gathered.eq(gathered + 1),
-                    command.eq(Cat(command.as_value()[8:], byte)),
-                ]
-                with m.If(answer.packet.error | (lane + 1 == expected)):
-                    m.d.comb += self.read.answer.ready.eq(1)
-                    m.d.sync += failed.eq(failed | answer.packet.error)
-                    m.next = "NEXT"
-
+            # The answer is written, and the chain goes back.
+            with m.State("PLACE"):
+                m.d.comb += place.part.eq(Part.LOW)
+                m.next = "LOW"
+            with m.State("LOW"):
+                m.d.comb += place.part.eq(Part.HIGH)
+                m.d.sync += low.eq(intake.word)
+                m.next = "HIGH"
+            with m.State("HIGH"):
+                m.d.sync += high.eq(intake.word)
+                m.next = "ANSWER"
             with m.State("ANSWER"):
                 m.d.comb += self.write.command.valid.eq(1)
                 with m.If(self.write.command.ready):
@@ -155,23 +267,49 @@ class Control(wiring.Component):
                 m.d.comb += self.write.data.valid.eq(1)
                 with m.If(self.write.data.ready):
                     m.d.sync += written.eq(1)
-                    m.next = "NEXT"
-
-            with m.State("NEXT"):
-                with m.If(segment.last):
                     m.next = "USED"
-                with m.Else():
-                    m.next = "TAKE"
             with m.State("USED"):
                 m.d.comb += self.used.valid.eq(1)
                 with m.If(self.used.ready):
-                    m.d.sync += [gathered.eq(0), failed.eq(0), written.eq(0)]
-                    m.next = "TAKE"
-
-        for number, active in enumerate(self.active):
-            setting = self.write.command.valid & good & (function == number)
-            with m.If(setting):
-                m.d.sync += active.eq(command.pairs)
-            with m.If(~self.ready[number]):
-                m.d.sync += active.eq(1)
+                    m.next = "IDLE"
+            if self.services:
+                self._talk(m, turns, reader, function, summary, job, refused)
+            else:
+                m.d.comb += turns.reset_done.eq(turns.reset)
+        m.d.comb += turns.busy.eq(~steps.ongoing("IDLE"))
         return m
+
+    def _talk(self, m, turns, reader, function, summary, job, refused):
+        """States of a message, whose first word is at hand, and of a reply."""
+        m.submodules.courier = courier = Courier()
+        reply = self.mailbox.reply
+        connect(m, courier.request, flipped(self.mailbox.request))
+        mine, cut = Signal(), Signal()
+        waits = turns.waiting.bit_select(function, 1)
+        m.d.sync += [
+            cut.eq(summary.total > COMMAND_BYTES),
+            mine.eq(waits & (reply.payload.header.tag == turns.tag[function])),
+        ]
+        m.d.comb += [
+            courier.function.eq(function),
+            courier.tag.eq(turns.tag[function]),
+            courier.length.eq(reader.gathered),
+            courier.cut.eq(cut),
+            courier.word.eq(reader.found),
+            reader.at.eq(courier.at),
+            self.mailbox.reset.eq(turns.reset),
+            turns.reset_done.eq(self.mailbox.reset_done),
+        ]
+        with m.State("SEND"):
+            m.d.comb += [courier.go.eq(1), turns.sent.eq(courier.done)]
+            with m.If(courier.done):
+                m.next = "IDLE"
+        with m.State("REPLY"):
+            m.d.sync += [job.eq(_Job.ANSWER), refused.eq(reply.payload.packet.data[0])]
+            m.next = "TAKE"
+        with m.State("TAKE"):
+            m.d.comb += reply.ready.eq(1)
+            with m.If(reply.valid & reply.payload.packet.last):
+                m.next = "IDLE"
+                with m.If(mine):
+                    m.next = "SUMMARY"

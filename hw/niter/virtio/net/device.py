@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from niter import csr
-from niter.interface import FrameStream, FunctionPort, HostRead, HostWrite
+from niter.interface import FrameStream, FunctionPort, HostRead, HostWrite, MailboxPort
 from niter.stream import Arbiter, Demux
 from niter.virtio.features import NetFeature
 from niter.virtio.pci import Transport
@@ -15,6 +15,7 @@ from niter.virtio.queue.layouts import Fault, Segment, Used
 from .config import NetConfig, net_device
 from .control import Control
 from .counters import FrameCounters
+from .filter import Filter
 from .layouts import receive_queue
 from .receive import Receive
 from .transmit import Transmit
@@ -38,6 +39,8 @@ class VirtioNet(wiring.Component):
         Queue pairs of each function, 1 to 4.
     queue_size
         Largest queue that a driver may choose, a power of two up to 1024.
+    services
+        Firmware answers the control queue, and says which frames drivers want.
 
     Members
     -------
@@ -52,8 +55,11 @@ class VirtioNet(wiring.Component):
         Frames from the drivers.
     rx : In(FrameStream)
         Frames for the drivers; never held up by a function that has no buffers.
+    mailbox : Out(MailboxPort)
+        With ``services``: control commands for the firmware.
     csr : In(csr.Signature)
-        ``config``: the configuration structures. ``counters``: frames by function.
+        ``config``: the configuration structures. ``counters``: frames by function. With
+        ``services`` also ``filter``: the receive modes.
 
     Attributes
     ----------
@@ -66,19 +72,30 @@ class VirtioNet(wiring.Component):
         A parameter is out of range.
     """
 
-    def __init__(self, functions: int = 4, pairs: int = 4, queue_size: int = 256):
+    def __init__(
+        self,
+        functions: int = 4,
+        pairs: int = 4,
+        queue_size: int = 256,
+        *,
+        services: bool = False,
+    ):
         if not 1 <= functions <= 4:
             raise ValueError(f"A network device has 1 to 4 functions, not {functions!r}")
         if not 1 <= pairs <= 4:
             raise ValueError(f"A function has 1 to 4 queue pairs, not {pairs!r}")
         self.functions = functions
         self.pairs = pairs
-        self.kind = net_device(pairs, queue_size)
+        self.services = services
+        self.kind = net_device(pairs, queue_size, services=services)
         self._config = NetConfig()
         self._counters = FrameCounters(functions)
         self._decoder = csr.Decoder(addr_width=self._counters.csr.addr_width + 1)
         self._decoder.add(self._counters.csr, name="counters", addr=0)
         self._decoder.add(self._config.csr, name="config")
+        self._filter = Filter(functions) if services else None
+        if services:
+            self._decoder.add(self._filter.csr, name="filter")
         super().__init__(
             {
                 "function": In(FunctionPort),
@@ -86,6 +103,7 @@ class VirtioNet(wiring.Component):
                 "write": Out(HostWrite).array(4),
                 "tx": Out(FrameStream),
                 "rx": In(FrameStream),
+                **({"mailbox": Out(MailboxPort)} if services else {}),
                 "csr": In(csr.Signature(addr_width=self._decoder.bus.addr_width)),
             }
         )
@@ -98,10 +116,13 @@ class VirtioNet(wiring.Component):
         m.submodules.decoder = self._decoder
         m.submodules.transport = transport = Transport(self.kind, self.functions)
         pulled = tuple(receive_queue(pair) for pair in range(self.pairs))
-        m.submodules.engine = engine = QueueEngine(self.functions, pulled)
+        control_queue = receive_queue(self.pairs)
+        m.submodules.engine = engine = QueueEngine(self.functions, pulled, (control_queue,))
         m.submodules.transmit = transmit = Transmit()
         m.submodules.receive = receive = Receive()
-        m.submodules.control = control = Control(self.pairs)
+        m.submodules.control = control = Control(
+            self.pairs, services=self.services, functions=self.functions
+        )
         connect(m, flipped(self.csr), self._decoder.bus)
         connect(m, flipped(self.function), transport.function)
         connect(m, config.config, transport.config)
@@ -120,7 +141,6 @@ class VirtioNet(wiring.Component):
         connect(m, engine.segments, segments.i)
         connect(m, segments.o[0], transmit.i)
         connect(m, segments.o[1], control.i)
-        control_queue = receive_queue(self.pairs)
         m.d.comb += segments.select.eq(engine.segments.p.queue.index == control_queue)
         connect(m, receive.take, engine.take)
         connect(m, engine.offers, receive.offer)
@@ -129,6 +149,13 @@ class VirtioNet(wiring.Component):
         connect(m, receive.used, used.i[1])
         connect(m, control.used, used.i[2])
         connect(m, used.o, engine.used)
+        m.d.comb += [
+            engine.held.eq(control.held),
+            control.begun.eq(engine.begun),
+            control.begun_of.eq(engine.begun_of),
+            control.dropped.eq(engine.dropped),
+            control.dropped_of.eq(engine.dropped_of),
+        ]
 
         # Memory.
         for part, port in zip((engine.read, transmit.host, control.read), self.read, strict=True):
@@ -139,7 +166,14 @@ class VirtioNet(wiring.Component):
 
         # Frames.
         connect(m, transmit.o, flipped(self.tx))
-        connect(m, flipped(self.rx), receive.i)
+        rx = flipped(self.rx)
+        if self.services:
+            m.submodules.filter = self._filter
+            connect(m, rx, self._filter.i)
+            m.d.comb += self._filter.ready.eq(transport.ready)
+            rx = self._filter.o
+            connect(m, control.mailbox, flipped(self.mailbox))
+        connect(m, rx, receive.i)
         connect(m, transmit.record, counters.i[0])
         connect(m, receive.record, counters.i[1])
 
