@@ -39,6 +39,8 @@ from niter.nvme.front import messages
 from niter.soc import SocConfig
 from niter.storage import RateRecord, VolumeMode, VolumeRecord
 from niter.storage.aoe import FRAME_SECTORS, HAS_TARGET, HEADER_BYTES, SLOT_BITS, TargetRecord
+from niter.virtio.net.filter import HASH_BITS, HASHES_FROM, Modes
+from niter.virtio.net.messages import CommandKind
 from niterctl import protocol
 from niterctl.certificates import template_header
 from niterctl.policy import POLICY_BYTES
@@ -111,10 +113,12 @@ def layout_header(config: CardConfig) -> str:
     numbers = {
         "NETWORK": int(config.overlay is not None),
         "STORAGE": int(config.storage is not None),
+        "SERVICES": int(config.overlay is not None and config.soc is not None),
         "FUNCTIONS": config.functions,
         "PORTS": config.ports,
         "FRAME_BYTES": config.frame_bytes,
         **(_overlay_numbers(config.overlay) if config.overlay else _storage_numbers(config)),
+        **(_control_numbers() if config.overlay else {}),
     }
     return _guard("CARD_LAYOUT", "niter.card", _defines(numbers, "LAYOUT_"))
 
@@ -170,6 +174,12 @@ def _overlay_numbers(overlay: OverlayConfig) -> dict[str, int]:
         "DESCRIPTOR_CHECKSUM": checksum,
         "COUNTERS": len(counter_names(overlay.functions)),
     }
+
+
+def _control_numbers() -> dict[str, int]:
+    modes = {f"MODE_{name.upper()}": 1 << field.offset for name, field in data.Layout.cast(Modes)}
+    kinds = {f"COMMAND_{kind.name}": kind.value for kind in CommandKind}
+    return {"HASHES": HASHES_FROM, "HASH_BITS": HASH_BITS, **modes, **kinds}
 
 
 def _storage_numbers(config: CardConfig) -> dict[str, int]:

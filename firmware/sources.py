@@ -13,6 +13,9 @@ _NETWORK = {
     _SERVICES / f"{name}.c"
     for name in ("mapping", "ports", "replicas", "routes", "station", "tables", "tunnel")
 }
+#: What answers engines, through the mailbox.
+_ANSWERS = {_SERVICES / "control_queue.c"}
+_MAILBOX = {_ROOT / "hal" / "mailbox.c"}
 _STORAGE = {_SERVICES / f"{name}.c" for name in ("volumes", "volume_tunnel")}
 
 
@@ -29,8 +32,11 @@ def services(config: CardConfig) -> list[Path]:
     if config.overlay and config.storage:
         raise ValueError("There is no firmware for a card with both halves")
     if config.overlay:
-        return sorted(every - _STORAGE)
+        # Without a processor the engines ask nobody.
+        if config.soc:
+            return sorted((every - _STORAGE) | _MAILBOX)
+        return sorted(every - _STORAGE - _ANSWERS)
     if config.storage.blk:
         raise ValueError("There is no firmware for a card of virtio disks")
-    admin = {*(_ROOT / "nvme").glob("*.c"), _ROOT / "hal" / "mailbox.c"}
-    return sorted((every - _NETWORK) | admin)
+    admin = {*(_ROOT / "nvme").glob("*.c"), *_MAILBOX}
+    return sorted((every - _NETWORK - _ANSWERS) | admin)

@@ -16,12 +16,8 @@ bool mailbox_take(struct mailbox_message *message) {
     while (!(pending >> turn & 1));
 
     register_write(CARD_SOC_MAILBOX_REQUESTS_SELECT, turn);
+    word_to(&message->kind, register_read(CARD_SOC_MAILBOX_REQUESTS_MESSAGE), 4);
     uint32_t word = register_read(CARD_SOC_MAILBOX_REQUESTS_MESSAGE);
-    message->kind = (uint8_t)word;
-    message->function = (uint8_t)(word >> 8);
-    message->source = (uint8_t)(word >> 16);
-    message->generation = (uint8_t)(word >> 24);
-    word = register_read(CARD_SOC_MAILBOX_REQUESTS_MESSAGE);
     message->tag = (uint16_t)word;
     message->length = (uint8_t)(word >> 16);
     if (message->length > MAILBOX_MESSAGE) message->length = MAILBOX_MESSAGE;
@@ -35,11 +31,7 @@ bool mailbox_take(struct mailbox_message *message) {
 }
 
 static void order(const struct mailbox_message *message, uint32_t operation, size_t length) {
-    register_write(
-        CARD_SOC_MAILBOX_TRANSFER_TARGET,
-        message->kind | (uint32_t)message->function << 8 | (uint32_t)message->source << 16 |
-            (uint32_t)message->generation << 24
-    );
+    register_write(CARD_SOC_MAILBOX_TRANSFER_TARGET, word_of(&message->kind, 4));
     register_write(CARD_SOC_MAILBOX_TRANSFER_TAG, message->tag);
     register_write(
         CARD_SOC_MAILBOX_TRANSFER_ORDER,
@@ -64,6 +56,16 @@ void mailbox_copy(
 void mailbox_reply(const struct mailbox_message *message, const void *content, size_t length) {
     mailbox_store(0, content, length);
     order(message, CARD_SOC_MAILBOX_TRANSFER_ORDER_OPERATION_REPLY, length);
+}
+
+void mailbox_answer(const struct mailbox_message *message, uint32_t word) {
+    register_write(CARD_SOC_MAILBOX_WINDOW_WORDS, word);
+    order(message, CARD_SOC_MAILBOX_TRANSFER_ORDER_OPERATION_REPLY, sizeof word);
+}
+
+bool mailbox_busy(void) {
+    return register_read(CARD_SOC_MAILBOX_TRANSFER_STATUS) &
+        CARD_SOC_MAILBOX_TRANSFER_STATUS_BUSY_MASK;
 }
 
 enum mailbox_status mailbox_status(void) {

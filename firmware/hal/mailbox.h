@@ -18,9 +18,10 @@ enum {
 };
 
 struct mailbox_message {
-    uint8_t source;     /* Which engine: the number of its port. */
-    uint8_t function;   /* Whose command. */
+    /* The first word of a message, and of an order. */
     uint8_t kind;       /* What it is; the engine defines it. */
+    uint8_t function;   /* Whose command. */
+    uint8_t source;     /* Which engine: the number of its port. */
     uint8_t generation; /* Counts the function's resets. */
     uint16_t tag;       /* The engine's name for it. */
     uint8_t length;     /* Bytes of content. */
@@ -55,6 +56,12 @@ void mailbox_copy(
  * bytes pass through the window. Only when mailbox_status() is not MAILBOX_BUSY.
  */
 void mailbox_reply(const struct mailbox_message *message, const void *content, size_t length);
+
+/* The same with one word, lowest byte first. */
+void mailbox_answer(const struct mailbox_message *message, uint32_t word);
+
+/* Whether the last copy or reply goes on. */
+bool mailbox_busy(void);
 
 /* How the last copy or reply went, or that it goes on. It always ends. */
 enum mailbox_status mailbox_status(void);

@@ -11,7 +11,8 @@
 #include "replicas.h"
 #include "station.h"
 
-enum { FUNCTIONS = LAYOUT_FUNCTIONS, LINK_UP = 1 << 16 };
+/* Of the status, the second: the driver is to say where it is. */
+enum { FUNCTIONS = LAYOUT_FUNCTIONS, LINK_UP = 1 << 16, ANNOUNCE = LAYOUT_SERVICES << 17 };
 
 /* A copy: the card's own records cannot be read back. */
 static struct port {
@@ -43,21 +44,21 @@ static void configuration(unsigned function, unsigned word, uint32_t value)
     register_write(CARD_NET_CONFIG_VALUE, value);
 }
 
-/* What the driver sees: its MAC address, in memory order, and whether the link is up. */
-static void show(unsigned function, const uint8_t mac[6], bool up)
+/* What the driver sees: its MAC address, in memory order, and the link's status. */
+static void show(unsigned function, const uint8_t mac[6], uint32_t status)
 {
     configuration(
         function, 0,
         (uint32_t)mac[3] << 24 | (uint32_t)mac[2] << 16 | (uint32_t)mac[1] << 8 | mac[0]
     );
-    configuration(function, 1, (uint32_t)mac[5] << 8 | mac[4] | (up ? LINK_UP : 0));
+    configuration(function, 1, (uint32_t)mac[5] << 8 | mac[4] | status);
 }
 
 static void close_port(unsigned function)
 {
     source(function, LAYOUT_RECORD_MAC_HIGH, 0);
     steer(function, LAYOUT_RECORD_MAC_HIGH, 0);
-    show(function, ports[function].station.mac, false);
+    show(function, ports[function].station.mac, 0);
 }
 
 void ports_close(void)
@@ -72,6 +73,17 @@ void ports_close(void)
 bool port_in(unsigned function, uint32_t vni)
 {
     return ports[function].open && ports[function].station.vni == vni;
+}
+
+bool port_owns(unsigned function, const uint8_t mac[6])
+{
+    return ports[function].open && !memcmp(ports[function].station.mac, mac, 6);
+}
+
+void port_announced(unsigned function)
+{
+    if (ports[function].open)
+        show(function, ports[function].station.mac, LINK_UP);
 }
 
 static void open_port(unsigned function)
@@ -96,7 +108,7 @@ static void open_port(unsigned function)
     steer(function, LAYOUT_RECORD_VNI, port->vni);
     source(function, LAYOUT_RECORD_MAC_HIGH, high);
     steer(function, LAYOUT_RECORD_MAC_HIGH, high);
-    show(function, port->mac, true);
+    show(function, port->mac, LINK_UP | ANNOUNCE);
 }
 
 static void remove_port(unsigned function)

@@ -11,4 +11,10 @@ void ports_close(void);
 /* Whether a function is a port of this network. */
 bool port_in(unsigned function, uint32_t vni);
 
+/* Whether a function is a port with this address. */
+bool port_owns(unsigned function, const uint8_t mac[6]);
+
+/* Its driver has told the network where it is. */
+void port_announced(unsigned function);
+
 #endif

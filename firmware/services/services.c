@@ -6,6 +6,7 @@
 #include "attest.h"
 #include "card_layout.h"
 #include "command.h"
+#include "control_queue.h"
 #include "crypto/job.h"
 #include "hal/packet.h"
 #include "hal/random.h"
@@ -86,6 +87,9 @@ static void listen(void)
 void services_turn(void)
 {
     watchdog_feed(WATCHDOG_SECONDS * timer_hz());
+#if LAYOUT_SERVICES
+    control_queue_turn();
+#endif
 #if LAYOUT_STORAGE
     volumes_turn();
 #endif

@@ -1,0 +1,11 @@
+/*
+ * The control queues of the network's functions (virtio 1.2, 5.1.6.5): what drivers want to receive,
+ * the MAC address, and announcements. Commands come by the mailbox, and go into the receive filter.
+ */
+#ifndef SERVICES_CONTROL_QUEUE_H
+#define SERVICES_CONTROL_QUEUE_H
+
+/* Answer one command, if there is one. */
+void control_queue_turn(void);
+
+#endif
