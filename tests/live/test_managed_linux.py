@@ -7,6 +7,7 @@ tunnel, or ``vblade`` its target there, and ``niterctl`` runs there: it finds th
 import dataclasses
 import json
 import random
+import re
 import subprocess
 import sys
 import time
@@ -81,30 +82,75 @@ def found_by_arp(peer):
     return entry["lladdr"] == MAC and not {"PERMANENT", "NOARP"} & set(entry["state"])
 
 
-def test_linux_pings_through_a_card_that_niterctl_has_configured(tmp_path):
+@contextmanager
+def tenant(folder, contents=NETWORK, image="guest"):
+    """A guest whose interface is a port of the card, up, with a station behind a tunnel."""
     PACKAGES.mkdir(parents=True, exist_ok=True)
-    machine, programs = make_machine(PACKAGES, "guest", NETWORK)
-    peer = Namespace(PEER, VTEP, programs, tmp_path)
+    machine, programs = make_machine(PACKAGES, "guest", contents, image=image)
+    peer = Namespace(PEER, VTEP, programs, folder)
     try:
-        with running("managed.toml", tmp_path, peer) as card:
+        with running("managed.toml", folder, peer) as card:
             peer.start({VNI: (STATION[0], (f"{STATION[1]}/24",))})
             port = ("--mac", GUEST[0], "--vni", VNI, "--ip", GUEST[1])
-            listens(peer, tmp_path)
-            niterctl(peer, tmp_path, "port", "add", 0, *port)
+            listens(peer, folder)
+            niterctl(peer, folder, "port", "add", 0, *port)
             assert found_by_arp(peer)
             station = ("--vni", VNI, "--mac", STATION[0], "--ip", STATION[1])
             behind = ("--via", PEER, "--next-hop", UNDERLAY_MAC)
-            niterctl(peer, tmp_path, "route", "add", *station, *behind)
-            with Guest(machine, "guest", tmp_path, function=card.sockets[0]) as guest:
+            niterctl(peer, folder, "route", "add", *station, *behind)
+            with Guest(machine, "guest", folder, function=card.sockets[0]) as guest:
                 guest.wait(PATIENCE)
                 assert GUEST[0] in guest.run("cat /sys/class/net/eth0/address").output
                 guest.run(f"ip address add {GUEST[1]}/24 dev eth0")
-                guest.run("ip link set eth0 mtu 1500 up")
-                pinged = guest.run(f"ping -n -W 20 -c 10 {STATION[1]}", PATIENCE, check=False)
-                assert " 10 received" in pinged.output, pinged.output
-                print(pinged.output.strip().splitlines()[-1])
+                guest.run("ip link set eth0 mtu 1500 up", PATIENCE)
+                yield guest
     finally:
         peer.stop()
+
+
+def pings(guest, count):
+    """So many come back."""
+    command = f"ping -n -W 20 -c {count} {STATION[1]}"
+    pinged = guest.run(command, PATIENCE, check=False)
+    assert f" {count} received" in pinged.output, pinged.output
+    print(pinged.output.strip().splitlines()[-1])
+
+
+def test_linux_pings_through_a_card_that_niterctl_has_configured(tmp_path):
+    with tenant(tmp_path) as guest:
+        pings(guest, 10)
+
+
+def test_the_firmware_answers_the_control_queue(tmp_path):
+    """What the driver asks of the device is done; the address is the card's owner's to choose."""
+    contents = dataclasses.replace(NETWORK, modules=(*NETWORK.modules, "8021q"))
+    with tenant(tmp_path, contents, "vlans") as guest:
+        # A character a bit, from bit 0: CTRL_VQ to CTRL_MAC_ADDR.
+        features = guest.run("cat /sys/bus/virtio/devices/virtio0/features").output.strip()
+        assert features[17:24] == "1111111", features
+        for line in (
+            "ip link set eth0 promisc on",
+            "ip link set eth0 promisc off",
+            "ip link set eth0 allmulticast on",
+            "ip link set eth0 allmulticast off",
+            "ip maddress add 01:00:5e:00:01:02 dev eth0",
+            "ip maddress del 01:00:5e:00:01:02 dev eth0",
+            # More than a message holds.
+            "for n in $(seq 10 30); do ip maddress add 01:00:5e:00:02:$n dev eth0; done",
+            "ip link add link eth0 name eth0.5 type vlan id 5",
+            "ip link set eth0.5 up",
+            "ip link del eth0.5",
+            f"ip link set eth0 address {GUEST[0]}",
+        ):
+            guest.run(line, PATIENCE)
+        log = guest.run("dmesg").output
+        assert not re.search(r"virtio.*[Ff]ailed|Failed to (add|kill|set|ack)", log), log
+        pings(guest, 3)
+        refused = guest.run("ip link set eth0 address 02:00:00:00:00:77", PATIENCE, check=False)
+        assert refused.status
+        assert "Failed to set mac address by vq command" in guest.run("dmesg").output
+        assert GUEST[0] in guest.run("cat /sys/class/net/eth0/address").output
+        pings(guest, 3)
 
 
 def test_linux_uses_a_volume_that_niterctl_has_attached(tmp_path):
