@@ -44,9 +44,9 @@ class Traffic:
         self.managed, self.draw, self.serial = managed, random.Random(1), 0
         self.sent, self.received = Books(), Books()
         self.memory = Memory(NetDriver.size(1))
-        client = Client(managed.card.sockets[0])
-        assert not client.map(BASE, self.memory.size, self.memory.fd)
-        self.driver = NetDriver(client, self.memory, BASE, 1)
+        self.client = Client(managed.card.sockets[0])
+        assert not self.client.map(BASE, self.memory.size, self.memory.fd)
+        self.driver = NetDriver(self.client, self.memory, BASE, 1)
         self.driver.start(1, 64, 2048)
 
     def _frame(self, books, to, source, to_ip, source_ip):
@@ -99,6 +99,10 @@ class Traffic:
             self.burst(16)
             rest()
         return self.sent.arrived + self.received.arrived - before
+
+    def close(self):
+        self.client.socket.close()
+        self.memory.close()
 
 
 class Bench:
@@ -160,6 +164,7 @@ class Bench:
     def close(self):
         self.session.close()
         self.pool.shutdown()
+        self.traffic.close()
 
 
 @pytest.fixture(scope="module")
