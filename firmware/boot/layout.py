@@ -58,7 +58,7 @@ class Memory:
     ram_bytes: int
 
     #: Longest loader with its variables; stack of each program; what the loader leaves.
-    LOADER, STACK, HANDOVER = 13 * 1024, 4096 - 128, 128
+    LOADER, STACK, HANDOVER = 12 * 1024, 4096 - 128, 128
 
     #: Stack of the firmware: what is long computes on another.
     FIRMWARE_STACK = 2048

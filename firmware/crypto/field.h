@@ -63,30 +63,10 @@ static void fe_mul(fe h, const fe f, const fe g)
     fe_carry(h, sums);
 }
 
-/* Each product of two different limbs once, and doubled. */
+/* Half of the products would do, at twice the room. */
 static void fe_sq(fe h, const fe f)
 {
-    i32 f0 = f[0], f1 = f[1], f2 = f[2], f3 = f[3], f4 = f[4];
-    i32 f5 = f[5], f6 = f[6], f7 = f[7], f8 = f[8], f9 = f[9];
-    i32 g0 = f0 * 2, g1 = f1 * 2, g2 = f2 * 2, g3 = f3 * 2, g4 = f4 * 2, g5 = f5 * 2, g7 = f7 * 2;
-    i32 w5 = f5 * 38, w6 = f6 * 19, w7 = f7 * 38, w8 = f8 * 19, w9 = f9 * 38;
-    i64 sums[10];
-    sums[0] = f0 * (i64)f0 + g1 * (i64)w9 + 2 * f2 * (i64)w8 + g3 * (i64)w7 + g4 * (i64)w6
-        + f5 * (i64)w5;
-    sums[1] = g0 * (i64)f1 + f2 * (i64)w9 + g3 * (i64)w8 + f4 * (i64)w7 + g5 * (i64)w6;
-    sums[2] = g0 * (i64)f2 + g1 * (i64)f1 + g3 * (i64)w9 + g4 * (i64)w8 + g5 * (i64)w7
-        + f6 * (i64)w6;
-    sums[3] = g0 * (i64)f3 + g1 * (i64)f2 + f4 * (i64)w9 + g5 * (i64)w8 + f6 * (i64)w7;
-    sums[4] = g0 * (i64)f4 + g1 * (i64)g3 + f2 * (i64)f2 + g5 * (i64)w9 + 2 * f6 * (i64)w8
-        + f7 * (i64)w7;
-    sums[5] = g0 * (i64)f5 + g1 * (i64)f4 + g2 * (i64)f3 + f6 * (i64)w9 + g7 * (i64)w8;
-    sums[6] = g0 * (i64)f6 + g1 * (i64)g5 + g2 * (i64)f4 + g3 * (i64)f3 + g7 * (i64)w9
-        + f8 * (i64)w8;
-    sums[7] = g0 * (i64)f7 + g1 * (i64)f6 + g2 * (i64)f5 + g3 * (i64)f4 + f8 * (i64)w9;
-    sums[8] = g0 * (i64)f8 + g1 * (i64)g7 + g2 * (i64)f6 + g3 * (i64)g5 + f4 * (i64)f4
-        + f9 * (i64)w9;
-    sums[9] = g0 * (i64)f9 + g1 * (i64)f8 + g2 * (i64)f7 + g3 * (i64)f6 + g4 * (i64)f5;
-    fe_carry(h, sums);
+    fe_mul(h, f, f);
 }
 
 #endif

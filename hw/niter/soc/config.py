@@ -52,7 +52,7 @@ class SocConfig:
     """
 
     rom: tuple[int, ...] = ()
-    ram_bytes: int = 68 * 1024
+    ram_bytes: int = 64 * 1024
     flash_bytes: int = 16 * 1024 * 1024
     clock_hz: int = 62_500_000
     baud: int = 115_200
