@@ -1,38 +1,30 @@
 """A host around the virtio block device: memory, drivers, and volumes at the other end."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
+from types import MappingProxyType
+from typing import Any
 
 from cocotb.triggers import ClockCycles
 
-from niter.virtio.blk import VirtioBlk
 from sim.harness import Bench, rng
 from sim.models.block_target import BlockTarget
-from sim.models.control import ControlBus
-from sim.models.hostport import HostPorts
-from sim.models.memory import HostMemory
 from sim.models.storage import Disk, attach_disk, write_disk_word
-from sim.models.streams import stalls
 from sim.models.virtio.blk import SECTOR_BYTES, BlkDriver
-from sim.models.virtio.bus import DirectBus, FunctionMaster
+from sim.virtio.surroundings import Surroundings
 
 __all__ = ["DiskHost", "History"]
 
 
-class DiskHost:
-    """What stands round a ``VirtioBlk`` in place of the PCIe room and the volumes.
+class DiskHost(Surroundings):
+    """What stands round a ``VirtioBlk``: also the volumes.
 
     Parameters
     ----------
-    bench, dut
-        The bench and its device under test, already reset.
-    stalled
-        Whether all ports to host memory pause at random.
-    latency_ns, bytes_per_ns
-        See ``HostPorts``.
-    strict
-        Whether a stray access fails at once; see ``HostMemory``.
+    bench, dut, options
+        See ``Surroundings``.
     target
         Options of ``BlockTarget``.
 
@@ -45,46 +37,12 @@ class DiskHost:
     """
 
     def __init__(
-        self,
-        bench: Bench,
-        dut,
-        *,
-        stalled: bool = False,
-        latency_ns: float = 600,
-        bytes_per_ns: float | None = None,
-        strict: bool = True,
-        **target,
+        self, bench: Bench, dut, *, target: Mapping[str, Any] = MappingProxyType({}), **options
     ) -> None:
-        def pauses(name):
-            return stalls(rng(name), 0.25) if stalled else None
-
-        component: VirtioBlk = bench.component
-        self.dut = dut
-        self.memory = HostMemory(rng=rng("memory"), strict=strict)
-        self.ports = HostPorts(
-            dut,
-            self.memory,
-            latency_ns=latency_ns,
-            bytes_per_ns=bytes_per_ns,
-            rng=rng("latency") if stalled else None,
-        )
-        self.ports.serve_all(component, pauses)
-        self._master = FunctionMaster(dut, "function")
-        self._control = ControlBus(dut, "csr", component.csr.memory_map)
+        super().__init__(bench, dut, **options)
         self.target = BlockTarget(dut, rng=rng("target"), **target)
-        self.drivers = [
-            BlkDriver(
-                DirectBus(
-                    self._master,
-                    number,
-                    component.kind.function(),
-                    self.memory,
-                    self.ports.interrupts,
-                ),
-                rng=rng("driver", number),
-            )
-            for number in range(component.functions)
-        ]
+        functions = range(self.component.functions)
+        self.drivers = [BlkDriver(self.bus(n), rng=rng("driver", n)) for n in functions]
 
     @classmethod
     async def start(cls, bench: Bench, dut, disks: list[Disk], **options) -> "DiskHost":
@@ -98,11 +56,11 @@ class DiskHost:
 
     async def attach(self, function: int, disk: Disk) -> None:
         """Give a function its disk."""
-        await attach_disk(self._control, function, disk)
+        await attach_disk(self.control, function, disk)
 
     async def write_word(self, function: int, word: int, value: int) -> None:
         """Write one word of a function's."""
-        await write_disk_word(self._control, function, word, value)
+        await write_disk_word(self.control, function, word, value)
 
 
 @dataclass

@@ -4,14 +4,10 @@ from random import Random
 
 from cocotb.triggers import ClockCycles
 
-from niter.virtio.net import VirtioNet
 from sim.harness import Bench, rng
-from sim.models.control import ControlBus
-from sim.models.hostport import HostPorts
-from sim.models.memory import HostMemory
-from sim.models.streams import Frame, FrameSink, FrameSource, stalls
-from sim.models.virtio.bus import DirectBus, FunctionMaster
+from sim.models.streams import Frame, FrameSink, FrameSource
 from sim.models.virtio.net import NetDriver
+from sim.virtio.surroundings import Surroundings
 
 __all__ = ["Host", "cuts", "random_frame"]
 
@@ -19,21 +15,13 @@ __all__ = ["Host", "cuts", "random_frame"]
 _LENGTHS = (60, 61, 63, 64, 67, 68, 128, 590, 1011, 1012, 1013, 1514, 1518)
 
 
-class Host:
-    """What stands round a ``VirtioNet`` in place of the PCIe room and the wire.
+class Host(Surroundings):
+    """What stands round a ``VirtioNet``: also the wire.
 
     Parameters
     ----------
-    bench, dut
-        The bench and its device under test, already reset.
-    stalled
-        Whether all ports pause at random.
-    latency_ns
-        Of a read.
-    bytes_per_ns
-        At which answers come; see ``HostPorts``.
-    strict
-        Whether a stray access fails at once; see ``HostMemory``.
+    bench, dut, options
+        See ``Surroundings``.
 
     Members
     -------
@@ -45,42 +33,13 @@ class Host:
         What comes from it.
     """
 
-    def __init__(
-        self,
-        bench: Bench,
-        dut,
-        *,
-        stalled: bool = False,
-        latency_ns: float = 600,
-        bytes_per_ns: float | None = None,
-        strict: bool = True,
-    ) -> None:
-        def pauses(name):
-            return stalls(rng(name), 0.25) if stalled else None
-
-        component: VirtioNet = bench.component
-        self.dut = dut
-        self.memory = HostMemory(rng=rng("memory"), strict=strict)
-        self.ports = HostPorts(
-            dut,
-            self.memory,
-            latency_ns=latency_ns,
-            bytes_per_ns=bytes_per_ns,
-            rng=rng("latency") if stalled else None,
-        )
-        self.ports.serve_all(component, pauses)
-        self.master = FunctionMaster(dut, "function")
-        self.control = ControlBus(dut, "csr", component.csr.memory_map)
-        self.tx = FrameSink(dut, "tx", stalls=pauses("tx"))
-        self.rx = FrameSource(dut, "rx", stalls=pauses("rx"))
+    def __init__(self, bench: Bench, dut, **options) -> None:
+        super().__init__(bench, dut, **options)
+        self.tx = FrameSink(dut, "tx", stalls=self.pauses("tx"))
+        self.rx = FrameSource(dut, "rx", stalls=self.pauses("rx"))
         self._counters: dict[str, int] = {}
-        self.drivers = [self.driver(number, component) for number in range(component.functions)]
-
-    def driver(self, number: int, component: VirtioNet) -> NetDriver:
-        """A new driver of function ``number``."""
-        declaration = component.kind.function()
-        bus = DirectBus(self.master, number, declaration, self.memory, self.ports.interrupts)
-        return NetDriver(bus, rng=rng("driver", number))
+        functions = range(self.component.functions)
+        self.drivers = [NetDriver(self.bus(n), rng=rng("driver", n)) for n in functions]
 
     async def start(self, driver: NetDriver, **how) -> None:
         """Start a driver, and give the engine time to find its first buffers."""

@@ -338,7 +338,7 @@ async def capacity_changes(dut):
 @cocotb.test(timeout_time=60, timeout_unit="ms")
 async def overlapping_traffic(dut):
     """Reads, writes and zeroes of the same few sectors at once, on all queues of both disks."""
-    host = await begin(dut, stalled=True, again=0.2, service_us=6)
+    host = await begin(dut, stalled=True, target={"again": 0.2, "service_us": 6})
     most = 0
     for function, driver in enumerate(host.drivers):
         await driver.start(size=(128, 32)[function])
@@ -386,7 +386,7 @@ async def resets_in_traffic(dut):
 
     A dropped request's memory is taken away at once, so that every late access fails the test.
     """
-    host = await begin(dut, again=0.2, service_us=4)
+    host = await begin(dut, target={"again": 0.2, "service_us": 4})
     driver, neighbour = host.drivers
     await neighbour.start(size=64)
     going = True
