@@ -281,6 +281,8 @@ def test_without_a_copier_there_are_replies_alone():
         for operation in (Operation.FROM_HOST, Operation.TO_HOST):
             await card.order(ctx, target, operation, 8)
             assert await card.result(ctx) == Result.REFUSED
+        await card.order(ctx, target, Operation.REPLY, 5)
+        assert await card.result(ctx) == Result.REFUSED
         await card.write(ctx, "window.words", 0xA5)
         reply = card.dut.engine[1].reply
         ctx.set(reply.ready, 1)

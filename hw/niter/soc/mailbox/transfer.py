@@ -22,6 +22,7 @@ from niter.soc.registers import bridge_of
 __all__ = ["Operation", "Result", "Transfer"]
 
 _BEATS = MAX_TRANSFER_BYTES // BEAT_BYTES
+_WORD_BYTES = 4
 
 
 class Operation(enum.Enum, shape=2):
@@ -54,7 +55,8 @@ class Transfer(wiring.Component):
     functions
         Of all of them together.
     copies
-        There is a copier. Without it, orders for copies are refused.
+        There is a copier. Without it orders for copies are refused, of the window there is the
+        first word alone, and a reply has four bytes at most.
 
     Members
     -------
@@ -147,7 +149,7 @@ class Transfer(wiring.Component):
         connect(m, flipped(self.bus), self._bridge.bus)
         busy, at = Signal(), Signal(range(_BEATS))
         loaded, loads = Signal(64), Signal()
-        stored = self._window(m, busy, at, loaded, loads)
+        stored = self._window(m, busy, at, loaded, loads) if self.copies else self._word(m, busy)
 
         target = self._target.f
         order = self._order.f
@@ -186,18 +188,18 @@ class Transfer(wiring.Component):
         reply = Signal()
         with m.FSM():
             with m.State("IDLE"):
+                replies = order.operation.w_data == Operation.REPLY
                 m.d.sync += [
                     left.eq(order.length.w_data),
                     length.eq(order.length.w_data),
                     at.eq(0),
-                    reply.eq(order.operation.w_data == Operation.REPLY),
+                    reply.eq(replies),
                 ]
-                longest = Mux(
-                    order.operation.w_data == Operation.REPLY, MAX_MESSAGE_BYTES, MAX_TRANSFER_BYTES
-                )
-                possible = C(1) if self.copies else order.operation.w_data == Operation.REPLY
+                longest = _WORD_BYTES
+                if self.copies:
+                    longest = Mux(replies, MAX_MESSAGE_BYTES, MAX_TRANSFER_BYTES)
                 good = (
-                    possible
+                    (replies | C(self.copies, 1))
                     & (target.function.data < self.functions)
                     & (target.source.data < self.ports)
                     & ~self.reset.bit_select(function, 1)
@@ -266,6 +268,14 @@ class Transfer(wiring.Component):
             m.d.comb += [busy.eq(1), write.valid.eq(1)]
             with m.If(write.ready):
                 m.next = "FETCH"
+
+    def _word(self, m, busy):
+        """All that there is of the window without a copier; returns it as a beat."""
+        word = Signal(8 * _WORD_BYTES)
+        bus = self.window
+        with m.If(bus.w_stb & ~busy & (bus.addr == 0)):
+            m.d.sync += word.eq(bus.w_data)
+        return word
 
     def _window(self, m, busy, at, loaded, loads):
         """The window's memory; returns the beat at ``at``, a cycle late."""
