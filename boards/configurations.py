@@ -80,6 +80,7 @@ CONFIGURATIONS = {
                 overlay=OverlayConfig(functions=2), soc=_SOC, board_registers=_BOARD_REGISTERS
             ),
             {**_NETWORK, "soc": _PROCESSOR},
+            seed=3,
         ),
         # A 45F has 108 block RAMs: frames are of three sectors, and targets have 8 KiB under way at
         # once.
