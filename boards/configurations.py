@@ -74,13 +74,17 @@ CONFIGURATIONS = {
             CardConfig(overlay=OverlayConfig(functions=2)),
             _NETWORK,
         ),
+        # With firmware behind the control queues, of seeds 1 to 3 the router leaves wires, or the
+        # clock stays at 78 MHz.
         Configuration(
             "network",
             CardConfig(
-                overlay=OverlayConfig(functions=2), soc=_SOC, board_registers=_BOARD_REGISTERS
+                overlay=OverlayConfig(functions=2),
+                soc=_SOC,
+                commands=False,
+                board_registers=_BOARD_REGISTERS,
             ),
             {**_NETWORK, "soc": _PROCESSOR},
-            seed=3,
         ),
         # A 45F has 108 block RAMs: frames are of three sectors, and targets have 8 KiB under way at
         # once.

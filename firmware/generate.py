@@ -113,7 +113,7 @@ def layout_header(config: CardConfig) -> str:
     numbers = {
         "NETWORK": int(config.overlay is not None),
         "STORAGE": int(config.storage is not None),
-        "SERVICES": int(config.overlay is not None and config.soc is not None),
+        "SERVICES": int(config.served),
         "FUNCTIONS": config.functions,
         "PORTS": config.ports,
         "FRAME_BYTES": config.frame_bytes,

@@ -32,8 +32,8 @@ def services(config: CardConfig) -> list[Path]:
     if config.overlay and config.storage:
         raise ValueError("There is no firmware for a card with both halves")
     if config.overlay:
-        # Without a processor the engines ask nobody.
-        if config.soc:
+        # Otherwise the engines ask nobody.
+        if config.served:
             return sorted((every - _STORAGE) | _MAILBOX)
         return sorted(every - _STORAGE - _ANSWERS)
     if config.storage.blk:

@@ -30,7 +30,7 @@ class Rig:
     """The device, host memory, an engine that pushes chains, and a mailbox."""
 
     def __init__(self, seed=1, stall=0.0):
-        self.dut = dut = Control(PAIRS, services=True, functions=FUNCTIONS, patience=PATIENCE)
+        self.dut = dut = Control(PAIRS, functions=FUNCTIONS, patience=PATIENCE)
         self.bench = Bench(dut, seed)
         self.random = random.Random(seed)
         self.space = Space()

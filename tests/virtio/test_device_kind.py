@@ -5,7 +5,7 @@ import pytest
 from niter.interface import WindowCapability
 from niter.virtio.features import NetFeature, RingFeature
 from niter.virtio.net.config import net_device
-from niter.virtio.net.control import Control
+from niter.virtio.net.multiqueue import Multiqueue
 from niter.virtio.pci import Transport
 
 NET = net_device(4, 256)
@@ -83,7 +83,7 @@ def test_a_kind_that_cannot_be_is_refused(change, text):
     ("make", "text"),
     [
         (lambda: Transport(NET, 9), "There are 1 to 8 functions, not 9"),
-        (lambda: Control(8), "A function has 1 to 7 queue pairs, not 8"),
+        (lambda: Multiqueue(8), "A function has 1 to 7 queue pairs, not 8"),
     ],
 )
 def test_numbers_out_of_range_are_refused(make, text):

@@ -86,6 +86,9 @@ class CardConfig:
         Cycles after which an unanswered read of host memory fails.
     soc
         The processor that opens the card. None: whoever masters ``Card.csr`` does.
+    commands
+        Drivers of the network may ask the processor, where there is one, by their control queues;
+        see ``niter.virtio.net.Control``. Otherwise hardware does what multiqueue needs.
     board_registers
         Word address bits of a window for registers of the board, which stand beside the card's
         own on the control bus. None: there is no window.
@@ -104,6 +107,7 @@ class CardConfig:
     services: tuple[str, ...] = ()
     completion_timeout: int = 625_000
     soc: SocConfig | None = None
+    commands: bool = True
     board_registers: int | None = None
 
     def __post_init__(self):
@@ -139,6 +143,11 @@ class CardConfig:
     def network_functions(self) -> int:
         """Those of the network, the first ones."""
         return self.overlay.functions if self.overlay else 0
+
+    @property
+    def served(self) -> bool:
+        """Firmware answers the network's control queues."""
+        return bool(self.overlay and self.soc and self.commands)
 
     @property
     def ports(self) -> int:

@@ -103,7 +103,7 @@ class Card(wiring.Component):
                 config.network_functions,
                 config.pairs,
                 config.queue_size,
-                services=config.soc is not None,
+                services=config.served,
             )
             self._overlay = Overlay(config.overlay)
             functions += [self._net.kind.function()] * config.network_functions
@@ -134,7 +134,7 @@ class Card(wiring.Component):
         encrypts = bool(config.storage and config.storage.encryption)
         #: Who asks the processor through the mailbox: the first function of each engine, as the
         #: mailbox counts them.
-        self._asking = {"net": 0} if self._net and config.soc else {}
+        self._asking = {"net": 0} if config.served else {}
         asking = config.network_functions if self._asking else 0
         if nvme:
             self._asking["storage"] = asking

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import cocotb
 from cocotb.triggers import ClockCycles
 
-from niter.virtio.net.control import Control
+from niter.virtio.net.multiqueue import Multiqueue
 from niter.virtio.queue.layouts import Segment, Used
 from sim.harness import Bench, rng
 from sim.models.hostport import HostPorts
@@ -14,7 +14,7 @@ from sim.models.streams import StreamSink, StreamSource, stalls
 from sim.models.virtio.specification import Control as Answer
 
 PAIRS = 4
-BENCH = Bench(dut=lambda: Control(PAIRS), tier="fast", clock_ns=16, fuzz=True)
+BENCH = Bench(dut=lambda: Multiqueue(PAIRS), tier="fast", clock_ns=16, fuzz=True)
 
 
 class Room:
@@ -196,7 +196,7 @@ async def test_reset(dut):
     room.ports.disabled.add(5)
     request, answer = room.region(4, b"\x04\x00\x02\x00"), room.region(1)
     answer.fill(0xEE)
-    assert await room.execute([request], [answer], 5) == 0
+    assert await room.execute([request], [answer], 5) == 1
     assert answer.read()[0] == 0xEE and room.active(5) == 1
     dut.ready.value = 0xFF
     room.ports.disabled.clear()

@@ -56,13 +56,12 @@ class Control(wiring.Component):
     segments; chains are taken whatever goes on here, for the engine lets none of a function begin
     while there is one.
 
-    With ``services``, a command that is not of class MQ is sent to the mailbox as
+    A command that is not of class MQ is sent to the mailbox as
     ``niter.virtio.net.messages`` has it, and its chain waits for the reply while commands of other
     functions are carried out. VIRTIO_NET_ERR is the answer without it for a command of fewer than
     two bytes or too many segments, or that cannot be read; when the mailbox has no room, which is
     so only when the CPU has left earlier ones lying; and when the reply does not come within a
-    second or two. What comes later is ignored. Without ``services``, it is the answer for all
-    commands but MQ's.
+    second or two. What comes later is ignored. A card without firmware has ``Multiqueue`` instead.
 
     A chain without room for an answer does nothing. A chain of a driver that is gone comes back
     with nothing written.
@@ -71,8 +70,6 @@ class Control(wiring.Component):
     ----------
     pairs
         Queue pairs that each function has: the largest number that is accepted, 1 to 7.
-    services
-        There is firmware behind a mailbox.
     functions
         1 to 8.
     patience
@@ -91,7 +88,7 @@ class Control(wiring.Component):
     write : Out(HostWrite)
         Stores answers; a chain is used after its answer was accepted here.
     mailbox : Out(MailboxPort)
-        To the firmware; with ``services`` only.
+        To the firmware.
     ready : In(8)
         Functions whose driver is running: the others fall back to one pair.
     multiqueue : In(8)
@@ -104,14 +101,12 @@ class Control(wiring.Component):
         self,
         pairs: int,
         *,
-        services: bool = False,
         functions: int = MAX_FUNCTIONS,
         patience: int = PATIENCE,
     ):
         if not 1 <= pairs <= 7:
             raise ValueError(f"A function has 1 to 7 queue pairs, not {pairs!r}")
         self.pairs = pairs
-        self.services = services
         self.functions = functions
         self.patience = patience
         super().__init__(
@@ -125,7 +120,7 @@ class Control(wiring.Component):
                 "held": Out(MAX_FUNCTIONS),
                 "read": Out(HostRead),
                 "write": Out(HostWrite),
-                **({"mailbox": Out(MailboxPort)} if services else {}),
+                "mailbox": Out(MailboxPort),
                 "ready": In(MAX_FUNCTIONS),
                 "multiqueue": In(MAX_FUNCTIONS),
                 "active": Out(data.ArrayLayout(3, MAX_FUNCTIONS), init=[1] * MAX_FUNCTIONS),
@@ -217,10 +212,9 @@ class Control(wiring.Component):
                 with m.Else():
                     last = function == self.functions - 1
                     m.d.sync += function.eq(Mux(last, 0, function + 1))
-                if self.services:
-                    with m.If(self.mailbox.reply.valid):
-                        m.d.sync += function.eq(self.mailbox.reply.payload.header.function)
-                        m.next = "REPLY"
+                with m.If(self.mailbox.reply.valid):
+                    m.d.sync += function.eq(self.mailbox.reply.payload.header.function)
+                    m.next = "REPLY"
             with m.State("SUMMARY"):
                 m.d.comb += place.part.eq(Part.SUMMARY)
                 m.next = "JOB"
@@ -244,9 +238,8 @@ class Control(wiring.Component):
                 m.d.comb += sets.eq(is_mq & good)
                 m.d.sync += refused.eq(~sets)
                 m.next = "PLACE"
-                if self.services:
-                    with m.If(whole & ~is_mq & bit(self.mailbox.credit) & bit(self.ready)):
-                        m.next = "SEND"
+                with m.If(whole & ~is_mq & bit(self.mailbox.credit) & bit(self.ready)):
+                    m.next = "SEND"
 
             # The answer is written, and the chain goes back.
             with m.State("PLACE"):
@@ -272,10 +265,7 @@ class Control(wiring.Component):
                 m.d.comb += self.used.valid.eq(1)
                 with m.If(self.used.ready):
                     m.next = "IDLE"
-            if self.services:
-                self._talk(m, turns, reader, function, summary, job, refused)
-            else:
-                m.d.comb += turns.reset_done.eq(turns.reset)
+            self._talk(m, turns, reader, function, summary, job, refused)
         m.d.comb += turns.busy.eq(~steps.ongoing("IDLE"))
         return m
 

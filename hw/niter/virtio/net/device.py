@@ -17,6 +17,7 @@ from .control import Control
 from .counters import FrameCounters
 from .filter import Filter
 from .layouts import receive_queue
+from .multiqueue import Multiqueue
 from .receive import Receive
 from .transmit import Transmit
 
@@ -117,12 +118,15 @@ class VirtioNet(wiring.Component):
         m.submodules.transport = transport = Transport(self.kind, self.functions)
         pulled = tuple(receive_queue(pair) for pair in range(self.pairs))
         control_queue = receive_queue(self.pairs)
-        m.submodules.engine = engine = QueueEngine(self.functions, pulled, (control_queue,))
+        holdable = (control_queue,) if self.services else None
+        m.submodules.engine = engine = QueueEngine(self.functions, pulled, holdable)
         m.submodules.transmit = transmit = Transmit()
         m.submodules.receive = receive = Receive()
-        m.submodules.control = control = Control(
-            self.pairs, services=self.services, functions=self.functions
-        )
+        if self.services:
+            control = Control(self.pairs, functions=self.functions)
+        else:
+            control = Multiqueue(self.pairs)
+        m.submodules.control = control
         connect(m, flipped(self.csr), self._decoder.bus)
         connect(m, flipped(self.function), transport.function)
         connect(m, config.config, transport.config)
@@ -149,13 +153,14 @@ class VirtioNet(wiring.Component):
         connect(m, receive.used, used.i[1])
         connect(m, control.used, used.i[2])
         connect(m, used.o, engine.used)
-        m.d.comb += [
-            engine.held.eq(control.held),
-            control.begun.eq(engine.begun),
-            control.begun_of.eq(engine.begun_of),
-            control.dropped.eq(engine.dropped),
-            control.dropped_of.eq(engine.dropped_of),
-        ]
+        if self.services:
+            m.d.comb += [
+                engine.held.eq(control.held),
+                control.begun.eq(engine.begun),
+                control.begun_of.eq(engine.begun_of),
+                control.dropped.eq(engine.dropped),
+                control.dropped_of.eq(engine.dropped_of),
+            ]
 
         # Memory.
         for part, port in zip((engine.read, transmit.host, control.read), self.read, strict=True):

@@ -185,15 +185,18 @@ class QueueEngine(wiring.Component):
                     release.ready.eq(fetcher.release.ready),
                 ]
             taken = release.valid if taken is None else taken | release.valid
+        begun = fetcher.begin.valid & fetcher.begin.ready
+        dropped = scanner.freed_valid & ~fetcher.release.p.delivered
+        if g.holdable is not None:
+            begun &= g.holds(fetcher.begin.p.row)
+            dropped &= g.holds(fetcher.release.p.row)
         m.d.comb += [
             scanner.freed.eq(fetcher.release.p.slot),
             scanner.freed_valid.eq(fetcher.release.valid & fetcher.release.ready),
             fetcher.held.eq(self.held),
-            self.begun.eq(fetcher.begin.valid & fetcher.begin.ready & g.holds(fetcher.begin.p.row)),
+            self.begun.eq(begun),
             self.begun_of.eq(fetcher.begin.p.row >> 4),
-            self.dropped.eq(
-                scanner.freed_valid & ~fetcher.release.p.delivered & g.holds(fetcher.release.p.row)
-            ),
+            self.dropped.eq(dropped),
             self.dropped_of.eq(fetcher.release.p.row >> 4),
         ]
 

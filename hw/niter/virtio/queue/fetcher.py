@@ -135,8 +135,6 @@ class Fetcher(wiring.Component):
             self.coming.eq(may.coming),
         ]
 
-        holdable = Signal(init=1)
-        m.d.sync += holdable.eq(self.geometry.holds(row))
         ahead = Signal(16)
         batch = Signal.like(may.batch)
         reads_entries = Signal()
@@ -217,7 +215,12 @@ class Fetcher(wiring.Component):
             event_states(m, self, hand)
 
             # A turn: begin chains, read entries, and see whether there is more.
-            free = ~(self.held.bit_select(row[4:7], 1) & holdable)
+            held = self.held.bit_select(row[4:7], 1)
+            if self.geometry.holdable is not None:
+                holdable = Signal()
+                m.d.sync += holdable.eq(self.geometry.holds(row))
+                held &= holdable
+            free = ~held
             begins = may.may_begin & self.begin.ready & (turn != 0) & free
             with m.State("TURN"):
                 m.d.comb += [storing_course.eq(1), store.en.eq(1)]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from amaranth import C, Module, Signal, Value
+from amaranth import Module, Signal, Value
 
 from niter.interface import MAX_FUNCTIONS
 
@@ -52,7 +52,7 @@ class Geometry:
 
     def holds(self, row: Value) -> Value:
         """Whether a row is of those that can be held."""
-        return C(1) if self.holdable is None else row[:4].matches(*self.holdable)
+        return row[:4].matches(*self.holdable)
 
     @property
     def row_bits(self) -> int:
