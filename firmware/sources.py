@@ -32,9 +32,9 @@ def services(config: CardConfig) -> list[Path]:
     if config.overlay and config.storage:
         raise ValueError("There is no firmware for a card with both halves")
     if config.overlay:
-        # Otherwise the engines ask nobody.
         if config.served:
             return sorted((every - _STORAGE) | _MAILBOX)
+        # The engines ask nobody.
         return sorted(every - _STORAGE - _ANSWERS)
     if config.storage.blk:
         raise ValueError("There is no firmware for a card of virtio disks")

@@ -1,5 +1,6 @@
 """Counts what a guest's processor carries out, by a plugin of QEMU's."""
 
+import dataclasses
 import struct
 import subprocess
 import time
@@ -9,7 +10,11 @@ from pathlib import Path
 
 from rich.table import Table
 
-__all__ = ["Count", "Counter", "compared", "compile_program"]
+from .guest import Guest, Machine
+from .namespace import Namespace
+from .target import Blade
+
+__all__ = ["Count", "Counter", "compared", "compile_program", "plain_guest"]
 
 _HERE = Path(__file__).parent
 
@@ -65,6 +70,21 @@ class Counter:
             seconds = time.monotonic() - begin
             spent.append(self.read() - before - rest * seconds)
         return (spent[1] - spent[0]) * (1 / (2 * count))
+
+
+def plain_guest(
+    machine: Machine, name: str, folder: Path, counter: Counter, peer: Namespace | Blade, mac: str
+) -> Guest:
+    """A guest without a card: QEMU's virtio-net-pci, with that address, at the peer's wire."""
+    interface = peer.wire.removeprefix("tap:")
+    wire = f"tap,id=wire,ifname={interface},script=no,downscript=no"
+    device = f"virtio-net-pci,netdev=wire,mac={mac}"
+    return Guest(
+        dataclasses.replace(machine, qemu=[*peer.prefix, *machine.qemu]),
+        name,
+        folder,
+        arguments=("-netdev", wire, "-device", device, *counter.arguments),
+    )
 
 
 def compile_program(source: Path, to: Path, *flags: str) -> None:

@@ -9,12 +9,10 @@ root.
 """
 
 import dataclasses
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from sim.live.card import RunningCard
@@ -22,13 +20,14 @@ from sim.live.config import load
 from sim.live.model import build_card
 from sim.models.aoe import SECTOR
 
-from .counting import Count, Counter, compared
+from .counting import Count, Counter, compared, plain_guest
 from .disk_setting import DEVICE, wait_for_device
 from .guest import Guest, Machine
 from .image import STORAGE, kernel, make_image
 from .packages import fetch
 from .qemu import find_qemu
 from .target import SHELF, SLOT, Blade
+from .verdicts import console
 
 _LIVE = Path(__file__).parents[1] / "live"
 _BLOCK = 4096
@@ -36,7 +35,6 @@ _BLOCKS = 200
 #: Of the guest's own interface, where it has no card.
 _GUEST_MAC = "02:00:00:00:00:01"
 _OWN = dataclasses.replace(STORAGE, modules=("virtio_pci", "virtio_net", "aoe"))
-_console = Console(width=None if sys.stdout.isatty() else 120)
 
 
 @contextmanager
@@ -66,15 +64,7 @@ def _with_own(machine: Machine, folder: Path, disk: Path) -> Iterator[tuple]:
         target = Blade(disk, folder.parent)
         stack.callback(target.stop)
         counter = Counter(folder, "aoe")
-        interface = target.wire.removeprefix("tap:")
-        wire = f"tap,id=wire,ifname={interface},script=no,downscript=no"
-        device = f"virtio-net-pci,netdev=wire,mac={_GUEST_MAC}"
-        guest = Guest(
-            dataclasses.replace(machine, qemu=[*target.prefix, *machine.qemu]),
-            "aoe",
-            folder,
-            arguments=("-netdev", wire, "-device", device, *counter.arguments),
-        )
+        guest = plain_guest(machine, "aoe", folder, counter, target, _GUEST_MAC)
         stack.enter_context(guest).wait()
         target.start()
         guest.run("/bin/ip link set eth0 up")
@@ -91,7 +81,7 @@ def measure(guest: Guest, counter: Counter, device: str) -> dict[str, Count]:
 
     def note(name: str, work: Callable[[int], None]) -> None:
         found[name] = counter.each(work, _BLOCKS, rest)
-        _console.print(f"{guest.name}: {name}: {found[name]}", highlight=False)
+        console.print(f"{guest.name}: {name}: {found[name]}", highlight=False)
 
     def copy(count: int, what: str) -> None:
         guest.run(f"dd {what} bs={_BLOCK} count={count} 2>/dev/null", timeout=600)

@@ -8,28 +8,26 @@ a command does. What the resting guest does in the same time is subtracted. Need
 is Linux' own vxlan.
 """
 
-import dataclasses
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from sim.live.card import RunningCard
 from sim.live.config import load
 from sim.live.model import build_card
 
-from .counting import Count, Counter, compared, compile_program
+from .counting import Count, Counter, compared, compile_program, plain_guest
 from .guest import Guest, Machine
 from .image import NETWORK, kernel, make_image
 from .namespace import Namespace
 from .packages import Root, fetch
 from .qemu import find_qemu
 from .setting import CARD, GUESTS, NETWORKS, PEER_ADDRESS, PEERS, live_config
+from .verdicts import console
 
 _HERE = Path(__file__).parent
 _PORT = 5000
@@ -41,7 +39,6 @@ _FRAMES = 150
 _SIZES = (64, 512, 1448)
 _HEADERS = 42
 _SEGMENT = 1448
-_console = Console(width=None if sys.stdout.isatty() else 120)
 
 
 def traffic(folder: Path) -> Path:
@@ -77,15 +74,7 @@ def _with_own(machine: Machine, folder: Path, programs: Root) -> Iterator[tuple]
     with ExitStack() as stack:
         peer = _peer(stack, folder, programs)
         counter = Counter(folder, "own")
-        interface = peer.wire.removeprefix("tap:")
-        wire = f"tap,id=wire,ifname={interface},script=no,downscript=no"
-        device = f"virtio-net-pci,netdev=wire,mac={CARD.mac}"
-        guest = Guest(
-            dataclasses.replace(machine, qemu=[*peer.prefix, *machine.qemu]),
-            "own",
-            folder,
-            arguments=("-netdev", wire, "-device", device, *counter.arguments),
-        )
+        guest = plain_guest(machine, "own", folder, counter, peer, CARD.mac)
         stack.enter_context(guest).wait()
         _start(peer)
         guest.run(f"ip address add {CARD.ipv4}/24 dev eth0")
@@ -125,7 +114,7 @@ def measure(
 
     def note(name: str, work: Callable[[int], None]) -> None:
         found[name] = counter.each(work, _FRAMES, rest)
-        _console.print(f"{guest.name}: {name}: {found[name]}", highlight=False)
+        console.print(f"{guest.name}: {name}: {found[name]}", highlight=False)
 
     def to_peer(guest_command: str, peer_command: str, amount: int) -> None:
         command = [*peer.prefix, str(program), *peer_command.split()]

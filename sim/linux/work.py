@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from .disk_work import count_blocks
 from .frame_work import count_frames
 from .namespace import Namespace
+from .verdicts import console
 
 _PARTS = {"frames": count_frames, "blocks": count_blocks}
 
@@ -21,7 +21,7 @@ def main(parts: tuple[str, ...]) -> None:
     folder = Path("build/linux/work").resolve()
     folder.mkdir(parents=True, exist_ok=True)
     for part in parts or _PARTS:
-        Console().print(_PARTS[part](folder))
+        console.print(_PARTS[part](folder))
 
 
 if __name__ == "__main__":
