@@ -1,7 +1,7 @@
 # Every target sets itself up; `make` alone lists them.
 .DEFAULT_GOAL := help
 .PHONY: help setup firmware sim linux disks work test lint format formal bench report bitstream costs flash wave list \
-	soak lock captures clean
+	managed soak lock captures clean
 
 MINUTES ?= 10
 SEED ?= 1

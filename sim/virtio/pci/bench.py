@@ -28,7 +28,7 @@ from sim.models.virtio.specification import NO_VECTOR, Feature, Net, Register, S
 from sim.models.virtio.transport import FeaturesRefused, PciTransport
 
 FUNCTIONS, PAIRS, SIZE = 3, 2, 256
-KIND = net_device(PAIRS, SIZE)
+KIND = net_device(PAIRS, SIZE, services=True)
 
 
 class Configured(wiring.Component):
