@@ -40,17 +40,17 @@ linux: ## Boot stock Linux on running cards; as root against Linux' own vxlan an
 	@python -m pytest -q -n 2 --dist worksteal -m slow tests/live
 	@python -m sim.linux network storage --short
 
-managed: ## Let the card's own processor boot in the running card, and niterctl configure it; many minutes.
-	@.ci/setup live
-	@python -m pytest -q -m managed tests/live
-
-disks: ## The rest of it: all cases of a storage card and of a card of virtio disks. SEED=
+disks: ## The rest of that: all cases of a storage card and of a card of virtio disks. SEED=
 	@.ci/setup live
 	@python -m sim.linux storage disks
 
 work: ## Count a guest's instructions for frames and blocks, with the card and without. As root.
 	@.ci/setup live
 	@python -m sim.linux.work
+
+managed: ## Let the card's own processor boot in the running card, and niterctl configure it; many minutes.
+	@.ci/setup live
+	@python -m pytest -q -m managed tests/live
 
 test: setup ## Run every fast test: units, proofs, short benches. SEED=
 	@python -m pytest -n 2 --dist worksteal
