@@ -7,6 +7,7 @@ clocks is not a known one, when a constraint was dropped or changed on its way, 
 missed.
 """
 
+import gc
 import hashlib
 import json
 import os
@@ -369,6 +370,8 @@ def _text(content: str | bytes) -> str:
 def main(board_name: str, config_name: str, seeds: int, seed: int | None) -> None:
     """Build a bitstream."""
     end_with_tools()
+    # Half of the elaboration would go into looking for garbage among nets that are needed.
+    gc.disable()
     # A room is also made for its declarations only, as the network device is for PCIe.
     warnings.simplefilter("ignore", UnusedElaboratable)
     try:

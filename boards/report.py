@@ -9,6 +9,7 @@ The figures stay in ``build/report/<room>/report.json``. The status is 1 when a 
 drops a constraint or misses it.
 """
 
+import gc
 import json
 import os
 import re
@@ -43,6 +44,8 @@ _console = Console(width=None if sys.stdout.isatty() else 132)
 def main(name: str | None, seed: int, tree: bool) -> None:
     """Count the area of every room, or place and time one."""
     end_with_tools()
+    # Half of the elaboration would go into looking for garbage among nets that are needed.
+    gc.disable()
     # A room is also made for its declarations only, as the network device is for PCIe.
     warnings.simplefilter("ignore", UnusedElaboratable)
     try:
