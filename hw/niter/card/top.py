@@ -15,7 +15,7 @@ from niter.pcie.tl.layouts import LinkPort
 from niter.security.flash_guard import SpiBus
 from niter.soc import Mailbox, Soc
 from niter.soc.share import BusShare
-from niter.stream import Arbiter
+from niter.stream import Arbiter, SkidBuffer
 from niter.virtio.net.device import VirtioNet
 
 from .config import CardConfig
@@ -312,7 +312,10 @@ class Card(wiring.Component):
             return overlay.o_wire, overlay.i_wire
         m.submodules.steering = steering = self._steering
         if overlay:
-            connect(m, overlay.o_wire, steering.i_overlay)
+            # From the ports to the stages that a frame waits in is too far for one cycle.
+            m.submodules.overlay_edge = edge = SkidBuffer(FrameBeat)
+            connect(m, overlay.o_wire, edge.i)
+            connect(m, edge.o, steering.i_overlay)
             connect(m, steering.o_overlay, overlay.i_wire)
         else:
             # Nobody is there for tunnels but the storage's own, in front of steering.

@@ -4,12 +4,12 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from niter.interface import BlockPort, BlockSpan, BlockStatus
+from niter.interface import Beat, BlockPort, BlockSpan, BlockStatus
 from niter.ram import Ram
 from niter.security.key_store import KeyWord
 from niter.security.xts import Xts
 from niter.storage.volumes import KeyWrite
-from niter.stream import Fifo, PipeRegister
+from niter.stream import Fifo, PipeRegister, SkidBuffer
 
 from .admission import Admission, Located
 from .mover import Mover
@@ -135,7 +135,10 @@ class Encryption(wiring.Component):
             offered.eq(i.push.valid & ~i.push.ready),
             pushes.eq(pushes + begin - mover.pushed),
         ]
-        wiring.connect(m, wiring.flipped(o.push_data), mover.i_push)
+        # From the transport's buffer through here to the front end's is too far for one cycle.
+        m.submodules.pushed = pushed = SkidBuffer(Beat)
+        wiring.connect(m, wiring.flipped(o.push_data), pushed.i)
+        wiring.connect(m, pushed.o, mover.i_push)
         wiring.connect(m, mover.o_push, wiring.flipped(i.push_data))
 
         # Completions: those of requests that ended here, and the transport's.
