@@ -17,24 +17,15 @@ from niter.virtio.queue.layouts import Segment, Used
 from .command import CommandReader
 from .courier import Courier
 from .intake import Intake, Part, Place, Summary
-from .messages import COMMAND_BYTES
+from .messages import COMMAND_BYTES, Answer, PairsCommand
 from .turns import PATIENCE, Turns
 
 __all__ = ["Control"]
 
 #: Class VIRTIO_NET_CTRL_MQ, whose one command here is VQ_PAIRS_SET, with two bytes of data.
 _MQ, _SET_BYTES = 4, 4
-_OK, _ERR = 0, 1
 #: Shortest command: class and command.
 _SHORTEST = 2
-
-
-class _Command(data.Struct):
-    """``struct virtio_net_ctrl`` with the data of VQ_PAIRS_SET."""
-
-    kind: 8
-    command: 8
-    pairs: 16
 
 
 class _Job(enum.Enum, shape=2):
@@ -162,7 +153,7 @@ class Control(wiring.Component):
             self.write.command.payload.address.eq(Cat(low, high)),
             self.write.command.payload.length.eq(1),
             self.write.command.payload.function.eq(function),
-            self.write.data.payload.data.eq(Mux(refused, _ERR, _OK)),
+            self.write.data.payload.data.eq(Mux(refused, Answer.ERR.value, Answer.OK.value)),
             self.write.data.payload.empty.eq(BEAT_BYTES - 1),
             self.write.data.payload.last.eq(1),
             self.used.payload.queue.index.eq(2 * self.pairs),
@@ -174,7 +165,7 @@ class Control(wiring.Component):
             m.d.comb += getattr(turns, name).eq(getattr(self, name))
 
         # What command is it?
-        command = _Command(reader.found)
+        command = PairsCommand(reader.found)
         whole, is_mq, good = Signal(), Signal(), Signal()
         few = command.pairs[:3]
         m.d.sync += [

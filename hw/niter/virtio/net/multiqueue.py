@@ -7,20 +7,13 @@ from amaranth.lib.wiring import In, Out
 from niter.interface import BEAT_BYTES, MAX_FUNCTIONS, HostRead, HostWrite, WriteKind
 from niter.virtio.queue.layouts import Segment, Used
 
+from .messages import Answer, PairsCommand
+
 __all__ = ["Multiqueue"]
 
 #: Class VIRTIO_NET_CTRL_MQ, command VQ_PAIRS_SET, and upper bits of a number below eight.
 _SET_FEW_PAIRS = 4
-_OK, _ERR = 0, 1
 _COMMAND_BYTES = 4
-
-
-class _Command(data.Struct):
-    """``struct virtio_net_ctrl`` with the data of VQ_PAIRS_SET."""
-
-    kind: 8
-    command: 8
-    pairs: 16
 
 
 class Multiqueue(wiring.Component):
@@ -75,7 +68,7 @@ class Multiqueue(wiring.Component):
         function = segment.queue.function
 
         # The command, first byte lowest, and how much of it is here.
-        command = Signal(_Command)
+        command = Signal(PairsCommand)
         gathered = Signal(3)
         exact = Signal()
         failed = Signal()
@@ -106,7 +99,7 @@ class Multiqueue(wiring.Component):
             self.write.command.payload.address.eq(segment.address),
             self.write.command.payload.length.eq(1),
             self.write.command.payload.function.eq(function),
-            self.write.data.payload.data.eq(Mux(good, _OK, _ERR)),
+            self.write.data.payload.data.eq(Mux(good, Answer.OK.value, Answer.ERR.value)),
             self.write.data.payload.empty.eq(BEAT_BYTES - 1),
             self.write.data.payload.last.eq(1),
             self.used.payload.queue.eq(segment.queue),
