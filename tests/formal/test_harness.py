@@ -1,5 +1,7 @@
 """The proofs' own tools: what is wrong is found, and what is free is really free."""
 
+import tempfile
+
 import pytest
 from amaranth import Module, Mux, Signal
 from amaranth.hdl import Assert, Assume, Cover, Elaboratable
@@ -7,6 +9,12 @@ from amaranth.lib import stream
 
 from niter.interface import Beat
 from tests.formal.harness import drive, follow_packets, match_order, prove
+
+
+@pytest.fixture(autouse=True)
+def traces(tmp_path, monkeypatch):
+    """What proofs that are to fail leave, goes with the test."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
 class Spec(Elaboratable):
