@@ -74,7 +74,7 @@ CONFIGURATIONS = {
             CardConfig(overlay=OverlayConfig(functions=2)),
             _NETWORK,
         ),
-        # With firmware behind the control queues, of seeds 1 to 3 the router leaves wires, or the
+        # With firmware behind the control queues, of seeds 1 to 7 the router leaves wires, or the
         # clock stays at 78 MHz.
         Configuration(
             "network",
