@@ -7,7 +7,6 @@ clocks is not a known one, when a constraint was dropped or changed on its way, 
 missed.
 """
 
-import gc
 import hashlib
 import json
 import os
@@ -31,6 +30,7 @@ from .board import Board, find_board
 from .configurations import Configuration, find_configuration, room_of
 from .crossings import Netlist
 from .document import report_markdown
+from .elaboration import uncollected
 from .firmware import make_firmware, patch_rom
 from .floorplan import Floorplan
 from .synthesis import (
@@ -161,7 +161,8 @@ class Build:
 
     def elaborate(self) -> tuple[str, str]:
         """The design as RTLIL, and its constraints as LPF."""
-        plan = self._platform.prepare(self._top, "top")
+        with uncollected():
+            plan = self._platform.prepare(self._top, "top")
         text, lpf = (_text(plan.files[f"top.{suffix}"]) for suffix in ("il", "lpf"))
         return text, lpf
 
@@ -370,8 +371,6 @@ def _text(content: str | bytes) -> str:
 def main(board_name: str, config_name: str, seeds: int, seed: int | None) -> None:
     """Build a bitstream."""
     end_with_tools()
-    # Half of the elaboration would go into looking for garbage among nets that are needed.
-    gc.disable()
     # A room is also made for its declarations only, as the network device is for PCIe.
     warnings.simplefilter("ignore", UnusedElaboratable)
     try:

@@ -9,7 +9,6 @@ The figures stay in ``build/report/<room>/report.json``. The status is 1 when a 
 drops a constraint or misses it.
 """
 
-import gc
 import json
 import os
 import re
@@ -25,6 +24,7 @@ from amaranth.hdl import UnusedElaboratable
 from rich.console import Console
 from rich.table import Table
 
+from .elaboration import uncollected
 from .rooms import CARDS, ROOMS, Room, find
 from .shell import Shell
 from .synthesis import Area, Hop, ToolError, Usage, end_with_tools, place, synthesise, usage
@@ -44,8 +44,6 @@ _console = Console(width=None if sys.stdout.isatty() else 132)
 def main(name: str | None, seed: int, tree: bool) -> None:
     """Count the area of every room, or place and time one."""
     end_with_tools()
-    # Half of the elaboration would go into looking for garbage among nets that are needed.
-    gc.disable()
     # A room is also made for its declarations only, as the network device is for PCIe.
     warnings.simplefilter("ignore", UnusedElaboratable)
     try:
@@ -119,7 +117,8 @@ def _shell(room: Room) -> Shell:
 
 
 def _rtlil(shell: Shell) -> str:
-    return rtlil.convert(shell, name=_TOP)
+    with uncollected():
+        return rtlil.convert(shell, name=_TOP)
 
 
 def _own(area: Area, shell: Shell) -> Area:

@@ -1,7 +1,6 @@
 """From a component to a Verilator model, built once for each Verilog text and set of flags."""
 
 import fcntl
-import gc
 import hashlib
 import os
 import re
@@ -20,6 +19,7 @@ from amaranth.hdl import UnusedElaboratable
 from amaranth.lib import wiring
 from cocotb_tools.runner import Verilator
 
+from boards.elaboration import uncollected
 from niter.verilog import sources
 
 __all__ = [
@@ -176,16 +176,11 @@ def to_verilog(component: wiring.Component) -> str:
 
 def to_rtlil(component: wiring.Component) -> str:
     """Write a component as RTLIL; a warning of the language is an error."""
-    # Half of the time would go into looking for garbage among millions of nets that are needed.
-    gc.disable()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            # A bench also makes cards for their registers' places alone.
-            warnings.simplefilter("ignore", UnusedElaboratable)
-            return rtlil.convert(component, name=TOP, emit_src=False)
-    finally:
-        gc.enable()
+    with uncollected(), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        # A bench also makes cards for their registers' places alone.
+        warnings.simplefilter("ignore", UnusedElaboratable)
+        return rtlil.convert(component, name=TOP, emit_src=False)
 
 
 def run_yosys(folder: Path, script: str) -> None:

@@ -17,13 +17,13 @@ from niter.virtio.queue.layouts import Segment, Used
 from .command import CommandReader
 from .courier import Courier
 from .intake import Intake, Part, Place, Summary
-from .messages import COMMAND_BYTES, Answer, PairsCommand
+from .messages import COMMAND_BYTES, PAIRS_BYTES, Answer, PairsCommand
 from .turns import PATIENCE, Turns
 
 __all__ = ["Control"]
 
-#: Class VIRTIO_NET_CTRL_MQ, whose one command here is VQ_PAIRS_SET, with two bytes of data.
-_MQ, _SET_BYTES = 4, 4
+#: Class VIRTIO_NET_CTRL_MQ, whose one command here is VQ_PAIRS_SET.
+_MQ = 4
 #: Shortest command: class and command.
 _SHORTEST = 2
 
@@ -173,7 +173,7 @@ class Control(wiring.Component):
             is_mq.eq(command.kind == _MQ),
             good.eq(
                 whole
-                & (summary.total == _SET_BYTES)
+                & (summary.total == PAIRS_BYTES)
                 & (command.command == 0)
                 & ~command.pairs[3:].any()
                 & (few != 0)

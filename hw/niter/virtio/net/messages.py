@@ -10,8 +10,10 @@ counts.
 
 from amaranth.lib import data, enum
 
-__all__ = ["COMMAND_BYTES", "Answer", "CommandKind", "PairsCommand"]
+__all__ = ["COMMAND_BYTES", "PAIRS_BYTES", "Answer", "CommandKind", "PairsCommand"]
 
+#: Of ``PairsCommand``.
+PAIRS_BYTES = 4
 #: What a message has of a command, at most.
 COMMAND_BYTES = 64
 

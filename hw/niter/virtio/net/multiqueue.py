@@ -7,13 +7,12 @@ from amaranth.lib.wiring import In, Out
 from niter.interface import BEAT_BYTES, MAX_FUNCTIONS, HostRead, HostWrite, WriteKind
 from niter.virtio.queue.layouts import Segment, Used
 
-from .messages import Answer, PairsCommand
+from .messages import PAIRS_BYTES, Answer, PairsCommand
 
 __all__ = ["Multiqueue"]
 
 #: Class VIRTIO_NET_CTRL_MQ, command VQ_PAIRS_SET, and upper bits of a number below eight.
 _SET_FEW_PAIRS = 4
-_COMMAND_BYTES = 4
 
 
 class Multiqueue(wiring.Component):
@@ -79,13 +78,13 @@ class Multiqueue(wiring.Component):
         missing = Signal(3)
         short = ~segment.length[3:].any() & (segment.length[:3] < missing)
         byte = answer.packet.data.word_select(lane, 8)
-        m.d.comb += missing.eq(_COMMAND_BYTES - gathered)
+        m.d.comb += missing.eq(PAIRS_BYTES - gathered)
 
         good = Signal()
         m.d.sync += good.eq(
             exact
             & ~failed
-            & (gathered == _COMMAND_BYTES)
+            & (gathered == PAIRS_BYTES)
             & (Cat(command.kind, command.command, command.pairs[3:]) == _SET_FEW_PAIRS)
             & (command.pairs[:3] != 0)
             & (command.pairs[:3] <= self.pairs)
@@ -116,7 +115,7 @@ class Multiqueue(wiring.Component):
             with m.State("SEGMENT"):
                 m.d.sync += expected.eq(Mux(short, segment.length[:3], missing))
                 with m.If(segment.first):
-                    m.d.sync += exact.eq(segment.total == _COMMAND_BYTES)
+                    m.d.sync += exact.eq(segment.total == PAIRS_BYTES)
                 with m.If(segment.writable & ~written):
                     m.next = "ANSWER"
                 with m.Elif(~segment.writable & (missing != 0) & (segment.length != 0)):
