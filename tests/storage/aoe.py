@@ -84,13 +84,13 @@ class Station:
         for _ in range(20):
             await ctx.tick()
 
-    async def counters(self, ctx):
-        """What was counted for target 0."""
+    async def counters(self, ctx, prefix="target_0_"):
+        """What was counted for target 0, or whatever has names that begin like that."""
         info = self.dut.csr.memory_map.find("counters", "counters")
-        names = [name for name in info.resource.names if name.startswith("target_0_")]
         return {
-            name.removeprefix("target_0_"): await read(ctx, self.dut.csr, info.start + 2 * n)
-            for n, name in enumerate(names)
+            name.removeprefix(prefix): await read(ctx, self.dut.csr, info.start + 2 * n)
+            for n, name in enumerate(info.resource.names)
+            if name.startswith(prefix)
         }
 
     async def issue(self, ctx, tag, opcode, lba=0, sectors=0, *, data=None, fua=0, volume=0):

@@ -145,6 +145,27 @@ def test_a_write_that_was_sent_again_keeps_others_away():
     station.run(run)
 
 
+def test_requests_of_volumes_are_counted_beside_frames():
+    station = Station()
+    events = [{"volume": n % 16, "refused": n % 3 == 0} for n in range(40)]
+    station.bench.put(station.dut.counted, events)
+
+    async def run(ctx):
+        await station.set_up(ctx)
+        for number in range(6):
+            assert await station.do(ctx, number, READ, number, 2) == BlockStatus.OK
+        for _ in range(300):
+            await ctx.tick()
+        counters = await station.counters(ctx)
+        assert counters["sent"] == counters["answered"] == 6
+        for volume in range(16):
+            counted = await station.counters(ctx, f"volume_{volume}_")
+            refused = [event["refused"] for event in events if event["volume"] == volume]
+            assert counted == {"passed": refused.count(False), "refused": refused.count(True)}
+
+    station.run(run)
+
+
 def test_sectors_are_let_go_after_the_networks_lifetime():
     lost = []
     station = Station(answer=lambda frame: lost.append(frame))

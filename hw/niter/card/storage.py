@@ -67,7 +67,10 @@ class Storage(wiring.Component):
         self._volumes = Volumes(config.volumes)
         self._pacing = Pacing(config.volumes, tags)
         self._transport = Aoe(
-            tags=tags, receive_beats=config.receive_beats, ports=ports + config.tunnel
+            tags=tags,
+            receive_beats=config.receive_beats,
+            ports=ports + config.tunnel,
+            volumes=config.volumes,
         )
         self._tunnel = Tunnel(ports) if config.tunnel else None
         self._encryption = Encryption() if config.encryption else None
@@ -120,6 +123,7 @@ class Storage(wiring.Component):
                 connect(m, initiator, flipped(port))
         connect(m, front.block, volumes.i)
         connect(m, volumes.o, pacing.i)
+        connect(m, volumes.counted, aoe.counted)
         if self._encryption:
             m.submodules.encryption = encryption = self._encryption
             connect(m, pacing.o, encryption.i)

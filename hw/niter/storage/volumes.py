@@ -1,7 +1,7 @@
 """The volume check: every block command goes to its volume, and nowhere else."""
 
 from amaranth import Cat, Module, Signal
-from amaranth.lib import data, enum, wiring
+from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import ceil_log2
 
@@ -20,6 +20,7 @@ from niter.stream import Arbiter
 __all__ = [
     "MAX_VOLUMES",
     "KeyWrite",
+    "VolumeEvent",
     "VolumeKey",
     "VolumeMode",
     "VolumeRecord",
@@ -51,6 +52,13 @@ class VolumeKey(data.Struct):
 
 #: A volume's key as it is written, from the volume table to the stage that encrypts.
 KeyWrite = wiring.Signature({"en": Out(1), "volume": Out(4), "key": Out(VolumeKey)})
+
+
+class VolumeEvent(data.Struct):
+    """A request of a volume has passed, or was refused."""
+
+    refused: 1
+    volume: 4
 
 
 class VolumeRecord:
@@ -103,7 +111,7 @@ class Volumes(wiring.Component):
     an abort waits until the requests accepted before it have been decided.
 
     The record is read a word a cycle: a request takes 7 cycles, and the next one begins
-    when it has left and was counted. Each request is counted for its volume, by what became of it.
+    when it has left and ``counted`` was taken.
 
     Parameters
     ----------
@@ -118,13 +126,13 @@ class Volumes(wiring.Component):
         The next stage, or the transport; its ``lba`` counts from the target's first sector.
     key : Out(KeyWrite)
         What the table says of a volume's keys, when it is written.
+    counted : Out(stream.Signature(VolumeEvent))
+        Each request, to be counted.
     csr : In(csr.Signature)
-        ``table``, the records, and ``counters``.
+        ``table``, the records.
     """
 
     #: What is counted for each volume.
-    EVENTS = ("passed", "refused")
-
     def __init__(self, volumes: int = 16):
         if not 1 <= volumes <= MAX_VOLUMES:
             raise ValueError(f"There are 1 to 16 volumes, not {volumes!r}")
@@ -138,22 +146,15 @@ class Volumes(wiring.Component):
         )
         self._bus = csr.Signature(addr_width=self._table.addr_width).create()
         self._bus.memory_map = self._table
-        self._counters = csr.CounterBank(
-            [f"volume_{n}_{event}" for n in range(volumes) for event in self.EVENTS],
-            amount_width=1,
-            doc="Requests of each volume that went on, and that ended here.",
-        )
-        decoder = csr.Decoder(
-            addr_width=max(self._table.addr_width, self._counters.bus.addr_width) + 1
-        )
-        decoder.add(self._bus, name="table")
-        decoder.add(self._counters.bus, name="counters")
+        # Behind a decoder, as other stages' tables are.
+        decoder = csr.decoder_of({"table": self._bus})
         self._decoder = decoder
         super().__init__(
             {
                 "i": In(BlockPort),
                 "o": Out(BlockPort),
                 "key": Out(KeyWrite),
+                "counted": Out(stream.Signature(VolumeEvent)),
                 "csr": In(csr.Signature(addr_width=decoder.bus.addr_width)),
             }
         )
@@ -162,7 +163,6 @@ class Volumes(wiring.Component):
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         m.submodules.decoder = self._decoder
-        m.submodules.counters = counters = self._counters
         connect(m, flipped(self.csr), self._decoder.bus)
         m.submodules.table = table = Ram(
             shape=csr.DATA_WIDTH, depth=1 << self._table.addr_width, init=[]
@@ -210,9 +210,11 @@ class Volumes(wiring.Component):
         connect(m, completions.o, flipped(self.i.completion))
         m.d.comb += [refusal.payload.tag.eq(request.tag), refusal.payload.status.eq(status)]
 
-        event = counters.i
-        m.d.comb += event.payload.amount.eq(1)
-        m.d.comb += event.payload.index.eq(Cat(status != BlockStatus.OK, request.volume))
+        event = self.counted
+        m.d.comb += [
+            event.payload.refused.eq(status != BlockStatus.OK),
+            event.payload.volume.eq(request.volume),
+        ]
 
         with m.FSM() as fsm:
             with m.State("TAKE"):

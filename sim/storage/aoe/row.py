@@ -58,6 +58,7 @@ class Row(wiring.Component):
         connect(m, flipped(self.i), volumes.i)
         connect(m, volumes.o, encryption.i)
         connect(m, volumes.key, encryption.key)
+        connect(m, volumes.counted, aoe.counted)
         connect(m, flipped(self.keys), encryption.keys)
         m.d.comb += encryption.usable.eq(self.usable)
         connect(m, encryption.o, aoe.i)

@@ -1,7 +1,7 @@
 """AoE as a block transport."""
 
-from amaranth import Cat, Module, Signal
-from amaranth.lib import wiring
+from amaranth import Cat, Const, Module, Signal
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import ceil_log2
 
@@ -9,6 +9,7 @@ from niter import csr
 from niter.interface import BlockCompletion, BlockPort, BlockSpan, FrameStream
 from niter.stream import Arbiter, PipeRegister
 
+from ..volumes import MAX_VOLUMES, VolumeEvent
 from .builder import Builder
 from .codec import FRAME_SECTORS, GENERATION_BITS, RECEIVE_UNIT, SLOT_BITS, TargetRecord
 from .engine import TICK, Engine
@@ -64,11 +65,15 @@ class Aoe(wiring.Component):
         frame 1,029.
     ports
         Wire ports, each with an address of its own.
+    volumes
+        Volumes whose requests are counted beside the frames.
 
     Members
     -------
     i : In(BlockPort)
         The front end, or the stage before.
+    counted : In(stream.Signature(VolumeEvent))
+        What the volume check has to be counted. It has the first turn, and is taken in 6 cycles.
     i_wire : In(FrameStream)
         Frames of AoE's EtherType. Meta: ``length``.
     o_wire : Out(FrameStream)
@@ -116,6 +121,7 @@ class Aoe(wiring.Component):
         tags: int = 256,
         receive_beats: int = 1024,
         ports: int = 1,
+        volumes: int = MAX_VOLUMES,
     ):
         if not 1 <= ports <= 4:
             raise ValueError(f"There are 1 to 4 ports, not {ports!r}")
@@ -153,10 +159,13 @@ class Aoe(wiring.Component):
                 ),
             )
         }
+        frames = [f"target_{n}_{event.name.lower()}" for n in range(16) for event in Event]
+        requests = [f"volume_{n}_{end}" for n in range(volumes) for end in ("passed", "refused")]
         self._counters = csr.CounterBank(
-            [f"target_{n}_{event.name.lower()}" for n in range(16) for event in Event],
+            frames + requests,
             amount_width=1,
-            doc="Frames of each target, by what became of them.",
+            doc="Frames of each target, by what became of them; requests of each volume that went "
+            "on, and that ended in front of here.",
         )
         decoder = csr.decoder_of(
             {
@@ -172,6 +181,7 @@ class Aoe(wiring.Component):
                 "i": In(BlockPort),
                 "i_wire": In(FrameStream),
                 "o_wire": Out(FrameStream),
+                "counted": In(stream.Signature(VolumeEvent)),
                 "csr": In(csr.Signature(addr_width=decoder.bus.addr_width)),
             }
         )
@@ -297,9 +307,15 @@ class Aoe(wiring.Component):
             m.d.comb += limits.sectors.eq(FRAME_SECTORS)
 
         m.submodules.counters = counters = self._counters
+        frames, entry = engine.counted, counters.i
         m.d.comb += [
-            counters.i.valid.eq(engine.counted.valid),
-            counters.i.payload.index.eq(engine.counted.payload.as_value()),
-            counters.i.payload.amount.eq(1),
-            engine.counted.ready.eq(counters.i.ready),
+            entry.payload.amount.eq(1),
+            entry.payload.index.eq(frames.payload.as_value()),
+            entry.valid.eq(frames.valid | self.counted.valid),
+            self.counted.ready.eq(entry.ready),
+            frames.ready.eq(entry.ready & ~self.counted.valid),
         ]
+        with m.If(self.counted.valid):
+            # Behind the frames' 128.
+            request = self.counted.payload.as_value()
+            m.d.comb += entry.payload.index.eq(Cat(request, Const(0, 7 - len(request)), 1))
