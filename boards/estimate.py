@@ -6,6 +6,9 @@ placing takes minutes. Cells have the delays of nextpnr's model, speed 8; a net 
 with the number of its pins, as if nobody had placed it well. Placed paths are shorter, by a third
 or so, and in another order: what stands ahead of all others here is worth a register, and what
 stands behind them is no promise.
+
+With ``--placed`` it reads what nextpnr has placed, ``<router>-<seed>.placed`` of a build, and a net
+has the delay that the placer expects of its distance: only what a router adds is missing.
 """
 
 import json
@@ -14,6 +17,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import click
@@ -31,13 +35,18 @@ _ENDS = {
     "TRELLIS_DPR16X4": r"DI|WAD|WRE",
     "DP16KD": r"(?:AD|DI|WE|CE|OCE|CS|RST)[AB]\d*",
     "PDPW16KD": r"(?:ADW|ADR|DI|BE|CSW|CSR)\d*|CEW|CER|OCER|RST",
+    "TRELLIS_COMB": r"WRE|WD|WAD\d",
 }
 _LOGIC, _CARRY, _SUM, _INTO_CARRY = 0.14, 0.06, 0.28, 0.28
 #: Of a net: to the only pin, and more for each doubling of their number.
 _WIRE, _DOUBLING = 0.75, 0.11
+#: Of a net between placed cells, in each direction: for each tile behind the first ones, and what
+#: comes on top, as tiles.
+_TILE, _NEAR, _ALWAYS = 0.054, 5, 6
 #: Pins that are reached without wires of their own: within a slice, and of the clock network.
 _DEDICATED = {("CCU2C", "CIN"), ("PFUMX", "ALUT"), ("PFUMX", "BLUT")}
 _DEDICATED |= {("L6MUX21", "D0"), ("L6MUX21", "D1")}
+_DEDICATED |= {("TRELLIS_COMB", pin) for pin in ("FCI", "FXA", "FXB", "F1")}
 
 
 @dataclass(frozen=True)
@@ -57,7 +66,7 @@ class LongPath:
 
 
 def longest_paths(module: Mapping, count: int) -> list[LongPath]:
-    """The longest paths of a flattened netlist, as Yosys writes it.
+    """The longest paths of a flattened netlist, as Yosys writes it, or nextpnr with places.
 
     Raises
     ------
@@ -114,6 +123,15 @@ class _Timing:
     def _wire(self, bit: int, cell: Mapping, pin: str) -> float:
         if (cell["type"], pin) in _DEDICATED:
             return 0.0
+        driver = self._cells[self._drivers[bit][0]]
+        here, there = _place(cell), _place(driver)
+        if here and there:
+            # What nextpnr has left at this pin comes from the same slice; and the clock network is
+            # everywhere.
+            if (cell["type"], pin) == ("TRELLIS_FF", "DI") or driver["type"] == "DCCA":
+                return 0.0
+            tiles = (max(abs(a - b) - _NEAR, 0) for a, b in zip(here, there, strict=True))
+            return _TILE * (_ALWAYS + sum(tiles))
         return _WIRE + _DOUBLING * math.log2(max(self._pins[bit], 1))
 
     def _arrival(self, bit: int) -> float:
@@ -167,6 +185,12 @@ def _arcs(kind: str, output: str) -> list[tuple[str, float]]:
             return [(pin, _LOGIC) for pin in ("ALUT", "BLUT", "C0")]
         case "L6MUX21", _:
             return [(pin, _LOGIC) for pin in ("D0", "D1", "SD")]
+        case "TRELLIS_COMB", "F":
+            return [("FCI", _SUM), *((pin, _LOGIC) for pin in "ABCD")]
+        case "TRELLIS_COMB", "OFX":
+            return [(pin, _LOGIC) for pin in ("A", "B", "C", "D", "F1", "M", "FXA", "FXB")]
+        case "TRELLIS_COMB", "FCO":
+            return [("FCI", _CARRY / 2), *((pin, _INTO_CARRY) for pin in "ABCD")]
         case "TRELLIS_DPR16X4", _:
             return [("RAD", _LOGIC)]
         case "DCCA", _:
@@ -181,12 +205,29 @@ def _arcs(kind: str, output: str) -> list[tuple[str, float]]:
     return []
 
 
+def _place(cell: Mapping) -> tuple[int, int] | None:
+    """Column and row of a placed cell."""
+    return _coordinates(cell.get("attributes", {}).get("NEXTPNR_BEL", ""))
+
+
+@cache
+def _coordinates(bel: str) -> tuple[int, int] | None:
+    found = re.match(r"X(\d+)/Y(\d+)/", bel)
+    return (int(found[1]), int(found[2])) if found else None
+
+
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--count", default=20, show_default=True, help="Paths that are listed.")
-def main(folder: Path, count: int) -> None:
+@click.option(
+    "--placed",
+    "file",
+    default="netlist.json",
+    help="Of FOLDER, a design that is placed, as router2-1.placed.",
+)
+def main(folder: Path, count: int, file: str) -> None:
     """List the longest paths of the netlist in FOLDER, as build/versa-network, by an estimate."""
-    modules = json.loads((folder / "netlist.json").read_text())["modules"]
+    modules = json.loads((folder / file).read_text())["modules"]
     for path in longest_paths(modules["top"], count):
         click.echo(f"{path.ns:6.2f} ns  {' <- '.join(path.signals)}")
 

@@ -70,8 +70,46 @@ def test_a_ring_that_is_kept_begins_a_path():
     assert path.ns < 3
 
 
+def placed(kind, outputs, bel, **pins):
+    return {**cell(kind, outputs, **pins), "attributes": {"NEXTPNR_BEL": bel}}
+
+
+def test_places_give_distances():
+    # From column 10 to column 2 and back are eight tiles each way, of which five are near.
+    module = row(placed("TRELLIS_COMB", "F", "X2/Y4/SLICEA.LUT0", A=3, F=9))
+    for name, place in (("start", "X10/Y4/SLICEA.FF0"), ("end", "X2/Y4/SLICEA.FF0")):
+        module["cells"][f"{name}_TRELLIS_FF_Q"]["attributes"] = {"NEXTPNR_BEL": place}
+    (path,) = longest_paths(module, 5)
+    # The flip-flop behind a LUT stands in its slice.
+    assert path.ns == pytest.approx(0.31 + 0.054 * (6 + 3) + 0.14)
+
+
+def test_placed_carry_has_its_own_wires():
+    pair = [
+        placed("TRELLIS_COMB", ("F", "FCO"), f"X{at}/Y4/SLICEA.LUT0", **pins)
+        for at, pins in ((2, {"A": 3, "FCO": 4, "F": 11}), (60, {"FCI": 4, "F": 9, "FCO": 12}))
+    ]
+    module = row(*pair)
+    for name in ("start", "end"):
+        place = {"NEXTPNR_BEL": "X2/Y4/SLICEA.FF0"}
+        module["cells"][f"{name}_TRELLIS_FF_Q"]["attributes"] = place
+    (path,) = longest_paths(module, 5)
+    assert path.ns == pytest.approx(0.31 + 0.054 * 6 + 0.28 + 0.28)
+
+
+def test_the_clock_network_is_everywhere():
+    module = row(placed("DCCA", "CLKO", "X40/Y0/TDCC1", CLKI=3, CLKO=9))
+    for name in ("start", "end"):
+        place = {"NEXTPNR_BEL": "X40/Y0/SLICEA.FF0"}
+        module["cells"][f"{name}_TRELLIS_FF_Q"]["attributes"] = place
+    (path,) = longest_paths(module, 5)
+    assert path.ns == pytest.approx(0.31 + 0.054 * 6 + 0.14)
+
+
 def test_command(tmp_path):
     module = row(cell("LUT4", "Z", A=3, Z=9))
     (tmp_path / "netlist.json").write_text(json.dumps({"modules": {"top": module}}))
     result = CliRunner().invoke(main, [str(tmp_path)])
     assert result.output == "  1.95 ns  end <- start\n"
+    (tmp_path / "seed.placed").write_text(json.dumps({"modules": {"top": module}}))
+    assert CliRunner().invoke(main, [str(tmp_path), "--placed", "seed.placed"]).output

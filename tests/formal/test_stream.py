@@ -89,19 +89,20 @@ def test_buffer_keeps_order(name):
 
 
 @pytest.mark.parametrize("drop", [False, True])
-@pytest.mark.parametrize("shape", [Beat, Tagged])
-def test_packet_fifo_contract(shape, drop):
+@pytest.mark.parametrize("shape, beats", [(Beat, 4), (Beat, 6), (Tagged, 4)])
+def test_packet_fifo_contract(shape, beats, drop):
     def build(m, dut):
         drive(m, dut.i, packets=True)
         m.d.comb += dut.o.ready.eq(AnySeq(1))
         follow_packets(m, dut.o)
         m.d.comb += Assert(~beat_of(dut.o.payload).error)
 
-    prove(Spec(PacketFifo(shape, 4, packets=4, drop=drop), build), depth=9)
+    prove(Spec(PacketFifo(shape, beats, packets=4, drop=drop), build), depth=9)
 
 
+@pytest.mark.parametrize("beats", [4, 6])
 @pytest.mark.parametrize("drop", [False, True])
-def test_packet_fifo_gives_out_the_good_packets(drop):
+def test_packet_fifo_gives_out_the_good_packets(drop, beats):
     """Every beat of every packet that was not discarded, and no other, in order."""
 
     def build(m, dut):
@@ -138,7 +139,7 @@ def test_packet_fifo_gives_out_the_good_packets(drop):
         m.d.sync += quiet.eq(Mux(dut.i.valid | dut.o.valid, 0, quiet + (quiet != 5)))
         m.d.comb += Assert((quiet != 5) | (given_packets == good))
 
-    prove(Spec(PacketFifo(Beat, 4, drop=drop), build), depth=11)
+    prove(Spec(PacketFifo(Beat, beats, drop=drop), build), depth=11)
 
 
 def test_arbiter_order_and_wholeness():

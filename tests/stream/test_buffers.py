@@ -40,11 +40,11 @@ def test_queues(make, each, stall, seed):
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("stall", STALLS)
-@pytest.mark.parametrize("shape", [Beat, Tagged])
-def test_packet_fifo(shape, stall, seed):
-    dut = PacketFifo(shape, 16, packets=8)
+@pytest.mark.parametrize("shape, depth", [(Beat, 16), (Beat, 12), (Tagged, 16)])
+def test_packet_fifo(shape, depth, stall, seed):
+    dut = PacketFifo(shape, depth, packets=8)
     bench = Bench(dut, seed)
-    sent = random_packets(random.Random(seed), 60, longest=15 * 8, errors=0.3)
+    sent = random_packets(random.Random(seed), 60, longest=(depth - 1) * 8, errors=0.3)
     sent += [Packet(bytes([n])) for n in range(40)]
     if shape is Tagged:
         for number, packet in enumerate(sent):
@@ -61,11 +61,13 @@ def test_packet_fifo(shape, stall, seed):
         assert cycles >= 60
 
 
+@pytest.mark.parametrize("depth", [6, 8])
 @pytest.mark.parametrize("drop", [False, True])
-def test_packet_fifo_discards_what_never_fits(drop):
-    dut = PacketFifo(Tagged, 8, drop=drop)
+def test_packet_fifo_discards_what_never_fits(drop, depth):
+    dut = PacketFifo(Tagged, depth, drop=drop)
     bench = Bench(dut, 1)
-    fits = [Packet(bytes(n), sideband={"tag": n}) for n in (1, 56, 56)]
+    longest = 8 * (depth - 1)
+    fits = [Packet(bytes(n), sideband={"tag": n}) for n in (1, longest, longest)]
     too_long = Packet(bytes(8 * 20), sideband={"tag": 0})
     sent = [fits[0], too_long, fits[1], too_long, Packet(bytes(8 * 9), True, {"tag": 3}), fits[2]]
     bench.send(dut.i, sent, stall=0.6)
@@ -79,9 +81,10 @@ def test_packet_fifo_discards_what_never_fits(drop):
     assert len(overflows) + len(discarded) == 3
 
 
+@pytest.mark.parametrize("depth", [12, 16])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_packet_fifo_drops_whole_packets(seed):
-    dut = PacketFifo(Tagged, 16, packets=4, drop=True)
+def test_packet_fifo_drops_whole_packets(seed, depth):
+    dut = PacketFifo(Tagged, depth, packets=4, drop=True)
     bench = Bench(dut, seed)
     sent = random_packets(random.Random(seed), 80, longest=60, errors=0.2)
     for number, packet in enumerate(sent):
@@ -118,14 +121,16 @@ def test_packet_fifo_drops_whole_packets(seed):
     assert not any(p.error for p in taken)
 
 
-def test_packet_fifo_amends():
-    dut = PacketFifo(Tagged, 16, amend=True)
+@pytest.mark.parametrize("depth", [12, 16])
+def test_packet_fifo_amends(depth):
+    dut = PacketFifo(Tagged, depth, amend=True)
     bench = Bench(dut, 1)
     rng = random.Random(1)
-    sent = random_packets(rng, 30, longest=15 * 8, errors=0.2)
+    longest = 8 * (depth - 1)
+    sent = random_packets(rng, 30, longest=longest, errors=0.2)
     for packet in sent:
         packet.data += bytes(len(packet.data) % 2)
-        packet.data = packet.data[: 15 * 8]
+        packet.data = packet.data[:longest]
         packet.sideband = {"tag": rng.randrange(512)}
     expected = []
 
@@ -154,8 +159,11 @@ def test_packet_fifo_amends():
 
 
 def test_depths():
-    with pytest.raises(ValueError, match="Depth must be a power of two from 4 up, not 6"):
-        PacketFifo(Beat, 6)
+    for depth in (3, 5, 7, 10):
+        with pytest.raises(ValueError, match=f"three quarters of one, not {depth}"):
+            PacketFifo(Beat, depth)
+    with pytest.raises(ValueError, match="Packets must be a power of two from 4 up, not 6"):
+        PacketFifo(Tagged, 16, packets=6)
     with pytest.raises(ValueError, match="Depth must be a power of two from 2 up, not 3"):
         Fifo(Beat, 3)
     with pytest.raises(TypeError, match="with a field packet of shape Beat, not 8"):

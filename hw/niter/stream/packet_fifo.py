@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth import Cat, Const, Module, Signal, Value
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -47,7 +47,8 @@ class PacketFifo(wiring.Component):
     shape
         ``Beat``, or a structure with a field ``packet`` of that shape.
     depth
-        Beats of storage, a power of two; one less is the longest packet that fits.
+        Beats of storage, a power of two or three quarters of one; one less is the longest packet
+        that fits.
     packets
         Packets that it can hold, a power of two; by default enough for any content.
         Matters only for a payload with a sideband.
@@ -81,7 +82,7 @@ class PacketFifo(wiring.Component):
     TypeError
         ``shape`` holds no ``Beat``.
     ValueError
-        A depth is not a power of two, or less than 4.
+        ``depth`` or ``packets`` is another number, or less than 4.
     """
 
     def __init__(
@@ -94,10 +95,15 @@ class PacketFifo(wiring.Component):
         amend: bool = False,
     ):
         self.sideband = sideband_of(shape)
-        packets = depth if packets is None else packets
-        for value in (depth, packets):
-            if value < 4 or value & (value - 1):
-                raise ValueError(f"Depth must be a power of two from 4 up, not {value!r}")
+        packets = 1 << ceil_log2(depth) if packets is None else packets
+        # Addresses without a beat.
+        self._gap = (1 << ceil_log2(depth)) - depth
+        if depth < 4 or self._gap not in (0, depth / 3):
+            raise ValueError(
+                f"Depth must be a power of two from 4 up, or three quarters of one, not {depth!r}"
+            )
+        if packets < 4 or packets & (packets - 1):
+            raise ValueError(f"Packets must be a power of two from 4 up, not {packets!r}")
         self.shape = shape
         self.depth = depth
         self.packets = packets
@@ -144,7 +150,7 @@ class PacketFifo(wiring.Component):
         good = Signal()
         commit = Signal()
         m.d.comb += [
-            self.level.eq(tail - head),
+            self.level.eq(self._between(head, tail)),
             transfer.eq(self.i.valid & self.i.ready),
             write.addr.eq(tail),
             write.data.eq(_pack(i_beat.data, i_beat.empty, i_beat.last)),
@@ -176,7 +182,7 @@ class PacketFifo(wiring.Component):
         with m.If(overflowing):
             m.d.sync += [tail.eq(committed), discarding.eq(1)]
         with m.Elif(transfer):
-            m.d.sync += tail.eq(tail + 1)
+            m.d.sync += tail.eq(self._after(tail, 1))
         with m.If(transfer & i_beat.last):
             m.d.sync += discarding.eq(0)
             with m.If(i_beat.error):
@@ -191,7 +197,7 @@ class PacketFifo(wiring.Component):
         else:
             m.d.comb += [self.i.ready.eq(ready), commit.eq(good)]
             with m.If(good):
-                m.d.sync += committed.eq(tail + 1)
+                m.d.sync += committed.eq(self._after(tail, 1))
 
         # The way out is a pipeline that moves as one: RAM, then (while the sideband is
         # fetched) one register, then the output.
@@ -205,7 +211,7 @@ class PacketFifo(wiring.Component):
             read.en.eq(advance),
         ]
         with m.If(advance):
-            m.d.sync += [head.eq(head + available), in_ram.eq(available)]
+            m.d.sync += [head.eq(self._after(head, available)), in_ram.eq(available)]
 
         ready_word, ready_valid = read.data, in_ram
         ram_last = _unpack(read.data)[2]
@@ -223,14 +229,43 @@ class PacketFifo(wiring.Component):
             ]
         return m
 
+    def _after(self, pointer: Signal, step: Value | int) -> Value:
+        """The pointer one beat on, or where it is."""
+        if not self._gap:
+            return pointer + step
+        bits = len(pointer) - 1
+        around = step & (pointer[:bits] == self.depth - 1)
+        return Mux(around, Cat(Const(0, bits), ~pointer[bits]), pointer + step)
+
+    def _between(self, head: Signal, tail: Signal) -> Value:
+        """Beats from one pointer to the other."""
+        if not self._gap:
+            return tail - head
+        return tail - head - Mux(head[-1] ^ tail[-1], self._gap, 0)
+
+    def _address(self, pointer: Signal, beats: Value) -> Value:
+        """Where the beat is stored that many behind a pointer."""
+        if not self._gap:
+            return pointer + beats
+        bits = len(pointer) - 1
+        beyond = pointer[:bits] + beats
+        return Mux(beyond >= self.depth, beyond - self.depth, beyond)
+
+    def _address_before(self, pointer: Signal) -> Value:
+        """Where the beat is stored in front of a pointer."""
+        address = pointer[:-1]
+        if not self._gap:
+            return (pointer - 1)[: len(address)]
+        return Mux(address == 0, self.depth, address) - 1
+
     def _amend(self, m: Module, write: Any, committed: Signal, tail: Signal):
         """Let ``patch`` write while ``whole``."""
         address = Signal(len(write.addr))
         final_empty = Signal(3)
         final = Signal()
         m.d.comb += [
-            address.eq(committed + self.patch.position[2:]),
-            final.eq(address == (tail - 1)[: len(address)]),
+            address.eq(self._address(committed, self.patch.position[2:])),
+            final.eq(address == self._address_before(tail)),
         ]
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += final_empty.eq(beat_of(self.i.payload).empty)

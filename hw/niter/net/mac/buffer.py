@@ -27,7 +27,7 @@ class TransmitBuffer(wiring.Component):
     Parameters
     ----------
     depth
-        Beats of storage, a power of two; one less is the longest frame that fits.
+        Beats of storage, as ``PacketFifo`` has them; one less is the longest frame that fits.
     frames
         Frames of storage, a power of two.
     keep

@@ -29,6 +29,13 @@ _BAD = {
 }
 
 
+def _depth(beats: int) -> int:
+    """Of a buffer for so many beats, which has no more than fit into as many block RAMs."""
+    # A beat is as wide as two of 512 rows, or four of 1,024.
+    depth = max(512, 1 << ceil_log2(beats))
+    return 3 * depth // 4 if depth >= 2048 and beats <= 3 * depth // 4 else depth
+
+
 class Stored(data.Struct):
     """A received beat on its way through the receive buffer."""
 
@@ -53,8 +60,8 @@ class Mac(wiring.Component):
     port
         Number of the port, 0 to 3: what ``meta.port`` says.
     frame_bytes
-        Longest frame without FCS that must pass. Each buffer holds at least one and a half: while
-        one goes out to the wire, the next comes in four times as fast.
+        Longest frame without FCS that must pass. Each buffer holds at least one and a quarter:
+        while one goes out to the wire, the next comes in four times as fast.
     sums
         Take the sum of each received frame's bytes: ``meta.sums[0]``.
     transmit_domain, receive_domain
@@ -103,7 +110,7 @@ class Mac(wiring.Component):
             raise ValueError(f"Frames have 64 to {MAX_PACKET_BYTES} bytes, not {frame_bytes!r}")
         self.port = port
         self.sums = sums
-        self.depth = 1 << ceil_log2(3 * (frame_bytes // BEAT_BYTES + 2) // 2)
+        self.depth = _depth(5 * (frame_bytes // BEAT_BYTES + 2) // 4)
         self._domains = transmit_domain, receive_domain
         self._control = self.Control()
         builder = csr.Builder(addr_width=0)
