@@ -14,7 +14,7 @@ from niter.interface import (
     ReadCommand,
     WriteKind,
 )
-from niter.stream import Arbiter, Fifo
+from niter.stream import Arbiter, Fifo, HalfBuffer
 
 __all__ = ["FunctionShift", "MailboxShift", "ReadShare", "WriteShare"]
 
@@ -150,8 +150,8 @@ class ReadShare(_Share):
         # Whose the answers are. It is told before the command is shown: an answer may begin
         # while the last requests of a long command are still to be made.
         m.submodules.order = order = Fifo(range(count), _UNANSWERED)
-        told = Signal()
-        command = self.o.command
+        # From the PCIe room to the requesters is too far for one cycle.
+        m.submodules.edge = edge = HalfBuffer(ReadCommand)
         for first, requester, taken in zip(self.firsts, self.i, arbiter.i, strict=True):
             given = requester.command
             m.d.comb += [
@@ -162,15 +162,12 @@ class ReadShare(_Share):
             ]
         m.d.comb += [
             order.i.payload.eq(arbiter.turn),
-            order.i.valid.eq(arbiter.o.valid & ~told),
-            command.payload.eq(arbiter.o.payload),
-            command.valid.eq(arbiter.o.valid & told),
-            arbiter.o.ready.eq(command.ready & told),
+            order.i.valid.eq(arbiter.o.valid & edge.i.ready),
+            edge.i.payload.eq(arbiter.o.payload),
+            edge.i.valid.eq(arbiter.o.valid & order.i.ready),
+            arbiter.o.ready.eq(edge.i.ready & order.i.ready),
         ]
-        with m.If(order.i.valid & order.i.ready):
-            m.d.sync += told.eq(1)
-        with m.If(command.valid & command.ready):
-            m.d.sync += told.eq(0)
+        connect(m, edge.o, flipped(self.o.command))
 
         answer = self.o.answer
         for number, requester in enumerate(self.i):

@@ -66,8 +66,6 @@ class Mover(wiring.Component):
         The packet of request ``lost_tag``, which ends now, missed its key.
     lost_tag : Out(8)
         Its tag.
-    pushed : Out(1)
-        The last word of a push is taken.
     unit, word : Out(stream.Signature(DataUnit)), Out(stream.Signature(XtsWord))
         To the engine.
     done : In(stream.Signature(XtsWord))
@@ -86,7 +84,6 @@ class Mover(wiring.Component):
     located: In(Located)
     lost: Out(1)
     lost_tag: Out(8)
-    pushed: Out(1)
     unit: Out(stream.Signature(DataUnit))
     word: Out(stream.Signature(XtsWord))
     done: In(stream.Signature(XtsWord))
@@ -200,7 +197,6 @@ class Mover(wiring.Component):
             self.o_push.payload.eq(out),
             self.o_pull.valid.eq(out_valid & ~to_front),
             self.o_push.valid.eq(out_valid & to_front),
-            self.pushed.eq(leaves & out.last & to_front),
             self.lost.eq(leaves & out.last & ~past & (missed | self.done.payload.bad)),
             self.lost_tag.eq(leaving.tag),
         ]

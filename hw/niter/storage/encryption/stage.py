@@ -108,8 +108,6 @@ class Encryption(wiring.Component):
             pulls.i.payload.eq(o.pull.payload),
             o.pull.ready.eq(i.pull.ready & pulls.i.ready),
         ]
-        wiring.connect(m, wiring.flipped(i.pull_data), mover.i_pull)
-        wiring.connect(m, mover.o_pull, wiring.flipped(o.pull_data))
 
         # So does a push; but nothing of it passes a completion.
         m.submodules.next_push = next_push = PipeRegister(BlockSpan)
@@ -131,15 +129,21 @@ class Encryption(wiring.Component):
             next_push.i.valid.eq(begin),
             o.push.ready.eq(begin),
         ]
+        gone = i.push_data.valid & i.push_data.ready & i.push_data.payload.last
         m.d.sync += [
             offered.eq(i.push.valid & ~i.push.ready),
-            pushes.eq(pushes + begin - mover.pushed),
+            pushes.eq(pushes + begin - gone),
         ]
-        # From the transport's buffer through here to the front end's is too far for one cycle.
-        m.submodules.pushed = pushed = SkidBuffer(Beat)
-        wiring.connect(m, wiring.flipped(o.push_data), pushed.i)
-        wiring.connect(m, pushed.o, mover.i_push)
-        wiring.connect(m, mover.o_push, wiring.flipped(i.push_data))
+        # From the transport's buffers through here to the front end's is too far for one cycle.
+        for name, given, taken in (
+            ("pull_in", wiring.flipped(i.pull_data), mover.i_pull),
+            ("pull_out", mover.o_pull, wiring.flipped(o.pull_data)),
+            ("push_in", wiring.flipped(o.push_data), mover.i_push),
+            ("push_out", mover.o_push, wiring.flipped(i.push_data)),
+        ):
+            m.submodules[name] = edge = SkidBuffer(Beat)
+            wiring.connect(m, given, edge.i)
+            wiring.connect(m, edge.o, taken)
 
         # Completions: those of requests that ended here, and the transport's.
         quiet = (pushes == 0) & ~offered & ~begin
