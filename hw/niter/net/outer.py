@@ -1,6 +1,6 @@
 """The outer headers of a tunnel's datagram, read as a sequence of 32-bit words."""
 
-from amaranth import C, Cat, Module, Mux, Signal, signed
+from amaranth import C, Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -8,7 +8,7 @@ from niter.interface import Verdict
 
 from .config import OverlayConfig
 from .endpoint import Endpoint
-from .outer_layers import OuterLayers, OuterState
+from .outer_layers import IPV6_ENDS, OuterLayers, OuterState
 from .protocol import IpProtocol
 from .stage import add_carry
 from .sums import HalfSums
@@ -89,10 +89,10 @@ class OuterHeaders(OuterLayers, wiring.Component):
         self._index = Signal(4)
         self._high = self.word[16:]
         self._low = self.word[:16]
-        # A length field, and what it counts beside the bytes that are left.
+        # A length field that counts what is left; and what IPv6's has to say.
         self._length = Signal(16)
-        self._slack = Signal(signed(7))
         self._exact = Signal()
+        self._payload = Signal(16)
         self._skip = Signal(6)
         # A word that was to be part of an address of the endpoint was not.
         self._foreign = Signal()
@@ -117,7 +117,7 @@ class OuterHeaders(OuterLayers, wiring.Component):
             self.ipv6.eq(state == OuterState.IPV6),
             self._endpoint.word.eq(self.word),
             self._length.eq(self._high),
-            self._exact.eq(self._length == (self.left + self._slack)[:16]),
+            self._exact.eq(self._length == self.left),
         ]
         self._sum_ipv4(m)
         if self.config.verify:
@@ -129,6 +129,8 @@ class OuterHeaders(OuterLayers, wiring.Component):
             # ports in front of it, too.
             with m.If((state != OuterState.UDP) | self._index[0]):
                 m.d.sync += self.left.eq(self.length + ~Cat(C(1, 2), self.offset, C(0, 6)))
+            if self.config.ipv6:
+                m.d.sync += self._payload.eq(self.length - IPV6_ENDS)
             with m.Switch(state):
                 self._ethernet(m)
                 self._ipv4(m)

@@ -10,7 +10,10 @@ from .config import OverlayConfig
 from .endpoint import Endpoint, EndpointWords
 from .protocol import EtherType, IpProtocol, UdpPort
 
-__all__ = ["OuterLayers", "OuterState"]
+__all__ = ["IPV6_ENDS", "OuterLayers", "OuterState"]
+
+#: Bytes in front of what the length in an IPv6 header counts.
+IPV6_ENDS = 14 + 40
 
 
 class OuterState(enum.Enum, shape=3):
@@ -44,8 +47,8 @@ class OuterLayers:
     _state: Signal
     _index: Signal
     _length: Signal
-    _slack: Signal
     _exact: Signal
+    _payload: Signal
     _skip: Signal
     _foreign: Signal
     _summed: Signal
@@ -101,11 +104,10 @@ class OuterLayers:
                     m.d.sync += self.ecn.eq(word[20:22])
                     self._reject_if(m, word[28:] != 6, Verdict.MALFORMED)
                 with m.Case(1):
-                    m.d.comb += self._slack.eq(-36)
                     # Questions may be padded, but not cut.
                     asks = word[8:16] == IpProtocol.ICMPV6
-                    whole = ~less((self.left + self._slack)[:16], self._length)
-                    sound = self._exact | (asks & whole)
+                    whole = ~less(self._payload, self._high)
+                    sound = (self._payload == self._high) | (asks & whole)
                     self._reject_if(m, ~sound, Verdict.MALFORMED)
                     with m.If(sound), m.Switch(word[8:16]):
                         with m.Case(IpProtocol.FRAGMENT):

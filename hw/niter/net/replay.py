@@ -16,9 +16,9 @@ class Replay(wiring.Component):
 
     Bytes come by ``beats``, as soon as they are there; in the same order ``i`` says of each
     frame that it may leave, and with which meta. A frame goes through without waiting for its
-    end, in 3 cycles behind its meta and one more between two frames, however long it is. A frame
-    for which ``keep`` is high stays in storage until its last copy has gone; it must fit in
-    whole.
+    end, in 3 cycles behind its meta and one more between two frames, two before a copy, however long
+    it is. A frame for which ``keep`` is high stays in storage until its last copy has gone; it must
+    fit in whole.
 
     Parameters
     ----------
@@ -65,6 +65,8 @@ class Replay(wiring.Component):
         fetched = Signal()
         room = Signal(init=1)
         done = Signal()
+        # A copy begins a cycle later: to here it is a long way from the output's `ready`.
+        back = Signal()
         m.d.comb += [
             self.beats.ready.eq(room),
             self.i.ready.eq(~occupied),
@@ -76,7 +78,7 @@ class Replay(wiring.Component):
             self.o.valid.eq(fetched & occupied),
             done.eq(self.o.valid & self.o.ready & read.data.last),
             read.addr.eq(head),
-            read.en.eq((~fetched | (self.o.valid & self.o.ready)) & ~done),
+            read.en.eq((~fetched | (self.o.valid & self.o.ready)) & ~done & ~back),
         ]
         # Registered, and so one beat behind: it looks at the level before this cycle's beat.
         full = [(end ^ base)[: bits + 1] == self.depth for end in (tail, tail + 1)]
@@ -90,13 +92,14 @@ class Replay(wiring.Component):
             m.d.sync += fetched.eq(head != tail)
             with m.If(head != tail):
                 m.d.sync += head.eq(head + 1)
-        with m.If(occupied & ~self.keep):
+        with m.If(occupied & ~self.keep & ~back):
             # Its beats are free as soon as they are fetched, all but the one on `o`.
             m.d.sync += base.eq(head)
         with m.If(done):
             m.d.sync += fetched.eq(0)
-            with m.If(self.keep & self.again):
-                m.d.sync += head.eq(base)
-            with m.Else():
+            with m.If(~(self.keep & self.again)):
                 m.d.sync += [occupied.eq(0), base.eq(head)]
+        m.d.sync += back.eq(done & self.keep & self.again)
+        with m.If(back):
+            m.d.sync += head.eq(base)
         return m

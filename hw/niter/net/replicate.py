@@ -119,7 +119,7 @@ class Deliver(Stage):
     Each copy has its ``meta.function``. A frame for several functions that is longer than the
     buffer gets ``NO_REPLICATION``. A rejected frame passes once.
 
-    Latency 3 cycles; 2 cycles more than its beats for each copy.
+    Latency 3 cycles; 2 cycles more than its beats, and 3 for each further copy.
 
     Parameters
     ----------

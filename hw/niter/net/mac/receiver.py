@@ -137,6 +137,9 @@ class Receiver(wiring.Component):
                         line.eq(Cat(octet, line)),
                         symbol_error.eq(symbol_error | error),
                     ]
+                    # Of a giant this is too much, and nobody looks at it.
+                    with m.If(waiting == FCS):
+                        m.d.comb += added.eq(Mux(length[0], content, content << 8))
                     with m.If(waiting != FCS):
                         m.d.sync += waiting.eq(waiting + 1)
                     with m.Elif(length == self.longest):
@@ -146,7 +149,6 @@ class Receiver(wiring.Component):
                             length.eq(length + 1),
                             beat.word_select(lane, 8).eq(content),
                         ]
-                        m.d.comb += added.eq(Mux(length[0], content, content << 8))
                         self._look(m, content, length, control, pause)
                         # A full beat leaves when it is known not to be the last.
                         with m.If((lane == 0) & (length != 0)):
