@@ -271,7 +271,7 @@ def _clocked(cell: Mapping) -> list[tuple[str, str, str]]:
 def oscillates(cell: Mapping) -> bool:
     """The cell is a gate of a ring, which nothing but its ``keep`` tells from others."""
     kept = cell.get("attributes", {}).get("keep", "0")
-    return cell["type"] == "LUT4" and bool(int(kept, 2))
+    return cell["type"] in ("LUT4", "TRELLIS_COMB") and bool(int(kept, 2))
 
 
 def _is_logic(cell: Mapping) -> bool:

@@ -8,7 +8,7 @@ or so, and in another order: what stands ahead of all others here is worth a reg
 stands behind them is no promise.
 
 With ``--placed`` it reads what nextpnr has placed, ``<router>-<seed>.placed`` of a build, and a net
-has the delay that the placer expects of its distance: only what a router adds is missing.
+has a delay that grows with its length.
 """
 
 import json
@@ -40,9 +40,8 @@ _ENDS = {
 _LOGIC, _CARRY, _SUM, _INTO_CARRY = 0.14, 0.06, 0.28, 0.28
 #: Of a net: to the only pin, and more for each doubling of their number.
 _WIRE, _DOUBLING = 0.75, 0.11
-#: Of a net between placed cells, in each direction: for each tile behind the first ones, and what
-#: comes on top, as tiles.
-_TILE, _NEAR, _ALWAYS = 0.054, 5, 6
+#: Of a net between placed cells: for each tile, and for how many more than there are.
+_TILE, _ALWAYS = 0.054, 6
 #: Pins that are reached without wires of their own: within a slice, and of the clock network.
 _DEDICATED = {("CCU2C", "CIN"), ("PFUMX", "ALUT"), ("PFUMX", "BLUT")}
 _DEDICATED |= {("L6MUX21", "D0"), ("L6MUX21", "D1")}
@@ -130,8 +129,7 @@ class _Timing:
             # everywhere.
             if (cell["type"], pin) == ("TRELLIS_FF", "DI") or driver["type"] == "DCCA":
                 return 0.0
-            tiles = (max(abs(a - b) - _NEAR, 0) for a, b in zip(here, there, strict=True))
-            return _TILE * (_ALWAYS + sum(tiles))
+            return _TILE * (_ALWAYS + abs(here[0] - there[0]) + abs(here[1] - there[1]))
         return _WIRE + _DOUBLING * math.log2(max(self._pins[bit], 1))
 
     def _arrival(self, bit: int) -> float:

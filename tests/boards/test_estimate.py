@@ -75,13 +75,13 @@ def placed(kind, outputs, bel, **pins):
 
 
 def test_places_give_distances():
-    # From column 10 to column 2 and back are eight tiles each way, of which five are near.
+    # From column 10 to column 2 are eight tiles.
     module = row(placed("TRELLIS_COMB", "F", "X2/Y4/SLICEA.LUT0", A=3, F=9))
     for name, place in (("start", "X10/Y4/SLICEA.FF0"), ("end", "X2/Y4/SLICEA.FF0")):
         module["cells"][f"{name}_TRELLIS_FF_Q"]["attributes"] = {"NEXTPNR_BEL": place}
     (path,) = longest_paths(module, 5)
     # The flip-flop behind a LUT stands in its slice.
-    assert path.ns == pytest.approx(0.31 + 0.054 * (6 + 3) + 0.14)
+    assert path.ns == pytest.approx(0.31 + 0.054 * (6 + 8) + 0.14)
 
 
 def test_placed_carry_has_its_own_wires():
