@@ -160,17 +160,17 @@ class Receive(wiring.Component):
                     m.d.comb += forward.eq(1)
                     m.next = "Frame"
             with m.State("Frame"):
+                m.d.comb += forward.eq(1)
                 m.d.sync += [frame.eq(as_frame), lane.eq(LEAD)]
-                with m.If(as_frame.dropped):
-                    m.d.sync += event.eq(Event.DROPPED)
-                    m.next = "Drop"
-                with m.Else():
-                    m.d.comb += forward.eq(1)
-                    m.next = "Low"
+                m.next = "Low"
             with m.State("Low"):
                 m.d.comb += forward.eq(1)
                 m.d.sync += address[:32].eq(planner.word)
                 m.next = "High"
+                with m.If(frame.dropped):
+                    # Nothing of it stands behind its first word.
+                    m.d.sync += [event.eq(Event.DROPPED), here.eq(planner.kept)]
+                    m.next = "Drop"
             with m.State("High"):
                 m.d.comb += forward.eq(1)
                 m.d.sync += address[32:].eq(planner.word)
@@ -222,6 +222,7 @@ class Receive(wiring.Component):
             with m.State("Drop"):
                 m.d.comb += scatter.skip.eq(1)
                 with m.If(scatter.done):
+                    m.d.comb += forward.eq(1)
                     m.next = "Record"
             with m.State("Record"):
                 m.d.comb += self.record.valid.eq(1)

@@ -215,13 +215,16 @@ class Fetcher(wiring.Component):
             event_states(m, self, hand)
 
             # A turn: begin chains, read entries, and see whether there is more.
-            held = self.held.bit_select(row[4:7], 1)
-            if self.geometry.holdable is not None:
-                holdable = Signal()
-                m.d.sync += holdable.eq(self.geometry.holds(row))
-                held &= holdable
-            free = ~held
-            begins = may.may_begin & self.begin.ready & (turn != 0) & free
+            held = Signal()
+            held_now = self.held.bit_select(row[4:7], 1)
+            if self.geometry.holdable is None:
+                m.d.sync += held.eq(held_now)
+            else:
+                # By a chain that was begun ``held`` is set a cycle later, and then by each.
+                m.d.sync += held.eq(held_now & self.geometry.holds(row))
+                held_now = Signal(name="holdable")
+                m.d.sync += held_now.eq(self.geometry.holds(row))
+            begins = may.may_begin & self.begin.ready & (turn != 0) & ~held
             with m.State("TURN"):
                 m.d.comb += [storing_course.eq(1), store.en.eq(1)]
                 m.d.sync += [
@@ -246,7 +249,7 @@ class Fetcher(wiring.Component):
                     m.next = "BEGUN"
             with m.State("BEGUN"):
                 m.next = "READ HEADS"
-                with m.If(begins):
+                with m.If(begins & ~held_now):
                     m.next = "BEGIN"
             with m.State("READ HEADS"):
                 m.d.comb += [
@@ -291,7 +294,7 @@ class Fetcher(wiring.Component):
                     self.judged.eq(1),
                 ]
                 with m.If(wanted & ~standing.listed):
-                    resumes = (event == Event.TURN) & may.may_begin & (turn != 0) & free
+                    resumes = (event == Event.TURN) & may.may_begin & (turn != 0) & ~held
                     m.d.comb += [
                         agenda.hold.eq(resumes & ~agenda.held),
                         agenda.list.eq(~agenda.hold),
