@@ -16,9 +16,9 @@ class Replay(wiring.Component):
 
     Bytes come by ``beats``, as soon as they are there; in the same order ``i`` says of each
     frame that it may leave, and with which meta. A frame goes through without waiting for its
-    end, in 3 cycles behind its meta and one more between two frames, two before a copy, however long
-    it is. A frame for which ``keep`` is high stays in storage until its last copy has gone; it must
-    fit in whole.
+    end, in 3 cycles behind its meta and one more between two frames, two before a copy, however
+    long it is. A frame for which ``keep`` is high stays in storage until its last copy has gone; it
+    must fit in whole.
 
     Parameters
     ----------
