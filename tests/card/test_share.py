@@ -173,12 +173,17 @@ def test_functions_are_counted_from_the_first():
         ctx.set(dut.i.reset, 0b0110)
         ctx.set(dut.o.reset_done, 0b0001)
         ctx.set(dut.o.reply.payload, {"data": 77, "error": 1})
-        assert ctx.get(dut.o.request.payload.function) == 1
-        assert ctx.get(dut.o.request.payload.address) == 0x40 and ctx.get(dut.o.request.valid)
         assert ctx.get(dut.o.reset) == 0b01 and ctx.get(dut.i.reset_done) == 0b0100
         assert ctx.get(dut.i.reply.payload.data) == 77
+        assert not ctx.get(dut.o.request.valid)
+        await ctx.tick()
+        assert ctx.get(dut.o.request.payload.function) == 1
+        assert ctx.get(dut.o.request.payload.address) == 0x40 and ctx.get(dut.o.request.valid)
 
-    combinational(dut, testbench)
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(testbench)
+    simulator.run()
 
 
 PORTS = {

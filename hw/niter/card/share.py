@@ -12,6 +12,7 @@ from niter.interface import (
     HostWrite,
     MailboxPort,
     ReadCommand,
+    RegisterRequest,
     WriteKind,
 )
 from niter.stream import Arbiter, Fifo, HalfBuffer
@@ -24,6 +25,8 @@ _UNANSWERED = 8
 
 class FunctionShift(wiring.Component):
     """An engine that counts its functions from 0, as functions ``first`` and up of the card.
+
+    A request takes a cycle: a card of several engines is too wide to be crossed and asked at once.
 
     Parameters
     ----------
@@ -47,10 +50,12 @@ class FunctionShift(wiring.Component):
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
-        connect(m, flipped(self.i.request), flipped(self.o.request))
+        m.submodules.edge = edge = HalfBuffer(RegisterRequest)
+        connect(m, flipped(self.i.request), edge.i)
+        connect(m, edge.o, flipped(self.o.request))
         connect(m, flipped(self.o.reply), flipped(self.i.reply))
         m.d.comb += [
-            self.o.request.payload.function.eq(self.i.request.payload.function - self.first),
+            edge.i.payload.function.eq(self.i.request.payload.function - self.first),
             self.o.reset.eq(self.i.reset >> self.first),
             self.i.reset_done.eq(self.o.reset_done << self.first),
         ]
