@@ -180,10 +180,10 @@ def test_functions_are_counted_from_the_first():
         assert ctx.get(dut.o.request.payload.function) == 1
         assert ctx.get(dut.o.request.payload.address) == 0x40 and ctx.get(dut.o.request.valid)
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-6)
-    simulator.add_testbench(testbench)
-    simulator.run()
+    sim = Simulator(dut)
+    sim.add_clock(1e-6)
+    sim.add_testbench(testbench)
+    sim.run()
 
 
 PORTS = {
