@@ -48,8 +48,6 @@ class Configuration:
         ``BLANK_ROM``, and nobody opens the card.
     seed
         One with which its present netlist was routed and met every constraint, or came nearest.
-    tight
-        Its carry chains are shortened. The other cards keep the netlists that they were routed as.
     """
 
     name: str
@@ -57,7 +55,6 @@ class Configuration:
     rooms: Mapping[str, tuple[int, int]]
     firmware: bool = True
     seed: int = 1
-    tight: bool = False
 
     def card(self) -> Card:
         """Make it."""
@@ -101,7 +98,6 @@ CONFIGURATIONS = {
             ),
             {"pcie": _PCIE, "nvme": _NVME, "storage": _STORAGE, "mac": _MAC, "soc": _PROCESSOR},
             seed=3,
-            tight=True,
         ),
         # An 85F has 208 block RAMs: broadcasts of more than 4 KiB go to one station alone, and
         # targets have 8 KiB under way at once.
