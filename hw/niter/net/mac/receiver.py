@@ -93,6 +93,14 @@ class Receiver(wiring.Component):
         control = Signal()
         pause = Signal()
         m.d.sync += short.eq(below(length, SHORTEST))
+        # Found out a cycle before: an octet comes each cycle, and its beat may have to leave.
+        reached = Signal()
+        one_less = Signal(14)
+        longer = Signal()
+        m.d.sync += [
+            one_less.eq(self.longest - 1),
+            reached.eq(Mux(longer, length == one_less, length == self.longest)),
+        ]
         with m.If(symbol_error):
             m.d.comb += status.eq(Status.SYMBOL_ERROR)
         with m.Elif(giant):
@@ -142,9 +150,10 @@ class Receiver(wiring.Component):
                         m.d.comb += added.eq(Mux(length[0], content, content << 8))
                     with m.If(waiting != FCS):
                         m.d.sync += waiting.eq(waiting + 1)
-                    with m.Elif(length == self.longest):
+                    with m.Elif(reached):
                         m.d.sync += giant.eq(1)
                     with m.Else():
+                        m.d.comb += longer.eq(1)
                         m.d.sync += [
                             length.eq(length + 1),
                             beat.word_select(lane, 8).eq(content),
