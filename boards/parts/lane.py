@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from niter.interface import Beat
 from niter.pcie.tl.layouts import Credits, LinkPort
-from niter.stream import AsyncFifo
+from niter.stream import AsyncFifo, SkidBuffer
 
 from .serdes import Serdes
 
@@ -93,7 +93,10 @@ class Lane(wiring.Component):
             Beat, _CROSSING, i_domain="sync", o_domain=domain
         )
         m.submodules.granted = granted = AsyncFifo(Credits, 5, i_domain="sync", o_domain=domain)
-        connect(m, flipped(self.link.tx), beats.i)
+        # All that is sent depends on `ready` here, which a link layer would give early in a cycle.
+        m.submodules.tx_edge = edge = SkidBuffer(Beat)
+        connect(m, flipped(self.link.tx), edge.i)
+        connect(m, edge.o, beats.i)
         m.d.comb += [granted.i.payload.eq(self.link.allocated), granted.i.valid.eq(1)]
 
         beat, mark = beats.o.payload, Signal(_Mark)
