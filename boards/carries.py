@@ -53,6 +53,8 @@ def tighten_carries(module: MutableMapping) -> None:
         # A carry that is looked at on the way keeps its place.
         if all(users[net] == (net != carries[-1]) for net in carries):
             _tighten(cells, chain, users)
+    # Sums of first bits have come beside their chains.
+    users = _users(module)
     makers = {}
     for name, cell in cells.items():
         if cell["type"] == "LUT4" and users[net := cell["connections"]["Z"][0]] == 1:

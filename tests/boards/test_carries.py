@@ -34,6 +34,7 @@ class Sums(wiring.Component):
     taken: Out(12)
     masked: Out(12)
     carried: Out(12)
+    inverted: Out(12)
 
     def elaborate(self, platform):
         m = Module()
@@ -48,6 +49,8 @@ class Sums(wiring.Component):
             self.taken.eq(c - Mux(self.which[0], a, b)),
             self.masked.eq(a - (c & self.which[1].replicate(12))),
             self.carried.eq((Cat(1, a) + Cat(self.which[0], c))[1:]),
+            # The first bit's sum stands beside its chain, and takes the same operands.
+            self.inverted.eq(~a + c),
         ]
         return m
 
