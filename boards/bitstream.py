@@ -379,7 +379,7 @@ def main(board_name: str, config_name: str, seeds: int, seed: int | None) -> Non
         configuration: Configuration = find_configuration(config_name)
         folder = _BUILD / f"{board.name}-{configuration.name}"
         config = configuration.config
-        rom = partial(make_firmware, config) if config.soc and configuration.firmware else None
+        rom = partial(make_firmware, config) if config.soc else None
         build = Build(board, configuration.name, configuration.card, folder, rom, click.echo)
         first = configuration.seed if seed is None else seed
         good = build.run(range(first, first + seeds))

@@ -24,7 +24,7 @@ __all__ = [
 BLANK_ROM = struct.unpack(f"<{ROM_BYTES // 4}I", hashlib.shake_128(b"ROM").digest(ROM_BYTES))
 
 _SOC = SocConfig(rom=BLANK_ROM)
-#: A storage card's firmware is longer.
+#: A storage card's firmware is longer, and more so that of a card with both halves.
 _STORAGE_SOC = SocConfig(rom=BLANK_ROM, ram_bytes=76 * 1024)
 _FULL_SOC = SocConfig(rom=BLANK_ROM, ram_bytes=80 * 1024)
 #: The board's own registers: four words, and two for each port's PHY.
@@ -43,9 +43,6 @@ class Configuration:
         What makes it.
     rooms
         The ledger: COMB and EBR of each room of ``ROOM_PATHS`` that is in it.
-    firmware
-        There is a firmware for its processor that fits. Otherwise the boot ROM keeps
-        ``BLANK_ROM``, and nobody opens the card.
     seed
         One with which its present netlist was routed and met every constraint, or came nearest.
     """
@@ -53,7 +50,6 @@ class Configuration:
     name: str
     config: CardConfig
     rooms: Mapping[str, tuple[int, int]]
-    firmware: bool = True
     seed: int = 1
 
     def card(self) -> Card:
@@ -127,7 +123,6 @@ CONFIGURATIONS = {
                 "mac": (2000, 40),
                 "soc": (6000, 64),
             },
-            firmware=False,
         ),
     )
 }

@@ -289,7 +289,7 @@ def build(
     crypto = sorted((_ROOT / "crypto").glob("*.c"))
     signer = public_key(key)
     write_changed(builder.include / "signer.h", signer_header(signer))
-    # A network card has no mailbox.
+    # Not every card has a mailbox.
     everything = [*sorted(set(hal.glob("*.c")) - {hal / "mailbox.c"}), *crypto]
     certifier = builder.program(
         "certifier", RAM_BASE, memory.CERTIFIER, [boot / "certifier.c", *everything], start=False

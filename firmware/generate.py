@@ -26,6 +26,7 @@ from niter.net import (
     EndpointWords,
     KeyKind,
     OverlayConfig,
+    Peers,
     PortRecord,
     SlotLayout,
     Steer,
@@ -74,6 +75,7 @@ def protocol_header() -> str:
         "ANSWER_LONGEST": protocol.ANSWER,
         "PROBE_PADDING": protocol.PROBE_PADDING,
         "PIECE_LONGEST": protocol.PIECE,
+        "COUNTERS_AT_ONCE": protocol.COUNTERS,
         "POLICY_LONGEST": POLICY_BYTES,
     }
     lines = _defines(numbers)
@@ -110,16 +112,24 @@ def signer_header(key: bytes) -> str:
 
 def layout_header(config: CardConfig) -> str:
     """Sizes of this card, and where things stand in its tables."""
-    numbers = {
-        "NETWORK": int(config.overlay is not None),
-        "STORAGE": int(config.storage is not None),
-        "SERVICES": int(config.served),
-        "FUNCTIONS": config.functions,
-        "PORTS": config.ports,
-        "FRAME_BYTES": config.frame_bytes,
-        **(_overlay_numbers(config.overlay) if config.overlay else _storage_numbers(config)),
-        **(_control_numbers() if config.overlay else {}),
-    }
+    parts = [
+        {
+            "NETWORK": int(config.overlay is not None),
+            "STORAGE": int(config.storage is not None),
+            "SERVICES": int(config.served),
+            "FUNCTIONS": config.functions,
+            "NETWORK_FUNCTIONS": config.network_functions,
+            "PORTS": config.ports,
+            "FRAME_BYTES": config.frame_bytes,
+        },
+        {f"ENGINE_{name.upper()}": port for port, name in enumerate(config.asking)},
+    ]
+    if config.overlay:
+        parts += [_overlay_numbers(config.overlay), _control_numbers()]
+    if config.storage:
+        parts.append(_storage_numbers(config))
+    numbers = {name: number for part in parts for name, number in part.items()}
+    assert len(numbers) == sum(map(len, parts)), "two halves have a name for two numbers"
     return _guard("CARD_LAYOUT", "niter.card", _defines(numbers, "LAYOUT_"))
 
 
@@ -131,8 +141,10 @@ def _overlay_numbers(overlay: OverlayConfig) -> dict[str, int]:
     return {
         "IPV6": int(overlay.ipv6),
         "GENEVE": int(overlay.geneve),
-        "SLOTS": overlay.slots,
+        "MAPPING_SLOTS": overlay.slots,
         "TUNNELS": overlay.tunnels,
+        "PEERS": overlay.peers,
+        "PEER_WAYS": Peers.WAYS,
         "TEMPLATES": overlay.templates,
         "ADDRESSES": overlay.addresses,
         "REPLICAS": overlay.replicas,
@@ -188,8 +200,8 @@ def _storage_numbers(config: CardConfig) -> dict[str, int]:
     return {
         "CLOCK_HZ": config.storage.clock_hz,
         "FRAME_SECTORS": sectors,
-        "TUNNEL": int(config.storage.tunnel),
-        "SLOTS": 1 << SLOT_BITS,
+        "VOLUME_TUNNEL": int(config.storage.tunnel),
+        "AOE_SLOTS": 1 << SLOT_BITS,
         "VOLUMES": config.storage.volumes,
         "VOLUME_STRIDE": VolumeRecord.STRIDE,
         "VOLUME_FIRST": VolumeRecord.FIRST,
@@ -233,12 +245,22 @@ def messages_header() -> str:
     return text.replace("_H\n\n", "_H\n\n#include <stdint.h>\n\n", 1)
 
 
-def nvme_header(config: NvmeConfig, *, volumes: int) -> str:
-    """Limits of the NVMe controllers, and where things stand in their namespace table."""
+def nvme_header(config: NvmeConfig, *, volumes: int, first: int = 0) -> str:
+    """Limits of the NVMe controllers, and where things stand in their namespace table.
 
+    Parameters
+    ----------
+    config
+        Of the controllers.
+    volumes
+        That the card can have attached.
+    first
+        The mailbox's number of the first controller's function.
+    """
     record = NamespaceRecord
     numbers = {
         "CONTROLLERS": config.functions,
+        "FIRST_FUNCTION": first,
         "VENDOR": config.vendor,
         "SUBSYSTEM_VENDOR": config.subsystem_vendor,
         "QUEUES": config.queues,
@@ -262,14 +284,17 @@ def nvme_header(config: NvmeConfig, *, volumes: int) -> str:
 def write_headers(folder: Path, config: CardConfig) -> None:
     """Write all headers for a card into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
-    nvme, volumes = (config.storage.nvme, config.storage.volumes) if config.storage else (None, 0)
+    nvme = None
+    if config.storage and config.storage.nvme:
+        numbers = {"volumes": config.storage.volumes, "first": config.asking["storage"]}
+        nvme = nvme_header(config.storage.nvme, **numbers)
     texts = {
         "protocol.h": protocol_header(),
         "card_layout.h": layout_header(config),
         "certificate_template.h": template_header(),
         "nvme_messages.h": messages_header(),
         "card_registers.h": c_header(Card(config).csr.memory_map, name="card"),
-        **({"nvme_layout.h": nvme_header(nvme, volumes=volumes)} if nvme else {}),
+        **({"nvme_layout.h": nvme} if nvme else {}),
         "boot_layout.h": Memory((config.soc or SocConfig()).ram_bytes).header(),
     }
     for name, text in texts.items():

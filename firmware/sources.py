@@ -8,35 +8,43 @@ __all__ = ["services"]
 
 _ROOT = Path(__file__).resolve().parent
 _SERVICES = _ROOT / "services"
-#: What is about one kind of card.
-_NETWORK = {
-    _SERVICES / f"{name}.c"
-    for name in ("mapping", "ports", "replicas", "routes", "station", "tables", "tunnel")
-}
-#: What answers engines, through the mailbox.
-_ANSWERS = {_SERVICES / "control_queue.c"}
-_MAILBOX = {_ROOT / "hal" / "mailbox.c"}
-_STORAGE = {_SERVICES / f"{name}.c" for name in ("volumes", "volume_tunnel")}
+
+
+def _named(*names: str) -> set[Path]:
+    return {_SERVICES / f"{name}.c" for name in names}
+
+
+#: What is about one half of a card.
+_NETWORK = _named("mapping", "ports", "replicas", "routes", "station", "tables", "tunnel")
+_PEERS = _named("peers")
+_STORAGE = _named("volumes", "volume_tunnel")
+#: What answers engines, and by which way.
+_CONTROL, _REQUESTS = _named("control_queue"), _named("requests")
 
 
 def services(config: CardConfig) -> list[Path]:
-    """The services of a card, and of a storage card its controllers' admin commands.
+    """The services of a card, and where it has controllers, their admin commands.
 
     Raises
     ------
     ValueError
-        Of a card of virtio disks, whose volumes are not attached by firmware yet, and of a card
-        with both halves, of which services know one.
+        Of a card of virtio disks, whose volumes are not attached by firmware yet.
     """
-    every = set(_SERVICES.glob("*.c"))
-    if config.overlay and config.storage:
-        raise ValueError("There is no firmware for a card with both halves")
-    if config.overlay:
-        if config.served:
-            return sorted((every - _STORAGE) | _MAILBOX)
-        # The engines ask nobody.
-        return sorted(every - _STORAGE - _ANSWERS)
-    if config.storage.blk:
+    if config.storage and config.storage.blk:
         raise ValueError("There is no firmware for a card of virtio disks")
-    admin = {*(_ROOT / "nvme").glob("*.c"), *_MAILBOX}
-    return sorted((every - _NETWORK - _ANSWERS) | admin)
+    found = set(_SERVICES.glob("*.c"))
+    if not config.overlay:
+        found -= _NETWORK | _PEERS
+    elif not config.overlay.peers:
+        found -= _PEERS
+    if not config.served:
+        found -= _CONTROL
+    if config.storage:
+        found |= set((_ROOT / "nvme").glob("*.c"))
+    else:
+        found -= _STORAGE
+    if config.asking:
+        found.add(_ROOT / "hal" / "mailbox.c")
+    else:
+        found -= _REQUESTS
+    return sorted(found)

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
+from niter.interface import MAX_FUNCTIONS
 from niter.net.drop import counter_names
 
 from .client import CardError, Session
 from .image import version_text
 from .policy import Policy
-from .protocol import CHUNK, Command, Event, Health, Slot, Verdict
+from .protocol import CHUNK, COUNTERS, Command, Event, Health, Slot, Verdict
 
 __all__ = ["Card", "Route", "Target", "Tunnel", "UpdateError", "Volume", "mac_bytes", "mac_text"]
 
@@ -181,13 +182,16 @@ class Card:
 
     def counters(self) -> dict[str, dict[str, int]]:
         """The overlay's counters, by direction and name."""
-        names = counter_names(self.status()["functions"])
+        # As many as the network's functions, which are not all of a card's, and one for the card.
+        names = {len(each): each for each in map(counter_names, range(1, MAX_FUNCTIONS + 1))}
         banks = {}
         for bank, direction in enumerate(_BANKS):
             values: list[int] = []
-            while len(values) < len(names):
-                values += self._session.request(Command.COUNTERS, bank, len(values))
-            banks[direction] = dict(zip(names, values, strict=True))
+            page = [0] * COUNTERS
+            while len(page) == COUNTERS:
+                page = self._session.request(Command.COUNTERS, bank, len(values))
+                values += page
+            banks[direction] = dict(zip(names[len(values)], values, strict=True))
         return banks
 
     def ports(self) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from enum import IntEnum
 __all__ = [
     "ANSWER",
     "CHUNK",
+    "COUNTERS",
     "DATAGRAM",
     "PIECE",
     "PORT",
@@ -32,6 +33,8 @@ ANSWER = 640
 PROBE_PADDING = 64
 #: Bytes of an image that one request carries at most, and of a document that one answer does.
 CHUNK, PIECE = 1024, 512
+#: Counters of a page; one of fewer is the last.
+COUNTERS = 60
 
 
 class Role(IntEnum):

@@ -9,7 +9,7 @@
 #include "transfer.h"
 
 struct controller controllers[NVME_CONTROLLERS];
-uint8_t page[PAGE_BYTES];
+uint8_t page[PAGE_FILLED];
 
 enum step {
     IDLE,
@@ -169,7 +169,7 @@ static void proceed(void)
         return;
     }
     enum status status = transfer_begin(
-        &message, &command, MAILBOX_TO_HOST, outcome.data, outcome.length, outcome.span
+        &message, &command, MAILBOX_TO_HOST, outcome.offset, outcome.length, outcome.span
     );
     if (status)
         fail(status, BYTE_PRP);
@@ -197,7 +197,7 @@ static void begin(void)
         return;
     }
     enum status status =
-        transfer_begin(&message, &command, MAILBOX_FROM_HOST, page, takes, takes);
+        transfer_begin(&message, &command, MAILBOX_FROM_HOST, 0, takes, takes);
     if (status)
         fail(status, BYTE_PRP);
     else
@@ -231,7 +231,7 @@ static void happened(void)
 
 void nvme_take(const struct mailbox_message *taken)
 {
-    number = taken->function;
+    number = taken->function - NVME_FIRST_FUNCTION;
     if (number >= NVME_CONTROLLERS)
         return;
     message = *taken;

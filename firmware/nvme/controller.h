@@ -17,8 +17,9 @@
 #include "specification.h"
 
 enum {
-    ASYNC_EVENTS = 4, /* Requests that a host may leave with us. */
-    ERRORS = 4,       /* Entries of the error log that are kept. */
+    ASYNC_EVENTS = 4,  /* Requests that a host may leave with us. */
+    ERRORS = 4,        /* Entries of the error log that are kept. */
+    PAGE_FILLED = 1088, /* Behind so many bytes, what is for the host is zeros. */
 };
 
 /* A submission entry, taken apart. */
@@ -35,7 +36,7 @@ struct outcome {
     enum status status;
     uint32_t result;     /* Dword 0 of the completion. */
     uint32_t parameter;  /* Byte of the command that was wrong, or NO_BYTE. */
-    uint8_t *data; /* For the host, when `length` is not zero; stays until the next command. */
+    size_t offset;       /* For the host: of the page from there on, when `length` is not zero. */
     size_t length;
     size_t span;             /* Bytes that the host's PRPs describe. */
     enum nvme_reply_kind kind; /* What the hardware has to do before the command is complete. */
@@ -88,8 +89,8 @@ struct controller {
 
 extern struct controller controllers[NVME_CONTROLLERS];
 
-/* Where parts put what is for the host. */
-extern uint8_t page[PAGE_BYTES];
+/* Where parts put what is for the host; it stays until the next command. */
+extern uint8_t page[PAGE_FILLED];
 
 static inline struct outcome ended(enum status status, uint32_t result)
 {

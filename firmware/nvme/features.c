@@ -235,7 +235,7 @@ struct outcome get_features(unsigned number, const struct command *command)
         if (select == CURRENT)
             put_little64(page, timestamp_now(controller));
         return (struct outcome){
-            .parameter = NO_BYTE, .data = page, .length = TIMESTAMP_BYTES, .span = TIMESTAMP_BYTES};
+            .parameter = NO_BYTE, .length = TIMESTAMP_BYTES, .span = TIMESTAMP_BYTES};
     case FEATURE_KEEP_ALIVE:
         return ended(STATUS_SUCCESS, settings->keep_alive_ms);
     default: /* Power state 0. */

@@ -14,6 +14,9 @@ enum {
     CRITICAL_KELVIN = 358,
 };
 
+_Static_assert(768 + sizeof(((struct nvme_identity *)0)->name) <= PAGE_FILLED, "the name");
+_Static_assert(4 * NVME_NAMESPACES <= PAGE_FILLED, "a list of namespaces");
+
 static void identify_controller(unsigned number)
 {
     const struct nvme_identity *identity = nvme_identity();
@@ -160,5 +163,5 @@ struct outcome identify(unsigned number, const struct command *command)
         return wrong(STATUS_INVALID_FIELD, 40);
     }
     return (struct outcome){
-        .parameter = NO_BYTE, .data = page, .length = PAGE_BYTES, .span = PAGE_BYTES};
+        .parameter = NO_BYTE, .length = PAGE_BYTES, .span = PAGE_BYTES};
 }

@@ -49,6 +49,8 @@ static void supported_features(void)
     }
 }
 
+_Static_assert(1024 + 4 * (IO_VERIFY + 1) <= PAGE_FILLED, "effects of the last command");
+
 static void effects(void)
 {
     for (size_t n = 0; n < sizeof admin_commands; n++) {
@@ -176,7 +178,7 @@ struct outcome get_log_page(unsigned number, const struct command *command)
     size_t left = size - (size_t)offset;
     return (struct outcome){
         .parameter = NO_BYTE,
-        .data = page + offset,
+        .offset = (size_t)offset,
         .length = words * 4 < left ? (size_t)words * 4 : left,
         .span = (size_t)words * 4,
     };

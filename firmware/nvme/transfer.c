@@ -7,21 +7,33 @@ enum { LIST_ENTRY = 8, BEFORE_ENTRY = 4 };
 static const struct mailbox_message *message;
 static uint64_t second;
 static enum mailbox_direction direction;
-static uint8_t *buffer;
-static size_t length, span, moved, part;
+static size_t offset, length, span, moved, part;
 static bool listing;
+
+/* To the window: bytes of the page, and zeros where that ends. */
+static void show(size_t from, size_t bytes)
+{
+    static const uint8_t nothing[4];
+    size_t held = from < sizeof page ? sizeof page - from : 0;
+    if (held > bytes)
+        held = bytes;
+    if (held)
+        mailbox_store(0, page + from, held);
+    for (; held < bytes; held += sizeof nothing)
+        mailbox_store(held, nothing, sizeof nothing);
+}
 
 static void move(uint64_t address, size_t bytes)
 {
     part = bytes;
     if (direction == MAILBOX_TO_HOST)
-        mailbox_store(0, buffer + moved, part);
+        show(offset + moved, part);
     mailbox_copy(message, direction, address, part);
 }
 
 enum status transfer_begin(
     const struct mailbox_message *from, const struct command *command,
-    enum mailbox_direction where, uint8_t *at, size_t bytes, size_t described
+    enum mailbox_direction where, size_t at, size_t bytes, size_t described
 )
 {
     size_t first = PAGE_BYTES - command->prp[0] % PAGE_BYTES;
@@ -32,7 +44,7 @@ enum status transfer_begin(
         return STATUS_PRP_OFFSET;
     message = from;
     direction = where;
-    buffer = at;
+    offset = at;
     length = bytes;
     span = described;
     moved = 0;
@@ -55,7 +67,7 @@ enum transfer_state transfer_advance(enum mailbox_status status)
         return TRANSFER_WAITS;
     }
     if (direction == MAILBOX_FROM_HOST)
-        mailbox_load(0, buffer + moved, part);
+        mailbox_load(0, page + offset + moved, part);
     moved += part;
     if (moved == length)
         return TRANSFER_DONE;

@@ -1,6 +1,6 @@
 /*
- * A command's data between a buffer and host memory, through the mailbox's window: at most a page,
- * so that it lies in two pages of host memory at most.
+ * A command's data between `page` and host memory, through the mailbox's window: at most a page of the
+ * host's, so that it lies in two of its pages at most.
  */
 #ifndef NVME_TRANSFER_H
 #define NVME_TRANSFER_H
@@ -18,12 +18,13 @@ enum transfer_state {
 };
 
 /*
- * Begin to move `length` bytes. The host believes its PRP entries to describe `span` bytes, on which
+ * Begin to move `length` bytes, a multiple of four, of the page from `offset` on; to the host, zeros
+ * follow what stands there. The host believes its PRP entries to describe `span` bytes, on which
  * depends what the second one is (Base 2.0, 4.1.1). Returns the status of PRPs that cannot be.
  */
 enum status transfer_begin(
     const struct mailbox_message *message, const struct command *command,
-    enum mailbox_direction direction, uint8_t *buffer, size_t length, size_t span
+    enum mailbox_direction direction, size_t offset, size_t length, size_t span
 );
 
 /* The mailbox has ended what it was told last, in that way. */

@@ -10,20 +10,25 @@ struct entry {
     command_function *run;
 };
 
-/* What only the other kind of card can do. */
+#if !LAYOUT_NETWORK || !LAYOUT_STORAGE
+/* What only a card with the other half can do. */
 static enum status unsupported(zcbor_state_t *in, zcbor_state_t *out)
 {
     (void)in;
     (void)out;
     return STATUS_UNSUPPORTED;
 }
+#endif
 
 #if LAYOUT_NETWORK
 #define OF_NETWORK(function) (function)
-#define OF_STORAGE(function) unsupported
 #else
 #define OF_NETWORK(function) unsupported
+#endif
+#if LAYOUT_STORAGE
 #define OF_STORAGE(function) (function)
+#else
+#define OF_STORAGE(function) unsupported
 #endif
 
 static const struct entry commands[] = {

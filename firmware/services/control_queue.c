@@ -29,7 +29,7 @@ static struct modes {
     bool known;         /* There has been a command. */
     uint8_t on;         /* What its driver has asked for since the reset. */
     uint8_t mask;       /* None, if not all of that is known. */
-} modes[LAYOUT_FUNCTIONS];
+} modes[LAYOUT_NETWORK_FUNCTIONS];
 
 static void put(unsigned function, uint32_t value)
 {
@@ -140,23 +140,20 @@ static inline bool execute(const struct mailbox_message *message)
     }
 }
 
-void control_queue_turn(void)
+void control_queue_answer(const struct mailbox_message *message)
 {
-    struct mailbox_message message;
-    if (mailbox_busy() || !mailbox_take(&message))
-        return;
-    unsigned function = message.function;
+    unsigned function = message->function;
     struct modes *is = &modes[function];
-    if (!is->known || is->generation != message.generation) {
+    if (!is->known || is->generation != message->generation) {
         /*
          * A reset has cleared the modes. But where this firmware was restarted, drivers may have
          * asked for more than it knows: then they get everything until their next reset.
          */
         is->mask = !is->known && watchdog_was_reset() ? 0 : UINT8_MAX;
         is->known = true;
-        is->generation = message.generation;
+        is->generation = message->generation;
         apply(function, 0);
         clear(function, 0);
     }
-    mailbox_answer(&message, execute(&message) ? OK : ERR);
+    mailbox_answer(message, execute(message) ? OK : ERR);
 }

@@ -5,7 +5,9 @@
 #ifndef SERVICES_CONTROL_QUEUE_H
 #define SERVICES_CONTROL_QUEUE_H
 
-/* Answer one command, if there is one. */
-void control_queue_turn(void);
+#include "hal/mailbox.h"
+
+/* Answer a command. Only while the mailbox is not busy. */
+void control_queue_answer(const struct mailbox_message *message);
 
 #endif

@@ -36,19 +36,20 @@ enum status counters_read(zcbor_state_t *in, zcbor_state_t *out)
         CARD_OVERLAY_COUNTERS_COUNTERS_TRANSMIT_FUNCTION0_FRAMES_LOW,
         CARD_OVERLAY_COUNTERS_COUNTERS_RECEIVE_FUNCTION0_FRAMES_LOW,
     };
-    enum { AT_ONCE = 60, COUNTER = 8 };
+    enum { COUNTER = 8 };
     uint32_t bank, first;
     if (!zcbor_uint32_decode(in, &bank) || !zcbor_uint32_decode(in, &first) || !command_end(in))
         return STATUS_MALFORMED;
     if (bank >= sizeof banks / sizeof *banks || first >= LAYOUT_COUNTERS)
         return STATUS_RANGE;
-    uint32_t count = LAYOUT_COUNTERS - first < AT_ONCE ? LAYOUT_COUNTERS - first : AT_ONCE;
-    if (!zcbor_list_start_encode(out, AT_ONCE))
+    uint32_t left = LAYOUT_COUNTERS - first;
+    uint32_t count = left < COUNTERS_AT_ONCE ? left : COUNTERS_AT_ONCE;
+    if (!zcbor_list_start_encode(out, COUNTERS_AT_ONCE))
         return STATUS_RANGE;
     for (uint32_t n = first; n < first + count; n++)
         if (!zcbor_uint64_put(out, register_read_counter(banks[bank] + n * COUNTER)))
             return STATUS_RANGE;
-    return zcbor_list_end_encode(out, AT_ONCE) ? STATUS_OK : STATUS_RANGE;
+    return zcbor_list_end_encode(out, COUNTERS_AT_ONCE) ? STATUS_OK : STATUS_RANGE;
 }
 #endif
 

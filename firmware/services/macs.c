@@ -1,11 +1,14 @@
 #include "macs.h"
 
+#include <string.h>
+
 #include "card_layout.h"
 #include "card_registers.h"
 #include "hal/registers.h"
 
-void macs_start(void)
+void macs_start(const uint8_t own[6])
 {
+    static const uint8_t nothing[6];
     static const uint32_t control[] = {
         CARD_MAC_0_REGISTERS_CONTROL,
 #if LAYOUT_PORTS > 1
@@ -18,6 +21,8 @@ void macs_start(void)
         CARD_MAC_3_REGISTERS_CONTROL,
 #endif
     };
+    if (!memcmp(own, nothing, sizeof nothing))
+        return;
     for (unsigned n = 0; n < LAYOUT_PORTS; n++)
         register_write(
             control[n],

@@ -2,7 +2,9 @@
 #ifndef SERVICES_MACS_H
 #define SERVICES_MACS_H
 
-/* Switch all of them on, in both directions. */
-void macs_start(void);
+#include <stdint.h>
+
+/* Switch all of them on, in both directions, if the card has an address of its own. */
+void macs_start(const uint8_t own[6]);
 
 #endif

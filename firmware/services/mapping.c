@@ -7,7 +7,7 @@
 #include "hal/registers.h"
 
 enum {
-    SLOTS = LAYOUT_SLOTS,
+    SLOTS = LAYOUT_MAPPING_SLOTS,
     WORDS = LAYOUT_SLOT_WORDS,
     WIDE = 2 * WORDS,
     BITS = 18, /* Of a word. */

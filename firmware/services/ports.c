@@ -12,7 +12,7 @@
 #include "station.h"
 
 /* Of the status, the second: the driver is to say where it is. */
-enum { FUNCTIONS = LAYOUT_FUNCTIONS, LINK_UP = 1 << 16, ANNOUNCE = LAYOUT_SERVICES << 17 };
+enum { FUNCTIONS = LAYOUT_NETWORK_FUNCTIONS, LINK_UP = 1 << 16, ANNOUNCE = LAYOUT_SERVICES << 17 };
 
 /* A copy: the card's own records cannot be read back. */
 static struct port {

@@ -10,7 +10,7 @@
 #include "station.h"
 #include "tunnel.h"
 
-enum { FUNCTIONS = LAYOUT_FUNCTIONS };
+enum { FUNCTIONS = LAYOUT_NETWORK_FUNCTIONS };
 
 static uint32_t list_of(unsigned function)
 {
@@ -27,7 +27,7 @@ static void tunnels_of(uint32_t vni, uint8_t used[LAYOUT_TUNNELS])
 {
     unsigned network = mapping_network(vni), target;
     memset(used, 0, LAYOUT_TUNNELS);
-    for (unsigned slot = 0; slot < LAYOUT_SLOTS; slot++) {
+    for (unsigned slot = 0; slot < LAYOUT_MAPPING_SLOTS; slot++) {
         station_pass(slot);
         if (mapping_kind(slot) == LAYOUT_KIND_MAC
             && (mapping_network_at(slot) == network || vni == LAYOUT_UNDERLAY_VNI)

@@ -75,7 +75,7 @@ enum status route_list(zcbor_state_t *in, zcbor_state_t *out)
     if (!zcbor_uint32_decode(in, &slot) || !command_end(in))
         return STATUS_MALFORMED;
     bool good = zcbor_list_start_encode(out, 2) && zcbor_list_start_encode(out, AT_ONCE);
-    for (; good && slot < LAYOUT_SLOTS && count < AT_ONCE; slot++) {
+    for (; good && slot < LAYOUT_MAPPING_SLOTS && count < AT_ONCE; slot++) {
         if (!mapping_at(slot, &entry) || entry.vni == LAYOUT_UNDERLAY_VNI)
             continue;
         uint8_t key[16], value[6];
@@ -91,7 +91,7 @@ enum status route_list(zcbor_state_t *in, zcbor_state_t *out)
             && zcbor_list_end_encode(out, 3);
         count++;
     }
-    return command_page_end(out, AT_ONCE, good, slot, LAYOUT_SLOTS);
+    return command_page_end(out, AT_ONCE, good, slot, LAYOUT_MAPPING_SLOTS);
 }
 
 enum status tunnel_list(zcbor_state_t *in, zcbor_state_t *out)

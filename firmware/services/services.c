@@ -6,16 +6,18 @@
 #include "attest.h"
 #include "card_layout.h"
 #include "command.h"
-#include "control_queue.h"
 #include "crypto/job.h"
+#include "hal/card.h"
 #include "hal/packet.h"
 #include "hal/random.h"
 #include "hal/timer.h"
 #include "hal/watchdog.h"
 #include "health.h"
 #include "log.h"
+#include "macs.h"
 #include "network.h"
 #include "policy.h"
+#include "requests.h"
 #include "session.h"
 #include "tables.h"
 #include "update.h"
@@ -56,9 +58,13 @@ void services_open(struct handover *handover)
 #if LAYOUT_NETWORK
     tables_open(&policy()->addresses);
 #else
-    volumes_open(&policy()->addresses);
     packet_resolve(policy()->addresses.ipv4);
 #endif
+#if LAYOUT_STORAGE
+    volumes_open(&policy()->addresses);
+#endif
+    macs_start(policy()->addresses.mac);
+    card_release((1u << LAYOUT_FUNCTIONS) - 1);
     if (!session_open(keys)) {
         health_set(HEALTH_RANDOM_FAILED);
         log_event(EVENT_RANDOM, 0);
@@ -77,7 +83,7 @@ static void listen(void)
     question_length = network_take(frame, length, wire, &peer);
     if (question_length)
         job_start(answer_question);
-    /* On a network card the overlay answers. */
+    /* Where there is an overlay, that answers. */
     if (!LAYOUT_NETWORK && !question_length) {
         resolved_length = network_resolve(frame, length);
         peer.wire = wire;
@@ -87,11 +93,8 @@ static void listen(void)
 void services_turn(void)
 {
     watchdog_feed(WATCHDOG_SECONDS * timer_hz());
-#if LAYOUT_SERVICES
-    control_queue_turn();
-#endif
-#if LAYOUT_STORAGE
-    volumes_turn();
+#if LAYOUT_SERVICES || LAYOUT_STORAGE
+    requests_turn();
 #endif
     if (resolved_length && packet_send(frame, resolved_length, peer.wire))
         resolved_length = 0;

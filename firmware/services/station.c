@@ -77,7 +77,7 @@ void station_forget(uint32_t vni, const uint8_t mac[6])
     struct mapping entry = station_entry(vni, mac, 0);
     unsigned network = mapping_network(vni);
     mapping_remove(&entry);
-    for (unsigned slot = 0; slot < LAYOUT_SLOTS; slot++) {
+    for (unsigned slot = 0; slot < LAYOUT_MAPPING_SLOTS; slot++) {
         station_pass(slot);
         unsigned kind = mapping_kind(slot);
         if (kind && kind != LAYOUT_KIND_MAC && mapping_network_at(slot) == network

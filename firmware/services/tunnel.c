@@ -6,6 +6,7 @@
 #include "card_layout.h"
 #include "card_registers.h"
 #include "hal/registers.h"
+#include "peers.h"
 
 /* Where things stand in an outer header (niter.net.encapsulate). */
 enum {
@@ -51,6 +52,8 @@ void tunnel_open(const struct addresses *addresses)
     memset(tunnels, 0, sizeof tunnels);
     memset(templates, 0, sizeof templates);
     template_count = 0;
+    if (LAYOUT_PEERS)
+        peers_clear();
 }
 
 static void header_of(const struct tunnel *tunnel, uint8_t header[BEATS6 * BEAT])
@@ -137,7 +140,8 @@ int tunnel_take(const struct tunnel *tunnel)
     }
     uint8_t header[BEATS6 * BEAT];
     header_of(tunnel, header);
-    if (index < 0 || !take_template(tunnel, header))
+    if (index < 0 || !take_template(tunnel, header)
+        || (LAYOUT_PEERS && !peers_admit((unsigned)index, tunnel)))
         return -1;
     bool six = tunnel->version == 6;
     uint32_t base = LAYOUT_TUNNEL_BASE + (uint32_t)index * LAYOUT_TUNNEL_WORDS, partial = 0;
@@ -160,6 +164,8 @@ int tunnel_take(const struct tunnel *tunnel)
 
 void tunnel_drop(unsigned index)
 {
+    if (LAYOUT_PEERS)
+        peers_expel(index);
     memset(&tunnels[index], 0, sizeof tunnels[index]);
 }
 

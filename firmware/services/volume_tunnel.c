@@ -8,7 +8,7 @@
 #include "hal/registers.h"
 #include "policy.h"
 
-#if LAYOUT_TUNNEL
+#if LAYOUT_VOLUME_TUNNEL
 enum { ETHERNET = 14, IPV4 = 20, UDP = 8, VXLAN = 8, OUTER = ETHERNET + IPV4 + UDP + VXLAN };
 
 /* The outer header (RFC 7348, 5): the card fills in what depends on a frame. */
@@ -52,7 +52,7 @@ enum status volume_tunnel(zcbor_state_t *in, zcbor_state_t *out)
         return STATUS_MALFORMED;
     if (vni >= 1u << 24 || next_hop[0] & 1)
         return STATUS_RANGE;
-#if LAYOUT_TUNNEL
+#if LAYOUT_VOLUME_TUNNEL
     write_tunnel(vni, remote, next_hop);
     return zcbor_nil_put(out, NULL) ? STATUS_OK : STATUS_RANGE;
 #else

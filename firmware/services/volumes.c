@@ -7,19 +7,18 @@
 #include "card_registers.h"
 #include "clock.h"
 #include "command.h"
-#include "hal/card.h"
-#include "hal/mailbox.h"
 #include "hal/random.h"
 #include "hal/registers.h"
 #include "log.h"
-#include "macs.h"
 #include "nvme/nvme.h"
 #include "nvme_layout.h"
 
 enum {
     VOLUMES = LAYOUT_VOLUMES,
+    /* The card's number of the first controller's function. */
+    FIRST_FUNCTION = LAYOUT_NETWORK_FUNCTIONS,
     /* The wire's ports, and the tunnel. */
-    WAYS = LAYOUT_PORTS + LAYOUT_TUNNEL,
+    WAYS = LAYOUT_PORTS + LAYOUT_VOLUME_TUNNEL,
     /*
      * How long the network may keep a frame, about what the transport's `lifetime` is after a reset;
      * and what passes before something else stands there: twice that.
@@ -105,6 +104,12 @@ static void identify(const struct volume *is, uint8_t id[16])
     id[15] = is->shift;
 }
 
+/* The controller that has a function of the card's. */
+static unsigned controller_of(const struct volume *is)
+{
+    return is->function - (unsigned)FIRST_FUNCTION;
+}
+
 static bool put_namespace(unsigned number, const struct volume *is)
 {
     struct nvme_namespace space = {
@@ -114,7 +119,7 @@ static bool put_namespace(unsigned number, const struct volume *is)
         .blocks = is->length >> (is->shift - SECTOR_SHIFT),
     };
     identify(is, space.id);
-    return nvme_attach(is->function, is->nsid, &space);
+    return nvme_attach(controller_of(is), is->nsid, &space);
 }
 
 /* Texts of digits, padded with blanks: the card's address is what tells it from others. */
@@ -152,16 +157,6 @@ void volumes_open(const struct addresses *own)
     }
     name(&identity, own);
     nvme_open(&identity);
-    macs_start();
-    card_release((1u << LAYOUT_FUNCTIONS) - 1);
-}
-
-void volumes_turn(void)
-{
-    struct mailbox_message message;
-    if (nvme_idle() && mailbox_take(&message))
-        nvme_take(&message);
-    nvme_turn();
 }
 
 static bool decode_target(zcbor_state_t *in, struct target *target)
@@ -186,12 +181,12 @@ static bool possible(const struct volume *is)
     const struct target *target = &is->target;
     uint64_t unit = (uint64_t)1 << (is->shift - SECTOR_SHIFT);
     uint64_t slowest = ((uint64_t)LAYOUT_CLOCK_HZ << SECTOR_SHIFT) / UINT16_MAX + 1;
-    return is->function < NVME_CONTROLLERS && is->nsid && is->nsid <= NVME_NAMESPACES
+    return controller_of(is) < NVME_CONTROLLERS && is->nsid && is->nsid <= NVME_NAMESPACES
         && is->length && !(is->length % unit) && is->first < LAST_SECTOR
         && is->length <= LAST_SECTOR - is->first && is->requests <= LAYOUT_CLOCK_HZ
         && (!is->bytes || is->bytes >= slowest) && !(target->mac[0] & 1)
         && target->port < WAYS && target->sectors && target->sectors <= LAYOUT_FRAME_SECTORS
-        && target->buffers && target->buffers <= LAYOUT_SLOTS;
+        && target->buffers && target->buffers <= LAYOUT_AOE_SLOTS;
 }
 
 /* Whether writes of one that was there may still arrive where this one lies. */
@@ -245,7 +240,7 @@ enum status volume_detach(zcbor_state_t *in, zcbor_state_t *out)
     struct volume *is = &volumes[number];
     if (!is->attached)
         return STATUS_MISSING;
-    nvme_attach(is->function, is->nsid, NULL);
+    nvme_attach(controller_of(is), is->nsid, NULL);
     is->attached = false;
     is->requests = 0;
     is->bytes = 0;

@@ -1,5 +1,5 @@
 /*
- * The volumes of a storage card: where each lies at a target, and the namespace by which a host has it.
+ * The volumes: where each lies at a target, and the namespace by which a host has it.
  *
  * Nothing is attached after a reset. A volume that is detached takes no more requests; those under way
  * end, and for as long as the network may still deliver a copy of their writes, nothing is attached by
@@ -10,10 +10,7 @@
 
 #include "network.h"
 
-/* Write the card's own address, switch the wire on, and release the functions. */
+/* Write the card's own address. */
 void volumes_open(const struct addresses *own);
-
-/* From the main loop: a step of the hosts' admin commands. */
-void volumes_turn(void);
 
 #endif

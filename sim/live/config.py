@@ -1,7 +1,7 @@
 """The configuration file of a running card: TOML, checked against what there is."""
 
 import tomllib
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from niter.card import CardConfig, StorageConfig
@@ -12,10 +12,11 @@ from niter.virtio.blk import BlkSizes
 from sim.live.storage import Disk
 from sim.models.opening import Endpoint, Peer, Tenant
 
-__all__ = ["CONSOLE_BIT", "STORAGE_RAM", "ConfigError", "Host", "LiveConfig", "load"]
+__all__ = ["BOTH_RAM", "CONSOLE_BIT", "STORAGE_RAM", "ConfigError", "Host", "LiveConfig", "load"]
 
-#: Memory of a storage card's processor, whose firmware is longer, as boards have it.
-STORAGE_RAM = 76 * 1024
+#: Memory of processors whose firmware is longer than that of a network card, as boards have it: of
+#: a storage card, and of a card with both halves.
+STORAGE_RAM, BOTH_RAM = 76 * 1024, 80 * 1024
 
 #: Cycles of a bit of a processor's serial line: as fast as can be, so that a letter costs no time.
 CONSOLE_BIT = 4
@@ -99,7 +100,7 @@ def load(path: Path) -> LiveConfig:
     tenants = tuple(_make(Tenant, table, "function") for table in text.get("function", []))
     wires = tuple(_make(_Port, table, "port").wire for table in text.get("port", []))
     config = LiveConfig(
-        card=_card(text.get("card", {}), text.get("storage")),
+        card=_card(text.get("card", {}), text.get("storage"), text.get("processor")),
         host=_make(Host, text.get("host", {}), "host"),
         endpoint=_make(Endpoint, text.get("endpoint", {}), "endpoint"),
         tenants=tenants,
@@ -108,7 +109,10 @@ def load(path: Path) -> LiveConfig:
         wires=wires,
     )
     if "processor" in text:
-        return _managed(path, config, text["processor"])
+        _check_managed(path, config)
+        return config
+    if config.card.overlay and config.card.storage:
+        raise ConfigError(f"{path}: a card with both halves is opened by a processor")
     if config.card.storage:
         _check_storage(path, config)
     elif config.disks:
@@ -125,7 +129,7 @@ class _Processor:
     seed: int = 1
 
 
-def _managed(path: Path, config: LiveConfig, table: dict) -> LiveConfig:
+def _check_managed(path: Path, config: LiveConfig) -> None:
     """With a processor: all that a card is opened with comes from its clients, and from flash."""
     if config.tenants or config.peers or config.disks:
         raise ConfigError(f"{path}: a card with a processor is configured by its clients alone")
@@ -133,13 +137,6 @@ def _managed(path: Path, config: LiveConfig, table: dict) -> LiveConfig:
         raise ConfigError(f"{path}: there is no firmware for a card of virtio disks")
     if len(config.wires) > config.card.ports:
         raise ConfigError(f"{path}: the card has {config.card.ports} ports")
-    sizes = {"ram_bytes": STORAGE_RAM} if config.card.storage else {}
-    soc = SocConfig(
-        **sizes,
-        baud=SocConfig.clock_hz // CONSOLE_BIT,
-        noise_seed=_make(_Processor, table, "processor").seed,
-    )
-    return replace(config, card=replace(config.card, soc=soc))
 
 
 @dataclass(frozen=True)
@@ -169,20 +166,31 @@ def _check_storage(path: Path, config: LiveConfig) -> None:
             raise ConfigError(f"{path}: function {function} has no namespace {nsid}")
 
 
-def _card(table: dict, storage: dict | None) -> CardConfig:
-    """Sizes of the card; what the overlay has of them stands beside the others."""
+def _card(table: dict, storage: dict | None, processor: dict | None) -> CardConfig:
+    """Sizes of the card; what the overlay has of them stands beside the others.
+
+    One with storage has an overlay, too, when something is said of it.
+    """
     rest, overlay = _split(CardConfig, table)
+    if processor is not None:
+        sizes = {}
+        if storage is not None:
+            sizes["ram_bytes"] = BOTH_RAM if overlay else STORAGE_RAM
+        rest["soc"] = SocConfig(
+            **sizes,
+            baud=SocConfig.clock_hz // CONSOLE_BIT,
+            noise_seed=_make(_Processor, processor, "processor").seed,
+        )
     if storage is None:
         return _make(CardConfig, rest | {"overlay": _make(OverlayConfig, overlay, "card")}, "card")
-    if overlay:
-        raise ConfigError(f"[card]: not of a storage card: {', '.join(sorted(overlay))}")
     own, nvme = _split(StorageConfig, storage)
     if "blk" in own:
         front = {"blk": _make(BlkSizes, own["blk"], "storage.blk")} | nvme
     else:
         front = {"nvme": _make(NvmeConfig, nvme, "storage")}
     half = _make(StorageConfig, own | front, "storage")
-    return _make(CardConfig, rest | {"overlay": None, "storage": half}, "card")
+    network = _make(OverlayConfig, overlay, "card") if overlay else None
+    return _make(CardConfig, rest | {"overlay": network, "storage": half}, "card")
 
 
 def _split(kind: type, table: dict) -> tuple[dict, dict]:

@@ -20,7 +20,6 @@ static struct command {
     uint8_t mac[6];
     uint8_t content[MAILBOX_MESSAGE];
 } command;
-static bool waiting;
 static unsigned busy;
 
 static void tell(uint32_t what, uint32_t value)
@@ -52,26 +51,6 @@ bool watchdog_was_reset(void)
     return command.restarted;
 }
 
-bool mailbox_busy(void)
-{
-    return false;
-}
-
-bool mailbox_take(struct mailbox_message *message)
-{
-    if (!waiting)
-        return false;
-    waiting = false;
-    /* What stands behind a message is not part of it. */
-    memset(message, 0xA5, sizeof *message);
-    message->kind = command.kind;
-    message->function = command.function;
-    message->generation = command.generation;
-    message->length = command.length;
-    memcpy(message->content, command.content, command.length);
-    return true;
-}
-
 void mailbox_answer(const struct mailbox_message *message, uint32_t word)
 {
     if (message->function != command.function || message->generation != command.generation)
@@ -92,9 +71,15 @@ void port_announced(unsigned function)
 int main(void)
 {
     while (fread(&command, sizeof command, 1, stdin) == 1) {
-        waiting = true;
-        control_queue_turn();
-        control_queue_turn();
+        struct mailbox_message message;
+        /* What stands behind a message is not part of it. */
+        memset(&message, 0xA5, sizeof message);
+        message.kind = command.kind;
+        message.function = command.function;
+        message.generation = command.generation;
+        message.length = command.length;
+        memcpy(message.content, command.content, command.length);
+        control_queue_answer(&message);
         tell(0, 0);
         fflush(stdout);
     }

@@ -17,7 +17,7 @@ from niter.nvme.config import NvmeConfig
 from niter.nvme.front.messages import Reply, ReplyKind, RequestKind
 from niter.soc import Mailbox
 
-__all__ = ["LIMITS", "Host", "Told"]
+__all__ = ["LIMITS", "Host", "MailboxModel", "Told", "submission_entry"]
 
 LIMITS = NvmeConfig(functions=2, queues=4, entries=1024)
 
@@ -70,22 +70,42 @@ class Told:
         return cls(function, tag, ReplyKind(kind), **fields)
 
 
+def submission_entry(
+    opcode: int,
+    cid: int,
+    *,
+    nsid: int = 0,
+    prp1: int = 0,
+    prp2: int = 0,
+    flags: int = 0,
+    **dwords: int,
+) -> bytes:
+    """An entry as a host writes it; ``dw<n>`` are its further dwords."""
+    entry = bytearray(64)
+    struct.pack_into("<BBHI", entry, 0, opcode, flags, cid, nsid)
+    struct.pack_into("<QQ", entry, 24, prp1, prp2)
+    for name, value in dwords.items():
+        struct.pack_into("<I", entry, 4 * int(name.removeprefix("dw")), value)
+    return bytes(entry)
+
+
 @dataclass
 class MailboxModel:
     """The mailbox's registers, and host memory behind its copies."""
 
+    memory_map: csr.MemoryMap = field(default_factory=_memory_map)
+    functions: int = LIMITS.functions
     memory: dict[int, int] = field(default_factory=dict)
     refused: set[int] = field(default_factory=set)
     told: deque = field(default_factory=deque)
 
     def __post_init__(self):
-        self.memory_map = _memory_map()
         self._names = {}
         for info in self.memory_map.all_resources():
             for word in range(info.end - info.start):
                 self._names[info.start + word] = (".".join(info.path), word)
-        self._waiting = {f: deque() for f in range(LIMITS.functions)}
-        self.generation = [0] * LIMITS.functions
+        self._waiting = {f: deque() for f in range(self.functions)}
+        self.generation = [0] * self.functions
         self._window = bytearray(4096)
         self._latched = {}
         self._selected, self._words, self._taken = None, deque(), 0
@@ -94,8 +114,11 @@ class MailboxModel:
         self.table = {}
         self.copies = []
 
-    def send(self, function: int, kind: RequestKind, tag: int, content: bytes) -> None:
-        self._waiting[function].append((int(kind), tag, content, self.generation[function]))
+    def send(
+        self, function: int, kind: RequestKind, tag: int, content: bytes, *, engine: int = 0
+    ) -> None:
+        head = int(kind), engine, self.generation[function]
+        self._waiting[function].append((head, tag, content))
 
     def reset(self, function: int) -> None:
         self._waiting[function].clear()
@@ -131,8 +154,9 @@ class MailboxModel:
         match where:
             case "requests.select":
                 self._selected = value
-                kind, tag, content, generation = self._waiting[value][0]
-                head = [kind | value << 8 | generation << 24, tag | len(content) << 16]
+                (kind, engine, generation), tag, content = self._waiting[value][0]
+                head = [kind | value << 8 | engine << 16 | (generation & 0xFF) << 24]
+                head.append(tag | len(content) << 16)
                 padded = content + bytes(-len(content) % 4)
                 self._words = deque([*head, *struct.unpack(f"<{len(padded) // 4}I", padded)])
             case "requests.take":
@@ -150,6 +174,10 @@ class MailboxModel:
             case _:
                 self._latched[where] = value
 
+    def _tell(self, function, target, content):
+        told = Told.parse(function, self._latched["transfer.tag"], target & 0xFF, content)
+        self.told.append(told)
+
     def _order(self, operation, length):
         target = self._latched["transfer.target"]
         function, generation = target >> 8 & 0xFF, target >> 24
@@ -160,10 +188,7 @@ class MailboxModel:
             return
         self._result = _DONE
         if operation == 2:
-            content = bytes(self._window[:length])
-            self.told.append(
-                Told.parse(function, self._latched["transfer.tag"], target & 0xFF, content)
-            )
+            self._tell(function, target, bytes(self._window[:length]))
             return
         at = self._latched["transfer.address_low"] | self._latched["transfer.address_high"] << 32
         assert at % 4096 + length <= 4096, "a copy crosses the host's pages"
@@ -228,15 +253,11 @@ class Host:
         self.admin.now += ms * self.admin.hz // 1000
         self.turns()
 
-    def submit(self, opcode, *, nsid=0, prp1=0, prp2=0, flags=0, function=0, **dwords):
+    def submit(self, opcode, *, function=0, **fields):
         """Submit an entry; returns its CID."""
         self._cid += 1
-        entry = bytearray(64)
-        struct.pack_into("<BBHI", entry, 0, opcode, flags, self._cid, nsid)
-        struct.pack_into("<QQ", entry, 24, prp1, prp2)
-        for name, value in dwords.items():
-            struct.pack_into("<I", entry, 4 * int(name.removeprefix("dw")), value)
-        self.model.send(function, RequestKind.ADMIN, self._cid, bytes(entry))
+        entry = submission_entry(opcode, self._cid, **fields)
+        self.model.send(function, RequestKind.ADMIN, self._cid, entry)
         self.turns()
         return self._cid
 

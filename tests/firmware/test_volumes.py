@@ -42,8 +42,8 @@ TABLES = {
 class Written(Registers):
     """A control bus that keeps what was written to each word."""
 
-    def __init__(self):
-        super().__init__(CardGateware(CONFIG).csr.memory_map)
+    def __init__(self, config=CONFIG):
+        super().__init__(CardGateware(config).csr.memory_map)
         self.words: dict[int, int] = {}
 
     async def write_word(self, address, value):
@@ -72,7 +72,8 @@ def refused(work, *arguments) -> Status:
 
 
 def namespace(card, volume):
-    at = NamespaceRecord.STRIDE * (2 * volume.function + volume.nsid - 1)
+    controller = volume.function - card.config.network_functions
+    at = NamespaceRecord.STRIDE * (NVME.namespaces * controller + volume.nsid - 1)
     return card.words("storage.nvme.engine.namespaces", at, NamespaceRecord.WORDS)
 
 
@@ -183,10 +184,9 @@ def test_an_observer_only_looks(disks):
 
 
 def test_some_cards_have_no_firmware():
-    disks = CardConfig(overlay=None, storage=StorageConfig(blk=BlkSizes()))
-    both = CardConfig(storage=StorageConfig())
-    for config, what in (disks, "of virtio disks"), (both, "with both halves"):
-        with pytest.raises(ValueError, match=f"There is no firmware for a card {what}"):
+    disks = StorageConfig(blk=BlkSizes())
+    for config in CardConfig(overlay=None, storage=disks), CardConfig(storage=disks):
+        with pytest.raises(ValueError, match="There is no firmware for a card of virtio disks"):
             services(config)
 
 

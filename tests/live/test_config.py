@@ -66,6 +66,13 @@ def test_example_with_virtio_disks_is_whole():
     assert first.identity != second.identity and len(first.identity) == 20
 
 
+def test_example_of_a_card_with_both_halves_is_whole():
+    config = load(EXAMPLE.with_name("managed_both.toml"))
+    assert (config.card.network_functions, config.functions, config.card.ports) == (1, 2, 2)
+    assert config.card.storage.encryption and config.card.overlay.peers == 16
+    assert config.card.soc.ram_bytes == 80 * 1024
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -81,7 +88,8 @@ def test_example_with_virtio_disks_is_whole():
             "has 1 ports",
         ),
         (STORAGE + "colour = 1", "colour"),
-        (STORAGE + "[card]\nipv6 = true", "not of a storage card: ipv6"),
+        (STORAGE + "[card]\nipv6 = true", "both halves is opened by a processor"),
+        (STORAGE + "encryption = true", "encryption needs a soc"),
         (STORAGE + DISK + "nsid = 3", "no namespace 3"),
         (STORAGE + DISK + "function = 1", "function 1"),
         (STORAGE + DISK + DISK, "has 1 volumes"),

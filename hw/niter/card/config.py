@@ -150,6 +150,18 @@ class CardConfig:
         return bool(self.overlay and self.soc and self.commands)
 
     @property
+    def asking(self) -> dict[str, int]:
+        """Who asks the processor through the mailbox, in the order of its ports.
+
+        For each engine the mailbox's number of its first function: it counts those alone whose
+        engines ask.
+        """
+        engines = {"net": 0} if self.served else {}
+        if self.storage and self.storage.nvme:
+            engines["storage"] = self.network_functions if self.served else 0
+        return engines
+
+    @property
     def ports(self) -> int:
         """Ethernet ports."""
         return self.overlay.ports if self.overlay else 1

@@ -132,16 +132,12 @@ class Card(wiring.Component):
             self._board = csr.Signature(addr_width=config.board_registers).create()
             self._board.memory_map = csr.MemoryMap(addr_width=config.board_registers)
         encrypts = bool(config.storage and config.storage.encryption)
-        #: Who asks the processor through the mailbox: the first function of each engine, as the
-        #: mailbox counts them.
-        self._asking = {"net": 0} if config.served else {}
-        asking = config.network_functions if self._asking else 0
+        asking = config.network_functions if config.served else 0
         if nvme:
-            self._asking["storage"] = asking
             asking += config.storage.functions
         self._soc = config.soc and Soc(
             config.soc,
-            engines=len(self._asking),
+            engines=len(config.asking),
             functions=asking,
             copies=nvme,
             storage_keys=encrypts,
@@ -149,7 +145,7 @@ class Card(wiring.Component):
         )
         if nvme:
             # Orders name the functions as the mailbox counts them.
-            first = config.network_functions - self._asking["storage"]
+            first = config.network_functions - config.asking["storage"]
             self._hosts["mailbox"] = self._soc or self._mailbox, first
         self._reads, self._writes = host_ports(
             {name: len(_ports(host.read)) for name, (host, _) in self._hosts.items()},
@@ -279,7 +275,7 @@ class Card(wiring.Component):
         connect(m, masters.csr, self._decoder.bus)
         m.d.comb += soc.hold.eq(masters.hold)
         halves = {"net": self._net, "storage": self._storage}
-        for engine, (name, first) in enumerate(self._asking.items()):
+        for engine, (name, first) in enumerate(self.config.asking.items()):
             mailbox = halves[name].mailbox
             if first:
                 m.submodules.mailbox_shift = shift = MailboxShift(first)
