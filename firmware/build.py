@@ -289,8 +289,9 @@ def build(
     crypto = sorted((_ROOT / "crypto").glob("*.c"))
     signer = public_key(key)
     write_changed(builder.include / "signer.h", signer_header(signer))
-    # Not every card has a mailbox.
-    everything = [*sorted(set(hal.glob("*.c")) - {hal / "mailbox.c"}), *crypto]
+    # What not every card has comes with the services.
+    of_some = {hal / f"{name}.c" for name in ("mailbox", "storage_keys")}
+    everything = [*sorted(set(hal.glob("*.c")) - of_some), *crypto]
     certifier = builder.program(
         "certifier", RAM_BASE, memory.CERTIFIER, [boot / "certifier.c", *everything], start=False
     )

@@ -38,7 +38,7 @@ from niter.nvme.engine import NamespaceRecord
 from niter.nvme.engine.layouts import MAX_SECTORS, PAGE_BITS
 from niter.nvme.front import messages
 from niter.soc import SocConfig
-from niter.storage import RateRecord, VolumeMode, VolumeRecord
+from niter.storage import RateRecord, VolumeKey, VolumeMode, VolumeRecord
 from niter.storage.aoe import FRAME_SECTORS, HAS_TARGET, HEADER_BYTES, SLOT_BITS, TargetRecord
 from niter.virtio.net.filter import HASH_BITS, HASHES_FROM, Modes
 from niter.virtio.net.messages import CommandKind
@@ -210,6 +210,9 @@ def _storage_numbers(config: CardConfig) -> dict[str, int]:
         "VOLUME_ATTACHED": VolumeRecord.ATTACHED,
         "VOLUME_READ_ONLY": VolumeRecord.READ_ONLY,
         "VOLUME_PLAIN": VolumeMode.PLAIN.value << VolumeRecord.KEY,
+        "VOLUME_ENCRYPTED": VolumeMode.ENCRYPTED.value << VolumeRecord.KEY,
+        "VOLUME_KEY_SLOT": VolumeRecord.KEY + VolumeKey.as_shape()["slot"].offset,
+        "ENCRYPTION": int(config.storage.encryption),
         "RATE_STRIDE": RateRecord.STRIDE,
         "RATE_REQUEST": RateRecord.REQUEST,
         "RATE_SECTOR": RateRecord.SECTOR,

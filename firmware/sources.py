@@ -43,6 +43,8 @@ def services(config: CardConfig) -> list[Path]:
         found |= set((_ROOT / "nvme").glob("*.c"))
     else:
         found -= _STORAGE
+    if config.storage and config.storage.encryption:
+        found.add(_ROOT / "hal" / "storage_keys.c")
     if config.asking:
         found.add(_ROOT / "hal" / "mailbox.c")
     else:

@@ -128,6 +128,8 @@ class Volume:
         It may not be written.
     iops, rate
         Requests and bytes a second that it may have; 0 is no limit.
+    encrypted
+        What the target has is encrypted: the card was given a key.
     """
 
     number: int
@@ -140,6 +142,7 @@ class Volume:
     read_only: bool = False
     iops: int = 0
     rate: int = 0
+    encrypted: bool = False
 
     def arguments(self) -> list[Any]:
         """As the protocol has it."""
@@ -265,9 +268,19 @@ class Card:
         """The volumes that are attached."""
         return [Volume.decode(arguments) for arguments in self._pages(Command.VOLUME_LIST)]
 
-    def attach_volume(self, volume: Volume) -> None:
-        """Give a host a volume, which appears there as a namespace."""
-        self._session.request(Command.VOLUME_ATTACH, *volume.arguments())
+    def attach_volume(self, volume: Volume, key: bytes | None = None) -> None:
+        """Give a host a volume, which appears there as a namespace.
+
+        Parameters
+        ----------
+        volume
+            ``encrypted`` is not looked at.
+        key
+            Both keys of XTS-AES-256, 64 bytes, that of the data first. None: data lies at the
+            target as the host has given it.
+        """
+        keys = [] if key is None else [key]
+        self._session.request(Command.VOLUME_ATTACH, *volume.arguments(), *keys)
 
     def detach_volume(self, number: int) -> None:
         """Take a volume away from its host."""

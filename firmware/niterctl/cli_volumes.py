@@ -1,7 +1,7 @@
 """``niterctl volume``: what a storage card is told."""
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
 
@@ -10,6 +10,9 @@ from .cli_base import IP, MAC, VNI, Options, rows_table
 from .protocol import Role
 
 __all__ = ["volume_group"]
+
+#: Of XTS-AES-256.
+_KEY_BYTES = 64
 
 
 @click.group(name="volume")
@@ -28,7 +31,9 @@ def volume_list(options: Options) -> None:
         (
             *(volume.number, volume.function, volume.nsid),
             f"{volume.target.shelf}.{volume.target.slot} at {volume.target.mac}",
-            *(volume.first, volume.length, "read-only" if volume.read_only else "read-write"),
+            *(volume.first, volume.length),
+            ("read-only" if volume.read_only else "read-write")
+            + (", encrypted" if volume.encrypted else ""),
         )
         for volume in volumes
     ]
@@ -53,6 +58,12 @@ def volume_list(options: Options) -> None:
 @click.option("--wire", default=0, show_default=True, help="Port that leads to the target.")
 @click.option("--frame", default=2, show_default=True, help="Sectors that a frame takes there.")
 @click.option("--buffers", default=16, show_default=True, help="Frames it takes at once.")
+@click.option(
+    "--encrypt",
+    type=click.File("rb"),
+    metavar="FILE",
+    help="Encrypt it with both keys of XTS-AES-256: the 64 bytes in FILE.",
+)
 @click.pass_obj
 def volume_attach(
     options: Options,
@@ -64,13 +75,17 @@ def volume_attach(
     frame: int,
     buffers: int,
     block: str,
+    encrypt: BinaryIO | None,
     **given: Any,
 ) -> None:
     """Give a host volume NUMBER, which appears there as a namespace."""
     target = Target(mac, shelf, slot, wire, frame, buffers)
     volume = Volume(number, target=target, block_bytes=int(block), **given)
+    secret = encrypt and encrypt.read()
+    if secret is not None and len(secret) != _KEY_BYTES:
+        raise click.UsageError(f"A volume's keys have {_KEY_BYTES} bytes, not {len(secret)}")
     with options.session(Role.OPERATOR) as session:
-        Card(session).attach_volume(volume)
+        Card(session).attach_volume(volume, secret)
     options.done(f"Volume {number} is namespace {volume.nsid} of function {volume.function}.")
 
 

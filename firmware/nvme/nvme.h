@@ -21,7 +21,7 @@ struct nvme_identity {
     char serial[20];
     char model[40];
     char firmware[8];
-    char name[224]; /* NVM subsystem qualified name, ended by zeros. */
+    char name[64]; /* NVM subsystem qualified name, ended by zeros. */
 };
 
 /* A namespace of one controller. */

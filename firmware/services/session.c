@@ -293,6 +293,8 @@ static size_t sealed(uint8_t *from, size_t length, const uint8_t **answer)
     memcpy(session->last, last, AEAD_TAG);
     job_point();
     size_t made = request(session, &message);
+    /* There may have been a key in it. */
+    crypto_wipe(message.text, message.length);
     job_point();
     session->length = (uint16_t)encrypt0_encode(
         session->id, message.counter, session->keys.to_peer, session->keys.iv_to_peer,

@@ -9,6 +9,7 @@
 #include "command.h"
 #include "hal/random.h"
 #include "hal/registers.h"
+#include "hal/storage_keys.h"
 #include "log.h"
 #include "nvme/nvme.h"
 #include "nvme_layout.h"
@@ -39,7 +40,7 @@ struct target {
 };
 
 static struct volume {
-    bool attached, read_only;
+    bool attached, read_only, encrypted;
     uint8_t function, shift;
     uint32_t nsid;
     struct target target;
@@ -88,8 +89,9 @@ static void write_volume(unsigned number, const struct volume *is)
     if (is->attached)
         record(
             base, LAYOUT_VOLUME_FLAGS,
-            LAYOUT_VOLUME_ATTACHED | LAYOUT_VOLUME_PLAIN
-                | (is->read_only ? LAYOUT_VOLUME_READ_ONLY : 0)
+            LAYOUT_VOLUME_ATTACHED | (is->read_only ? LAYOUT_VOLUME_READ_ONLY : 0)
+                | (is->encrypted ? LAYOUT_VOLUME_ENCRYPTED | number << LAYOUT_VOLUME_KEY_SLOT
+                                 : LAYOUT_VOLUME_PLAIN)
         );
 }
 
@@ -198,20 +200,32 @@ static bool clashes(const struct volume *is, const struct volume *other)
         && other->first < is->first + is->length;
 }
 
+/* A key whose halves are equal is none (SP 800-38E). */
+static bool key_possible(const struct zcbor_string *key)
+{
+    return memcmp(key->value, key->value + STORAGE_KEY / 2, STORAGE_KEY / 2);
+}
+
 enum status volume_attach(zcbor_state_t *in, zcbor_state_t *out)
 {
     struct volume is = {.attached = true};
+    struct zcbor_string key = {0};
     uint32_t number, function, block;
     if (!zcbor_uint32_decode(in, &number) || !zcbor_uint32_decode(in, &function)
         || !zcbor_uint32_decode(in, &is.nsid) || !decode_target(in, &is.target)
         || !zcbor_uint64_decode(in, &is.first) || !zcbor_uint64_decode(in, &is.length)
         || !zcbor_uint32_decode(in, &block) || !zcbor_bool_decode(in, &is.read_only)
         || !zcbor_uint32_decode(in, &is.requests) || !zcbor_uint64_decode(in, &is.bytes)
+        || (!zcbor_array_at_end(in) && (!zcbor_bstr_decode(in, &key) || key.len != STORAGE_KEY))
         || !command_end(in))
         return STATUS_MALFORMED;
+    is.encrypted = key.value;
+    if (is.encrypted && !LAYOUT_ENCRYPTION)
+        return STATUS_UNSUPPORTED;
     is.function = function < UINT8_MAX ? (uint8_t)function : UINT8_MAX;
     is.shift = block == 4096 ? 12 : 9;
-    if (number >= VOLUMES || (block != 512 && block != 4096) || !possible(&is))
+    if (number >= VOLUMES || (block != 512 && block != 4096) || !possible(&is)
+        || (is.encrypted && !key_possible(&key)))
         return STATUS_RANGE;
     if (volumes[number].attached || clock_uptime_ms() < volumes[number].rests_until)
         return STATUS_STATE;
@@ -221,6 +235,9 @@ enum status volume_attach(zcbor_state_t *in, zcbor_state_t *out)
         if (other->attached ? same : clashes(&is, other))
             return STATUS_STATE;
     }
+    /* The key stands in the slot of the volume's number. */
+    if (LAYOUT_ENCRYPTION && is.encrypted && !storage_key_load(number, key.value))
+        return STATUS_STATE;
     volumes[number] = is;
     write_target(number, &is.target);
     write_rates(number, &is);
@@ -252,6 +269,8 @@ enum status volume_detach(zcbor_state_t *in, zcbor_state_t *out)
     record(
         CARD_STORAGE_AOE_TARGETS_WORDS + 4 * number * LAYOUT_TARGET_STRIDE, LAYOUT_TARGET_FLAGS, 0
     );
+    if (LAYOUT_ENCRYPTION && is->encrypted)
+        storage_key_forget(number);
     log_event(EVENT_VOLUME_DETACHED, number);
     return zcbor_nil_put(out, NULL) ? STATUS_OK : STATUS_RANGE;
 }
@@ -259,7 +278,7 @@ enum status volume_detach(zcbor_state_t *in, zcbor_state_t *out)
 static bool put_volume(zcbor_state_t *out, uint32_t number, const struct volume *is)
 {
     const struct target *target = &is->target;
-    return zcbor_list_start_encode(out, 10) && zcbor_uint32_put(out, number)
+    return zcbor_list_start_encode(out, 11) && zcbor_uint32_put(out, number)
         && zcbor_uint32_put(out, is->function) && zcbor_uint32_put(out, is->nsid)
         && zcbor_list_start_encode(out, 6)
         && zcbor_bstr_encode_ptr(out, (const char *)target->mac, 6)
@@ -269,7 +288,7 @@ static bool put_volume(zcbor_state_t *out, uint32_t number, const struct volume 
         && zcbor_uint64_put(out, is->first) && zcbor_uint64_put(out, is->length)
         && zcbor_uint32_put(out, 1u << is->shift) && zcbor_bool_put(out, is->read_only)
         && zcbor_uint32_put(out, is->requests) && zcbor_uint64_put(out, is->bytes)
-        && zcbor_list_end_encode(out, 10);
+        && (!is->encrypted || zcbor_bool_put(out, true)) && zcbor_list_end_encode(out, 11);
 }
 
 enum status volume_list(zcbor_state_t *in, zcbor_state_t *out)

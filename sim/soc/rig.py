@@ -1,5 +1,6 @@
 """The SoC by itself: with the card's own registers, and without its engines."""
 
+import hashlib
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -19,7 +20,7 @@ from niter.soc.share import BusShare
 
 __all__ = ["CONFIG", "SECRET", "SocRig", "flash_content", "images", "rig", "with_rom"]
 
-#: Where the benches' programs are kept.
+#: Where the benches' programs are kept, a folder for each card.
 _BUILD = Path(__file__).parents[2] / "build" / "firmware" / "bench"
 
 #: A small card. Its serial line is as fast as can be, so that a letter costs no time.
@@ -101,7 +102,7 @@ class SocRig(wiring.Component):
 @cache
 def images(config: CardConfig = CONFIG) -> Images:
     """Boot ROM, loader and firmware for a card of the benches."""
-    return build(config, folder=_BUILD)
+    return build(config, folder=_BUILD / hashlib.sha256(repr(config).encode()).hexdigest()[:16])
 
 
 def with_rom(config: CardConfig = CONFIG) -> CardConfig:

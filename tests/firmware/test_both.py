@@ -21,7 +21,9 @@ from niter.card import CardConfig, StorageConfig
 from niter.net.drop import counter_names
 from niter.nvme.engine import NamespaceRecord
 from niter.nvme.front.messages import RequestKind
+from niter.security.key_registers import KeyCommand
 from niter.soc import SocConfig
+from niter.storage import VolumeRecord
 from niter.virtio.net.messages import CommandKind
 from niterctl.card import Card, Tunnel
 from niterctl.client import RequestError
@@ -39,7 +41,7 @@ from .test_volumes import NVME, TABLES, VOLUME, Written, namespace, refused
 
 CONFIG = CardConfig(
     overlay=replace(NETWORK.overlay, peers=16),
-    storage=StorageConfig(nvme=NVME, volumes=4),
+    storage=StorageConfig(nvme=NVME, volumes=4, encryption=True),
     frame_bytes=9600,
     soc=SocConfig(),
 )
@@ -59,6 +61,10 @@ class CardModel(MailboxModel):
         super().__init__(CardGateware(CONFIG).csr.memory_map, CONFIG.functions)
         self.config = CONFIG
         self.answers = {}
+        #: The key store's, by slot; and whether it refuses.
+        self.keys = {}
+        self.refuses = False
+        self._key, self._key_polls = b"", 0
         self._kept = {}
         self._where = {path: at for at, (path, word) in self._names.items() if not word}
         self._lock = threading.Lock()
@@ -84,10 +90,37 @@ class CardModel(MailboxModel):
                 line.sendall(b"ok\n" if what == "write" else b"ok %x\n" % found)
 
     def _access(self, wanted):
-        if self._names[wanted.address][0].startswith("soc.mailbox."):
+        path = self._names[wanted.address][0]
+        if path.startswith("soc.mailbox."):
             return self.access(wanted)
+        if path.startswith("soc.keys."):
+            return self._key_store(path.removeprefix("soc.keys."), wanted)
         if wanted.value is None:
             return self._kept.get(wanted.address, 0)
+        self._kept[wanted.address] = wanted.value
+        return None
+
+    def _key_store(self, register, wanted):
+        """Each command takes a while; keys are for storage alone."""
+        match register, wanted.value:
+            case "status", None:
+                self._key_polls += 1
+                return 1 if self._key_polls % 3 else 2 * self.refuses
+            case "key", word:
+                self._key += word.to_bytes(4, "little")
+                return None
+            case "command", code:
+                slot = self._kept[self._where["soc.keys.slot"]]
+                if self.refuses:
+                    return None
+                if code == KeyCommand.LOAD.value:
+                    self._key = b""
+                elif code == KeyCommand.ZEROISE.value:
+                    self.keys.pop(slot, None)
+                else:
+                    assert code == KeyCommand.COMMIT.value | 1 << 3 and len(self._key) == 64
+                    self.keys[slot] = self._key
+                return None
         self._kept[wanted.address] = wanted.value
         return None
 
@@ -232,6 +265,44 @@ def test_ports_and_volumes_stand_side_by_side(model, operator):
     operator.remove_route(5, STATION)
     assert namespace(model, volume())[0] == 0
     assert target(table(model), 5, STATION) is None
+
+
+KEY = bytes(range(64))
+
+
+def test_a_volumes_key_goes_to_the_key_store(model, operator):
+    operator.attach_volume(volume(), KEY)
+    assert model.keys == {1: KEY}
+    assert operator.volumes() == [volume(encrypted=True)]
+    probe = Written(CONFIG)
+    place = Place.at(1, VOLUME.target, first=VOLUME.first, length=VOLUME.length)
+    places = [replace(place, key=1)]
+    asyncio.run(open_storage(probe, CONFIG, mac=POLICY.mac.hex(":"), places=places))
+    at = VolumeRecord.STRIDE + VolumeRecord.FLAGS
+    table = "storage.volumes.table.words"
+    assert model.words(table, at) == [probe.words[probe.address(table) + at]]
+    operator.attach_volume(volume(number=2, nsid=1, first=0))
+    assert [each.encrypted for each in operator.volumes()] == [True, False]
+    operator.detach_volume(1)
+    assert model.keys == {} and model.words(table, at) == [0]
+
+
+def test_no_key_and_no_volume(model, operator):
+    for key, status in (
+        (KEY[:63], Status.MALFORMED),
+        (KEY + b"\0", Status.MALFORMED),
+        (b"", Status.MALFORMED),
+        (KEY[:32] * 2, Status.RANGE),
+    ):
+        assert refused(operator.attach_volume, volume(), key) == status
+    model.refuses = True
+    assert refused(operator.attach_volume, volume(), KEY) == Status.STATE
+    assert model.keys == {} and operator.volumes() == []
+    model.refuses = False
+    operator.attach_volume(volume(), KEY)
+    # A second one of that number takes nothing away.
+    assert refused(operator.attach_volume, volume(), KEY[::-1]) == Status.STATE
+    assert model.keys == {1: KEY}
 
 
 def test_a_function_is_of_one_half(operator):

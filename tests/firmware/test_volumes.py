@@ -168,6 +168,11 @@ def test_what_the_card_cannot_have(operator, change):
     assert operator.volumes() == []
 
 
+def test_a_card_without_a_cipher_takes_no_keys(operator):
+    assert refused(operator.attach_volume, VOLUME, bytes(range(64))) == Status.UNSUPPORTED
+    assert operator.volumes() == []
+
+
 def test_a_number_and_a_name_are_one_volumes(operator):
     operator.attach_volume(VOLUME)
     assert refused(operator.attach_volume, VOLUME) == Status.STATE

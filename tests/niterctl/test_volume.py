@@ -4,14 +4,16 @@ import pytest
 
 from firmware.host.process import HostCard
 from tests.firmware.conftest import POLICY
+from tests.firmware.test_both import CONFIG as BOTH
 from tests.firmware.test_volumes import CONFIG
 
 PLACE = ("--target", "02-bb-00-00-00-a0", "--shelf", 7, "--slot", 3, "--sectors", 4096)
 
 
 @pytest.fixture
-def card(tmp_path):
-    with HostCard(tmp_path, POLICY, config=CONFIG) as running:
+def card(tmp_path, request):
+    config = getattr(request, "param", CONFIG)
+    with HostCard(tmp_path, POLICY, config=config) as running:
         yield running
 
 
@@ -38,3 +40,17 @@ def test_what_is_refused_ends_in_one_line(niterctl):
     six = ("--vni", 7, "--via", "2001:db8::1", "--next-hop", PLACE[1])
     assert "IPv4" in niterctl("volume", "tunnel", *six, code=2, as_json=False)
     assert "UNSUPPORTED" in niterctl("port", "list", code=1, as_json=False)
+
+
+@pytest.mark.parametrize("card", [BOTH], indirect=True)
+def test_volumes_of_a_card_with_both_halves_may_be_encrypted(niterctl, tmp_path):
+    keys = tmp_path / "keys"
+    keys.write_bytes(bytes(range(64)))
+    niterctl("port", "add", 0, "--mac", "02:00:00:00:00:01", "--vni", 5)
+    niterctl("volume", "attach", 1, "--function", 2, *PLACE, "--encrypt", keys)
+    (volume,) = niterctl("volume", "list")
+    assert volume["encrypted"]
+    assert "encrypted" in niterctl("volume", "list", as_json=False)
+    keys.write_bytes(bytes(63))
+    wrong = ("volume", "attach", 2, "--function", 3, *PLACE, "--encrypt", keys)
+    assert "64 bytes, not 63" in niterctl(*wrong, code=2, as_json=False)

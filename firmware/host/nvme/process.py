@@ -55,9 +55,8 @@ class Identity:
     def pack(self) -> bytes:
         """``struct nvme_identity``."""
         padded = (self.serial.ljust(20), self.model.ljust(40), self.firmware.ljust(8))
-        return b"".join(text.encode("ascii") for text in padded) + self.name.encode().ljust(
-            224, b"\0"
-        )
+        texts = b"".join(text.encode("ascii") for text in padded)
+        return texts + self.name.encode().ljust(64, b"\0")
 
 
 @dataclass(frozen=True)

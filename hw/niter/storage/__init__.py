@@ -2,6 +2,6 @@
 
 from .pacing import Pacing
 from .rates import RateRecord
-from .volumes import VolumeMode, VolumeRecord, Volumes
+from .volumes import VolumeKey, VolumeMode, VolumeRecord, Volumes
 
-__all__ = ["Pacing", "RateRecord", "VolumeMode", "VolumeRecord", "Volumes"]
+__all__ = ["Pacing", "RateRecord", "VolumeKey", "VolumeMode", "VolumeRecord", "Volumes"]
