@@ -20,6 +20,9 @@ _INDEX = re.compile(
 _NBA = re.compile(r"^void \w+___eval_nba\(\w+\* vlSelf\) \{\n.*?^\}\n", re.MULTILINE | re.DOTALL)
 _PIECE = re.compile(r"^    if \((.*?)\) \{\n.*?^    \}\n", re.MULTILINE | re.DOTALL)
 _ASKED = re.compile(r"(?:0x)?([0-9a-f]+)ULL\s+& vlSelfRef\.__VnbaTriggered\[(\d+)U\]")
+#: A mask for several words at once, which is how it writes equal ones.
+_WORD = r"vlSelfRef\.__VnbaTriggered\[\d+U\]"
+_EQUAL = re.compile(rf"(\w+ULL)\s+& \(({_WORD}(?:\s+\| {_WORD})+)\)")
 _WORD_BITS = 64
 #: Pieces that are asked for together.
 _GROUP = 8
@@ -75,8 +78,18 @@ class Triggers:
         raise TriggersError("no eval_nba")
 
 
+def _spread(function: str) -> str:
+    """Text that asks for each word by itself."""
+
+    def alone(match: re.Match) -> str:
+        words = re.split(r"\s+\| ", match[2])
+        return " | ".join(f"({match[1]} & {word})" for word in words)
+
+    return _EQUAL.sub(alone, function)
+
+
 def _shortened(function: str) -> str:
-    head, rest = function.split("    // Body\n", 1)
+    head, rest = _spread(function).split("    // Body\n", 1)
     pieces = list(_PIECE.finditer(rest))
     if "".join(piece[0] for piece in pieces) + "}\n" != rest:
         raise TriggersError("eval_nba is not a row of conditions")

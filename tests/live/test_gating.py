@@ -194,3 +194,23 @@ def test_an_input_without_a_register(tmp_path):
 def test_nothing_to_watch():
     with pytest.raises(ValueError, match=r"no signal counter9\.count"):
         gated_verilog(Design(), (), (), watched={"none": ("counter9.count", 8)})
+
+
+def test_two_words_that_are_asked_for_at_once(tmp_path):
+    """Triggers of the same place in two words are written so."""
+    word = "vlSelfRef.__VnbaTriggered[{}U]"
+    first, second = word.format(0), word.format(1)
+    index = """VL_DBG_MSGS("  '" + tag + "' region trigger index 0 is active: @(posedge clk)");"""
+    source = tmp_path / "Gated.cpp"
+    source.write_text(
+        f"void Gated___dump_triggers__act() {{ {index} }}\n"
+        "void Gated___eval_nba(Gated* vlSelf) {\n    // Body\n"
+        f"    if ((0x0000000000000010ULL & ({second} \n        | {first}))) {{\n"
+        "        one();\n    }\n"
+        f"    if ((1ULL & {second})) {{\n        two();\n    }}\n"
+        "}\n"
+    )
+    Triggers(tmp_path, "Gated").shorten()
+    text = source.read_text()
+    assert "if ((0x10ULL & t0) | (0x11ULL & t1)) {" in text
+    assert "if (((0x0000000000000010ULL & t1) | (0x0000000000000010ULL & t0))) {" in text
