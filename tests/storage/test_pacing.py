@@ -78,7 +78,8 @@ def test_control_writes_at_any_time(seed):
     async def write(ctx):
         await limit(ctx, dut, 0, request=900)
         while True:
-            await ctx.tick().repeat(rng.choice((1, 1, 2, 5)))
+            for _ in range(rng.choice((1, 1, 2, 5))):
+                await ctx.tick()
             await limit(ctx, dut, rng.randrange(1, 16), burst=rng.randrange(1 << 32))
 
     async def run(ctx):
@@ -143,8 +144,8 @@ def test_what_finds_nothing_under_way_passes_at_once():
     bench.add(run)
     bench.run()
     waits = [seen - at for (seen, _), at in zip(transport.requests, given, strict=True)]
-    # Volume 1 has to keep to its rate: what may not go at once is kept.
-    assert waits[0::2] == [6] * 3 and waits[1] == 6 and min(waits[3::2]) > 100, waits
+    # It is taken late. Volume 1 has to keep to its rate: what may not go at once is kept.
+    assert waits[0::2] == [3] * 3 and waits[1] == 3 and min(waits[3::2]) > 100, waits
 
 
 def test_a_reset_does_not_leave_times_that_lie_ahead():
@@ -259,7 +260,7 @@ def test_aborts_what_waits_wherever_it_stands(seed):
 
     bench.add(run)
     bench.run()
-    assert not transport.aborts
+    assert transport.aborts == doomed
     seen = [request for _, request in transport.requests[3:]]
     for volume in range(3):
         expected = [tag for tag in staying + again if volumes[tag] == volume]

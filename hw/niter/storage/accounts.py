@@ -1,18 +1,20 @@
 """What volumes have spent of their rates."""
 
+from collections.abc import Callable
+
 from amaranth import C, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data
 
 from niter.compare import less
 from niter.interface import BlockOpcode
 
-from .keeping import BY_REQUESTS, BY_SECTORS, WORD_BITS, Keeping
+from .keeping import BY_REQUESTS, BY_SECTORS, Keeping
 from .rates import RateRecord
 
 __all__ = ["Accounts"]
 
-#: Bits of a time in cycles: what a word holds, and twice the longest debt.
-_TIME_BITS = WORD_BITS
+#: Bits of a time in cycles: twice the longest debt, a burst and a request's cost, and a sign.
+_TIME_BITS = 35
 
 #: A volume's times are to be looked at every 2 to the so many cycles, one volume after the other.
 _LOOK_BITS = 6
@@ -47,6 +49,7 @@ class Accounts:
         m.d.sync += self._now.eq(self._now + 1)
         m.d.comb += self.looks.eq(self._now[:_LOOK_BITS] == 0)
         self._lead = Signal(_TIME_BITS)
+        m.d.comb += keeping.time.eq(self._lead)
         self._burst, self._cost, self._each = Signal(32), Signal(32), Signal(16)
         self._ahead, self._early = Signal(), Signal()
         #: In ``DECIDE``.
@@ -60,26 +63,36 @@ class Accounts:
         self._pays, self._past, self._writes = Signal(), Signal(), Signal()
         # In this cycle what is to be paid becomes nothing.
         self._gratis = Signal()
+        self._clears = Signal()
+
+    def clear(self) -> None:
+        """Nothing is spent of anything, and what is written says so."""
+        self._m.d.comb += self._clears.eq(1)
 
     def begin(self) -> None:
         """Now is when the next look begins."""
         self._m.d.sync += self._began.eq(self._now)
 
-    def states_of_looking(self) -> None:
-        """From ``BURST`` to in front of ``DECIDE``."""
+    def states_of_looking(self, beside: Callable[[int], None]) -> None:
+        """From ``BURST`` to in front of ``DECIDE``; ``beside`` does what else is to be done in each
+        of the four."""
         m, keeping = self._m, self._keeping
         with m.State("BURST"):
             keeping.read_volume(RateRecord.BURST)
+            beside(0)
             m.next = "REQUESTS"
         with m.State("REQUESTS"):
             keeping.read_volume(BY_REQUESTS)
             m.d.sync += self._burst.eq(keeping.word)
+            beside(1)
             m.next = "SECTORS"
         with m.State("SECTORS"):
             keeping.read_volume(BY_SECTORS)
+            beside(2)
             m.next = "COMPARE"
         with m.State("COMPARE"):
             m.d.sync += [self._early.eq(self._ahead), self._past_request.eq(self._lead[-1])]
+            beside(3)
             m.next = "DECIDE"
 
     def decide(self) -> None:
@@ -116,7 +129,7 @@ class Accounts:
             m.next = "PAY SECTORS"
         with m.State("PAY SECTORS"):
             keeping.read_volume(BY_SECTORS)
-            keeping.write_volume(BY_REQUESTS, self._lead)
+            keeping.write_volume(BY_REQUESTS)
             m.d.comb += [
                 self._pays.eq(1),
                 self._past.eq(self._past_sector),
@@ -124,7 +137,7 @@ class Accounts:
             ]
             keeping.go("PAID")
         with m.State("PAID"):
-            keeping.write_volume(BY_SECTORS, self._lead)
+            keeping.write_volume(BY_SECTORS)
             m.d.comb += self._writes.eq(1)
             keeping.go("IDLE")
 
@@ -137,5 +150,7 @@ class Accounts:
         # It is written in the next cycle, or later.
         with m.If(~(self._writes & self._keeping.busy)):
             m.d.sync += self._lead.eq(total[1:])
+        with m.If(self._clears):
+            m.d.sync += self._lead.eq(0)
         with m.If(self._gratis):
             m.d.sync += self._cost.eq(0)

@@ -7,7 +7,6 @@ from amaranth.utils import ceil_log2
 
 from niter import csr
 from niter.interface import BlockPort, BlockRequest
-from niter.stream import Arbiter
 
 from .accounts import Accounts
 from .keeping import BY_REQUESTS, Keeping
@@ -29,22 +28,23 @@ class Pacing(wiring.Component):
     A request may go while neither time is further ahead than the burst. It adds what it costs,
     so a large one is followed by a longer pause.
 
-    An abort of a request that waits here takes it out of its list, at three cycles for each
-    request ahead of it, and is acknowledged here; any other passes.
+    An abort of a request that waits here takes it out of its list, at two cycles for each request
+    ahead of it. All aborts pass, and are acknowledged by what follows.
 
     Parameters
     ----------
     volumes
         1 to 16, those of the stage before.
     tags
-        Requests have tags below that: a power of two from 2 to 256. With up to 64, all that is
-        kept stands in one EBR.
+        Requests have tags below that: a power of two from 2 to 256. With up to 128, requests
+        stand in one EBR, and what belongs to volumes in another.
 
     Members
     -------
     i : In(BlockPort)
         The front end. A request takes 7 cycles to pass when nothing waits and none has left for
-        128, otherwise 17, one more for each volume that could have its turn before, and 9 at times.
+        128, and is taken on the way; otherwise it takes 17, one more for each volume that could
+        have its turn before, and 9 at times.
     o : Out(BlockPort)
         The next stage, or the transport.
     csr : In(csr.Signature)
@@ -77,85 +77,78 @@ class Pacing(wiring.Component):
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         request = BlockRequest(Signal(BlockRequest))
-        volume, served, swept = Signal(4), Signal(4), Signal(4)
-        keeping = Keeping(m, self.tags, request, volume)
+        tag, volume, swept = Signal(range(self.tags)), Signal(4), Signal(4)
+        keeping = Keeping(m, self.tags, request, tag, volume)
         accounts = Accounts(m, keeping, request)
-        following = Signal(4)
-        m.d.comb += following.eq(served + 1)
+        keeping.take(self.i.request.payload)
 
-        m.submodules.acknowledgements = acknowledgements = Arbiter(8, 2, packet=False)
-        own, passing = acknowledgements.i
-        connect(m, flipped(self.o.aborted), passing)
-        connect(m, acknowledgements.o, flipped(self.i.aborted))
+        connect(m, flipped(self.o.aborted), flipped(self.i.aborted))
         connect(m, flipped(self.o.completion), flipped(self.i.completion))
         pass_data(m, self.i, self.o)
         m.d.comb += [
             self.o.request.payload.eq(request),
-            self.o.abort.payload.eq(request.tag),
-            own.payload.eq(request.tag),
+            self.o.request.payload.tag.eq(tag),
+            self.o.abort.payload.eq(tag),
         ]
 
         sweep, goes, aborting = Signal(), Signal(), Signal()
-        # The request in hand has not been kept: nothing waits, and nothing has left for a while,
-        # so it goes at once if it may. With a busy transport it would be in the way of others.
-        new, recent = Signal(), Signal(2)
+        # What is at the input is taken. It may go at once, if nothing waits, and nothing has left
+        # for a while: with a busy transport it would be in the way of others.
+        taking, new, recent = Signal(), Signal(), Signal(2)
         due = Signal()
         m.d.sync += due.eq(due | accounts.looks)
         with m.If(accounts.looks):
             m.d.sync += recent.eq(recent >> 1)
 
+        def copy(step):
+            keeping.copy(step, taking)
+            if step == 2:
+                m.d.comb += self.i.request.ready.eq(taking)
+
         with m.FSM(init="CLEAR"):
             with m.State("CLEAR"):
                 keeping.clear()
+                accounts.clear()
             with m.State("IDLE"):
                 accounts.begin()
-                m.d.sync += [sweep.eq(0), goes.eq(0), aborting.eq(0), new.eq(0)]
+                keeping.look()
+                m.d.sync += [sweep.eq(0), goes.eq(0), aborting.eq(0), taking.eq(0), new.eq(0)]
                 with m.If(self.i.abort.valid):
                     m.d.comb += self.i.abort.ready.eq(1)
-                    m.d.sync += [request.tag.eq(self.i.abort.payload), aborting.eq(1)]
+                    m.d.sync += [tag.eq(self.i.abort.payload), aborting.eq(1)]
                     m.next = "FIND"
                 with m.Elif(self.i.request.valid):
-                    m.d.comb += self.i.request.ready.eq(1)
-                    m.d.sync += request.eq(self.i.request.payload)
-                    m.d.sync += volume.eq(self.i.request.payload.volume)
-                    m.next = "KEEP"
-                    with m.If(~keeping.waiting.any() & (recent == 0)):
-                        m.d.sync += new.eq(1)
-                        m.next = "BURST"
+                    arrived = self.i.request.payload
+                    m.d.sync += [tag.eq(arrived.tag), volume.eq(arrived.volume), taking.eq(1)]
+                    m.d.sync += new.eq(~keeping.any & (recent == 0))
+                    m.next = "BURST"
                 # A time that is never looked at would wrap and seem to lie ahead.
                 with m.Elif(due):
                     m.d.sync += [due.eq(0), sweep.eq(1), volume.eq(swept), swept.eq(swept + 1)]
                     m.next = "BURST"
-                with m.Elif(keeping.waiting.any()):
-                    m.d.sync += [volume.eq(following), served.eq(following)]
-                    with m.If(keeping.waiting.bit_select(following, 1)):
-                        m.next = "BURST"
-            keeping.states_of_keeping(aborting)
+                with m.Elif(keeping.any):
+                    keeping.turn()
+            keeping.states_of_turns()
+            keeping.states_of_joining(aborting)
             keeping.states_of_finding()
-            with m.State("ACKNOWLEDGE"):
-                m.d.comb += own.valid.eq(1)
-                with m.If(own.ready):
-                    m.next = "IDLE"
             with m.State("PASS ABORT"):
                 m.d.comb += self.o.abort.valid.eq(1)
                 with m.If(self.o.abort.ready):
                     m.next = "IDLE"
 
-            accounts.states_of_looking()
+            accounts.states_of_looking(copy)
             with m.State("DECIDE"):
                 accounts.decide()
+                copy(4)
                 keeping.read_ends()
-                m.next = "TIMES"
+                m.next = "OFFER"
                 with m.If(sweep):
                     keeping.read_volume(BY_REQUESTS)
                     m.next = "PAY REQUEST"
-                with m.Elif(new):
-                    m.next = "KEEP"
-                    with m.If(~accounts.early):
-                        m.next = "OFFER"
-                with m.Elif(keeping.waits & ~accounts.early):
-                    m.next = "HEAD"
-            keeping.states_of_taking()
+                with m.Elif(taking & ~(new & ~accounts.early)):
+                    m.next = "JOIN"
+                with m.Elif(accounts.early):
+                    m.next = "TIMES"
             with m.State("OFFER"):
                 keeping.offered()
                 m.d.comb += self.o.request.valid.eq(1)
