@@ -1,12 +1,11 @@
 """The volume check: every block command goes to its volume, and nowhere else."""
 
-from amaranth import Cat, Module, Signal
+from amaranth import C, Cat, Module, Mux, Signal
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import ceil_log2
 
 from niter import csr
-from niter.compare import less
 from niter.interface import (
     BlockCompletion,
     BlockOpcode,
@@ -181,13 +180,10 @@ class Volumes(wiring.Component):
 
         request = Signal(BlockRequest)
         status = Signal(BlockStatus)
-        first, length = Signal(56), Signal(56)
         attached, read_only = read.data[0], read.data[1]
         # The word that is read; the one before it is there.
         asked = Signal(range(VolumeRecord.WORDS + 1))
         chosen = Signal(4)
-        # One adder makes both: the end from ``first`` while that still holds the number of sectors.
-        end, placed = Signal(57), Signal(57)
         place = Signal()
         changes = Signal()
         m.d.comb += [
@@ -200,9 +196,24 @@ class Volumes(wiring.Component):
                 | (request.opcode == BlockOpcode.DISCARD)
             ),
             self.o.request.payload.eq(request),
+        ]
+        # One adder for halves of numbers, and in each cycle a word of the record: to where the
+        # volume begins the request's first sector is added, and then taken from the volume's
+        # length. While the flags are there its sectors are taken from what is left.
+        placed, left = Signal(64), Signal(32)
+        carry, beyond, far = Signal(), Signal(), Signal()
+        half = Mux(asked[0], request.lba[:32], request.lba[32:])
+        taken, last = asked > VolumeRecord.LENGTH, asked == VolumeRecord.FLAGS + 1
+        number, addend, total = Signal(32), Signal(32), Signal(34)
+        m.d.comb += [
+            # Of a second word 24 bits count.
+            number.eq(Mux(last, left, Cat(read.data[:24], read.data[24:] & asked[0].replicate(8)))),
+            addend.eq(Mux(last, ~Cat(request.sectors, C(0, 16)), half ^ taken.replicate(32))),
+            total.eq(Cat(1, number) + Cat(Mux(asked[0], taken, carry), addend)),
             self.o.request.payload.lba.eq(placed),
         ]
-        m.d.sync += placed.eq(request.lba + first)
+        enough = total[33]
+        m.d.sync += carry.eq(total[33])
 
         m.submodules.completions = completions = Arbiter(BlockCompletion, 2, packet=False)
         refusal, answered = completions.i
@@ -222,21 +233,21 @@ class Volumes(wiring.Component):
                 m.d.comb += self.i.request.ready.eq(~self.i.abort.valid)
                 m.d.comb += chosen.eq(self.i.request.payload.volume)
                 m.d.sync += request.eq(self.i.request.payload)
-                m.d.sync += first.eq(self.i.request.payload.sectors)
                 with m.If(self.i.request.valid & self.i.request.ready):
                     m.d.sync += asked.eq(1)
                     m.next = "READ"
             with m.State("READ"):
                 m.d.sync += asked.eq(asked + 1)
-                with m.If(asked == VolumeRecord.FIRST + 2):
-                    m.d.sync += end.eq(placed)
-                for at, value in ((VolumeRecord.FIRST, first), (VolumeRecord.LENGTH, length)):
-                    for half, part in enumerate((value[:32], value[32:])):
-                        with m.If(asked == at + half + 1):
-                            m.d.sync += part.eq(read.data)
+                for at, part in enumerate((placed[:32], placed[32:]), VolumeRecord.FIRST + 1):
+                    with m.If(asked == at):
+                        m.d.sync += part.eq(total[1:])
+                with m.If(asked == VolumeRecord.LENGTH + 1):
+                    m.d.sync += left.eq(total[1:])
+                with m.If(asked == VolumeRecord.LENGTH + 2):
+                    m.d.sync += [beyond.eq(~enough), far.eq(total[1:25].any())]
                 # The flags are the last word.
                 m.d.sync += status.eq(BlockStatus.OK)
-                with m.If(place & less(length, end)):
+                with m.If(place & (beyond | (~far & ~enough))):
                     m.d.sync += status.eq(BlockStatus.OUT_OF_RANGE)
                 with m.If(changes & read_only):
                     m.d.sync += status.eq(BlockStatus.READ_ONLY)
