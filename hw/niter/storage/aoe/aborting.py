@@ -4,7 +4,7 @@ from amaranth import C, Cat, Signal
 
 from .copies import may_linger
 from .desk import Desk
-from .layouts import REQUEST_WORDS, RequestLink
+from .layouts import LANE_BITS, REQUEST_WORDS, RequestLink
 from .shelf import Shelf
 from .tasks import Task
 
@@ -39,13 +39,10 @@ class Aborting:
         link = RequestLink(shelf.request_read.data[: RequestLink.as_shape().size])
 
         def relink(at, following):
-            """Let the request ``at``, whose link was read, be followed by another."""
-            changed = Signal(RequestLink)
+            """Let the request ``at`` be followed by another."""
             m.d.comb += [
-                changed.eq(link),
-                changed.next.eq(following),
                 shelf.request_write.addr.eq(Cat(C(_LINK, 2), at)),
-                shelf.request_write.data.eq(changed),
+                shelf.request_write.data[:LANE_BITS].eq(following),
                 shelf.request_write.en.eq(1),
             ]
 
@@ -93,7 +90,7 @@ class Aborting:
                 desk.find_slot(desk.slot + 1, Task.ABORT)
         with m.State("FORGET"):
             # The first step: its state.
-            m.d.comb += shelf.request_write.en.eq(1)
+            m.d.comb += shelf.request_write.en.eq(-1)
             m.next = "ACKNOWLEDGE"
         with m.State("ACKNOWLEDGE"):
             m.d.comb += [

@@ -57,7 +57,6 @@ class Desk:
         self.kind, self.copies, self.span, self.time = (
             word(Signal(word, name=f"slot_{word.__name__[4:].lower()}")) for word in SLOT_WORDS[:4]
         )
-        self.started = Signal(TIME_BITS)
         #: Orders given so far.
         self.issued = Signal(5)
         #: Generation of the slot's last copy: one was sent since the slot was taken up, or not.
@@ -112,16 +111,19 @@ class Desk:
             Signal(name=name) for name in ("renews", "restarts", "uncuts", "empties")
         )
         # Time since ``past``, a cycle later, and in the next one whether it is ``bound`` or more.
+        # It may stop, and be halved then.
         self.now = Signal(TIME_BITS)
         self.past = Signal(TIME_BITS)
         self.elapsed = Signal(TIME_BITS)
+        self.stops, self.halves = Signal(), Signal()
         self.bound = Signal(TIME_BITS)
         self.overdue = Signal()
         m.d.comb += self.past.eq(self.time.sent)
-        m.d.sync += [
-            self.elapsed.eq(self.now - self.past),
-            self.overdue.eq(~less(self.elapsed, self.bound)),
-        ]
+        m.d.sync += self.overdue.eq(~less(self.elapsed, self.bound))
+        with m.If(self.halves):
+            m.d.sync += self.elapsed.eq(self.elapsed >> 1)
+        with m.Elif(~self.stops):
+            m.d.sync += self.elapsed.eq(self.now - self.past)
         self.keep_slot = Signal()
         self.keep_request = Signal()
         self.new_slot = Signal()

@@ -9,6 +9,8 @@ from .codec import GENERATION_BITS, SLOT_BITS
 __all__ = [
     "COPIES",
     "EDITION_BITS",
+    "LANES",
+    "LANE_BITS",
     "REQUEST_WORDS",
     "SAMPLE_BITS",
     "SLOT_WORDS",
@@ -29,8 +31,9 @@ __all__ = [
     "TargetState",
 ]
 
-#: What a word of an EBR holds.
-WORD_BITS = 36
+#: What a word of an EBR holds, in lanes that can be written by themselves.
+LANE_BITS, LANES = 9, 4
+WORD_BITS = LANES * LANE_BITS
 
 #: Of a time, in ticks.
 TIME_BITS = 22

@@ -32,7 +32,6 @@ class Sending:
     def __init__(self, desk: Desk, settings: Settings):
         self._desk = desk
         self._receive = settings.receive
-        self._silence = settings.silence
         self._seed = settings.seed
         self._order = self._words()
 
@@ -72,7 +71,6 @@ class Sending:
         part, here = desk.part, desk.here
         last = Signal()
         words = self._order
-        m.d.comb += desk.bound.eq(self._silence)
         # Room for answers that is not promised, a cycle late: nothing is promised in the cycle
         # before it is looked at. Negative when there is less room than there was.
         space = Signal(12)

@@ -6,6 +6,8 @@ from niter.ram import Ram
 
 from .desk import Desk
 from .layouts import (
+    LANE_BITS,
+    LANES,
     REQUEST_WORDS,
     SLOT_WORDS,
     WORD_BITS,
@@ -45,7 +47,8 @@ class Shelf:
         )
         self.slot_read, self.slot_write = slot_words.read_port(), slot_words.write_port()
         self.request_read = request_words.read_port()
-        self.request_write = request_words.write_port()
+        # The first lane of a link is the request behind it, and can be written by itself.
+        self.request_write = request_words.write_port(granularity=LANE_BITS)
         # Which word of a slot is written.
         self._word = Signal(3)
 
@@ -88,8 +91,9 @@ class Shelf:
             for n, word in enumerate((desk.kind, desk.copies, desk.span, desk.time), 1):
                 with m.If(step == n):
                     m.d.sync += word.eq(self.slot_read.data)
+            # For as long as it takes to be compared, the first copy's time is behind the last's.
             with m.If(step == 5):
-                m.d.sync += desk.started.eq(self.slot_read.data)
+                m.d.sync += desk.time.sent.eq(self.slot_read.data)
             kind = SlotKind(self.slot_read.data[: SlotKind.as_shape().size])
             # A frame that is to be made has its target in hand.
             with m.If((step == 2) & (desk.task != Task.SEND)):
@@ -145,7 +149,9 @@ class Shelf:
             m.d.comb += [
                 self.slot_write.en.eq(desk.keep_slot & ((step <= _SPAN) | desk.sent)),
                 self.request_write.en.eq(
-                    desk.keep_request & ~step[2] & ((step == _STATE) | desk.new_request)
+                    (
+                        desk.keep_request & ~step[2] & ((step == _STATE) | desk.new_request)
+                    ).replicate(LANES)
                 ),
             ]
             m.d.sync += step.eq(step + 1)
@@ -167,7 +173,7 @@ class Shelf:
         slot, which = sweep[: len(desk.slot)], sweep[len(desk.slot)]
         m.d.comb += [
             self.request_write.addr.eq(Cat(C(_STATE, 2), sweep[:8])),
-            self.request_write.en.eq(1),
+            self.request_write.en.eq(-1),
             # All slots are free, one behind the other: their first words, then what says that.
             self._word.eq(Mux(which, _SPAN, 0)),
             self.slot_write.addr.eq(Cat(self._word, slot)),

@@ -1,13 +1,13 @@
 """What has been under way for too long: to be sent again, given up, or let go."""
 
-from amaranth import Mux, Signal, Value
+from amaranth import Array, Mux, Signal, Value
 
 from niter.compare import less
 from niter.interface import BlockStatus
 
 from .answering import Answering
 from .desk import Desk
-from .layouts import SAMPLE_BITS, TIME_BITS, Settings, SlotState
+from .layouts import Settings, SlotState
 from .sending import Sending
 from .tasks import Event, Task, changes
 
@@ -17,8 +17,6 @@ __all__ = ["Timing"]
 _DOUBLINGS = 7
 #: Doublings of the floor for a target of which no round-trip time is known.
 _UNKNOWN = 3
-#: Of the time that an answer should take: its mean and four deviations.
-_WAY_BITS = SAMPLE_BITS + 3
 
 
 class Timing:
@@ -45,51 +43,48 @@ class Timing:
         desk, m = self._desk, self._desk.m
         kind, span, time, copies = desk.kind, desk.span, desk.time, desk.copies
         known, settings = desk.known, self._settings
-        timeout = Signal(TIME_BITS)
-        silent = Signal()
+        late = Signal()
+        # Until this is nothing, the time since the last copy is halved; it is compared with both,
+        # since the way may not be known yet. The way takes no time while nothing is known of it.
         doublings = Signal(4)
+        way = known.mean[3:] + known.deviation
+        held = kind.state == SlotState.HELD
+        # Outside of these states it is the silence.
+        which = Signal(2)
+        m.d.comb += desk.bound.eq(
+            Array((settings.silence, settings.lifetime, settings.floor, way))[which]
+        )
 
         with m.State("TIMER"):
-            # Nothing, while nothing is known of it.
-            known_way = known.mean[3:] + known.deviation
-            held = kind.state == SlotState.HELD
             times = Mux(kind.copies > _DOUBLINGS, _DOUBLINGS, kind.copies - (kind.copies != 0))
-            m.d.sync += [
-                # A held slot has no other time to wait for.
-                timeout.eq(Mux(held, settings.lifetime, known_way)),
-                doublings.eq(times + Mux(known.sampled, 0, _UNKNOWN)),
-            ]
-            # A frame is silent since its first copy; a held slot waits for its last.
-            with m.If(~held):
-                m.d.comb += desk.past.eq(desk.started)
-            m.next = "TIMEOUT"
-        with m.State("TIMEOUT"):
-            with m.If(held):
-                m.d.comb += desk.bound.eq(timeout)
-            with m.If(less(timeout[:_WAY_BITS], settings.floor)):
-                m.d.sync += timeout.eq(settings.floor)
-            m.next = "SINCE"
-        with m.State("SINCE"):
-            m.d.sync += silent.eq(desk.overdue)
-            m.next = "DOUBLE"
+            m.d.sync += doublings.eq(times + Mux(known.sampled, 0, _UNKNOWN))
+            # A held slot has no other time to wait for.
+            m.d.comb += [desk.stops.eq(1), which.eq(1)]
+            m.next = "HALVE"
+        with m.State("HALVE"):
+            m.d.comb += [desk.stops.eq(1), desk.halves.eq(1), which.eq(3)]
+            m.d.sync += doublings.eq(doublings - 1)
+            with m.If(doublings == 0):
+                m.d.comb += desk.halves.eq(0)
+                m.next = "FLOOR"
             with m.If(held):
                 m.next = "IDLE"
                 with m.If(desk.overdue):
                     desk.free_slot()
                     desk.store(slot=1)
-        with m.State("DOUBLE"):
-            m.d.sync += [timeout.eq(timeout << 1), doublings.eq(doublings - 1)]
-            with m.If((doublings == 0) | timeout[-1]):
-                m.d.sync += timeout.eq(timeout)
-                m.next = "EXPIRE"
-        with m.State("EXPIRE"):
-            m.d.comb += desk.bound.eq(timeout)
+        with m.State("FLOOR"):
+            m.d.comb += which.eq(2)
+            m.d.sync += late.eq(desk.overdue)
+            m.next = "SILENCE"
+        with m.State("SILENCE"):
+            # Its first copy's time is in hand by now.
+            m.d.sync += late.eq(late & desk.overdue)
             m.next = "LATE"
         with m.State("LATE"):
             unsent = kind.copies == 0
             m.next = "IDLE"
-            with m.If((desk.overdue | unsent) & ~self._answering.pending):
-                with m.If(silent | ~desk.limits.enabled):
+            with m.If((late | unsent) & ~self._answering.pending):
+                with m.If(desk.overdue | ~desk.limits.enabled):
                     m.d.sync += [
                         self._answering.outcome.eq(BlockStatus.PATH),
                         self._answering.failing.eq(0),
