@@ -2,7 +2,7 @@
 
 from amaranth import Const, Value
 
-__all__ = ["below", "less"]
+__all__ = ["below", "less", "less_of_few"]
 
 
 def below(value: Value, limit: int) -> Value:
@@ -36,3 +36,19 @@ def less(one: Value, other: Value) -> Value:
         Of any width; what is signed is compared as what it is.
     """
     return (one - other)[-1]
+
+
+def less_of_few(one: Value, other: Value) -> Value:
+    """``one < other`` for a few bits: a LUT for each, where a carry chain takes two cells more.
+
+    Parameters
+    ----------
+    one, other
+        Unsigned, of any width; the way through them is as long as the wider one.
+    """
+    is_less: Value = Const(0)
+    for bit in range(max(len(one), len(other))):
+        a = one[bit] if bit < len(one) else Const(0)
+        b = other[bit] if bit < len(other) else Const(0)
+        is_less = (~a & b) | ((~a | b) & is_less)
+    return is_less

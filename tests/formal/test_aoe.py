@@ -1,11 +1,11 @@
 """Proofs of the AoE initiator's tags: what a slot knows of its copies, and answers of old ones."""
 
-from amaranth import Module, Signal
+from amaranth import Const, Module, Signal
 from amaranth.asserts import AnyConst, AnySeq
 from amaranth.hdl import Assert, Assume, Elaboratable
 from amaranth.lib import data
 
-from niter.storage.aoe.copies import age_of, answered, begun, is_fresh, may_linger, sent
+from niter.storage.aoe.copies import answered, begun, counted, is_fresh, may_linger, sent
 from tests.formal.harness import prove
 
 
@@ -50,7 +50,7 @@ class Slot(Elaboratable):
         named = Signal()
         mine = Signal(len(copies.generation))
         m.d.comb += [
-            age.eq(age_of(copies, generation)),
+            age.eq(counted(copies, Const(0), Const(1), generation)),
             fresh.eq(is_fresh(kind, age)),
             mine.eq(first + watched + 1),
             named.eq(was_sent & (generation == mine)),

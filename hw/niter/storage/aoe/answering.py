@@ -2,11 +2,10 @@
 
 from amaranth import Cat, Mux, Signal, signed
 
-from niter.compare import less
+from niter.compare import less_of_few
 from niter.interface import BlockOpcode, BlockStatus
 
-from .codec import GENERATION_BITS
-from .copies import age_of, answered, is_fresh, may_linger
+from .copies import answered, is_fresh, may_linger
 from .desk import Desk
 from .layouts import SAMPLE_BITS, SlotKind, SlotState
 from .tasks import Event, Task, changes
@@ -41,8 +40,8 @@ class Answering:
         """Outside of the states: how old the copy is that was answered, and what that says, while
         its slot is taken up. The last cycle counts."""
         m, desk, failing = self._desk.m, self._desk, self.failing
-        age, counted = Signal(GENERATION_BITS), len(self.age) - 1
-        m.d.comb += age.eq(age_of(desk.copies, answer.payload.generation))
+        age, counted = desk.generation, len(self.age) - 1
+        m.d.comb += desk.answered.eq(answer.payload.generation)
         with m.If(desk.loading):
             m.d.sync += [
                 self.age.eq(Cat(age[:counted], age[counted:].any())),
@@ -143,9 +142,9 @@ class Answering:
                     known.proven.eq(known.proven | (time.part > 2)),
                     known.silent.eq(0),
                 ]
-                with m.If(~less(known.credit, known.window)):
+                with m.If(~less_of_few(known.credit, known.window)):
                     m.d.sync += [known.credit.eq(0), known.settled.eq(1)]
-                    with m.If(less(known.window, limits.buffers)):
+                    with m.If(less_of_few(known.window, limits.buffers)):
                         m.d.sync += known.window.eq(known.window + 1)
             with m.If(desk.task == Task.TIMER):
                 m.d.comb += desk.learns.eq(1)

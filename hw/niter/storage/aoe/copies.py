@@ -9,7 +9,7 @@ from typing import Any
 
 from amaranth import Cat, Module, Signal, Value
 
-__all__ = ["age_of", "answered", "begun", "is_fresh", "may_linger", "restarted", "sent"]
+__all__ = ["answered", "begun", "counted", "is_fresh", "may_linger", "restarted", "sent"]
 
 
 def begun(kind: Any, copies: Any) -> list:
@@ -31,9 +31,11 @@ def sent(kind: Any, copies: Any) -> list:
     ]
 
 
-def age_of(copies: Any, generation: Value) -> Value:
-    """How many copies were sent after the one of that generation."""
-    return (copies.generation - generation)[: len(generation)]
+def counted(copies: Any, sent: Value, asked: Value, generation: Value) -> Value:
+    """The generation of the last copy, one having been ``sent`` since its words were read; or, when
+    ``asked``, how many copies were sent after the one of that generation. One adder does both."""
+    taken = ~generation & asked.replicate(len(generation))
+    return (Cat(1, copies.generation) + Cat(sent | asked, taken))[1 : len(generation) + 1]
 
 
 def is_fresh(kind: Any, age: Value) -> Value:

@@ -10,7 +10,7 @@ from niter.count import stepped
 from niter.interface import BlockCompletion
 
 from .codec import GENERATION_BITS
-from .copies import restarted
+from .copies import counted, restarted
 from .layouts import (
     SLOT_WORDS,
     TIME_BITS,
@@ -60,9 +60,10 @@ class Desk:
         #: Orders given so far.
         self.issued = Signal(5)
         #: Generation of the slot's last copy: one was sent since the slot was taken up, or not.
-        self.sent = Signal()
-        self.generation = Signal(GENERATION_BITS)
-        m.d.comb += self.generation.eq(self.copies.generation + self.sent)
+        #: While the slot's words come, how many copies were sent after the ``answered`` one.
+        self.sent, self.loading = Signal(), Signal()
+        self.generation, self.answered = Signal(GENERATION_BITS), Signal(GENERATION_BITS)
+        m.d.comb += self.generation.eq(counted(self.copies, self.sent, self.loading, self.answered))
         self.state, self.link = RequestState(Signal(RequestState)), RequestLink(Signal(RequestLink))
         self.sectors = Signal(16)
         self.home = Signal(4)
@@ -72,10 +73,14 @@ class Desk:
         #: ``base`` and this is a place, with a carry.
         self.offset = Signal(16)
         self.reach = Signal(49)
-        #: Of the slot's next sector, counted in its request.
+        #: Of the slot's next sector, counted in its request; with ``parts``, of the request's own
+        #: next one behind the part that is in hand.
         self.next = Signal(16)
+        self.part = Signal(5)
+        self.parts = Signal()
+        begin = Mux(self.parts, self.state.cut, self.span.first)
         m.d.comb += [
-            self.next.eq(self.span.first + self.span.done),
+            self.next.eq(begin + Mux(self.parts, self.part, self.span.done)),
             self.offset.eq(self.state.cut),
             self.reach.eq(self.base + self.offset),
         ]
@@ -103,8 +108,6 @@ class Desk:
         m.d.sync += [self.limits.eq(limits.data), self.learnt.eq(self.learns)]
 
         self.task = Signal(Task)
-        #: A slot's words are on their way.
-        self.loading = Signal()
         self.step = Signal(3)
         # In this cycle what begins with zeros does so: see ``begin_with_zeros``.
         self.renews, self.restarts, self.uncuts, self.empties = (
@@ -158,8 +161,8 @@ class Desk:
         ]
         with m.If(self.fetches):
             m.d.sync += self.known.eq(stored.data)
-        #: Sectors of the frame to be made.
-        self.part = Signal(5)
+            for end in ("head", "tail"):
+                m.d.sync += self.known[end].eq(stored.data[end][: len(self.tag)])
         #: Room for answers that is promised. One adder makes it more for a new frame, and less for
         #: one that leaves; a frame's opcode is its request's.
         self.promised = Signal(11)

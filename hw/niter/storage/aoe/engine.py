@@ -5,6 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from niter.compare import less_of_few
 from niter.interface import (
     BlockCompletion,
     BlockOpcode,
@@ -156,7 +157,7 @@ class Engine(wiring.Component):
             self.issued.eq(desk.issued),
             queued.eq(desk.issued - self.built),
             younger.eq(desk.issued - desk.time.serial),
-            answering.pending.eq(younger < queued),
+            answering.pending.eq(less_of_few(younger, queued)),
         ]
         quiet = (queued == 0) & ~self.receiving & ~self.verdict.valid & ~self.answer.valid
 

@@ -2,7 +2,7 @@
 
 from amaranth import Array, C, Cat, Mux, Signal, Value
 
-from niter.compare import less
+from niter.compare import less, less_of_few
 from niter.interface import BlockOpcode, BlockStatus
 
 from .codec import AtaCommand, AtaFlag
@@ -83,7 +83,10 @@ class Sending:
 
         with m.State("SEND"):
             m.d.sync += desk.task.eq(Task.SEND)
-            full = ~less(known.inflight, known.window) | ~less(known.inflight, limits.buffers)
+            full = ~(
+                less_of_few(known.inflight, known.window)
+                & less_of_few(known.inflight, limits.buffers)
+            )
             with m.If(~known.listed | (known.blocked == desk.changes)):
                 m.next = "IDLE"
             with m.Elif(limits.enabled & full):
@@ -93,7 +96,7 @@ class Sending:
         with m.State("PART"):
             remaining = Signal(16)
             largest = self.largest()
-            more = remaining[5:].any() | less(largest, remaining[:5])
+            more = remaining[5:].any() | less_of_few(largest, remaining[:5])
             m.d.comb += remaining.eq(desk.sectors - desk.state.cut)
             m.d.sync += [
                 part.eq(Mux(more, largest, remaining)),
@@ -129,7 +132,7 @@ class Sending:
             # begin before it, and ``beyond`` says whether they reach it.
             ahead, beyond = Signal(len(kind.place)), Signal(6)
             m.d.comb += [ahead.eq(here - kind.place), beyond.eq(ahead[:5] + part)]
-            inside = ~ahead[5:].any() & less(ahead[:5], kind.sectors)
+            inside = ~ahead[5:].any() & less_of_few(ahead[:5], kind.sectors)
             reaches = ahead[5:].all() & beyond[5] & beyond[:5].any()
             m.d.sync += near.eq((inside | reaches) & (kind.target == desk.home))
             m.next = "NEAR"
@@ -159,10 +162,11 @@ class Sending:
                 span.done.eq(0),
                 desk.new_slot.eq(1),
                 time.part.eq(part),
-                desk.state.cut.eq(desk.state.cut + part),
+                desk.state.cut.eq(desk.next),
                 desk.keep_request.eq(1),
             ]
             m.d.comb += [desk.takes.eq(1), desk.learns.eq(1), desk.restarts.eq(1)]
+            m.d.comb += desk.parts.eq(1)
             with m.If(last):
                 desk.unlink()
             desk.count(Event.SENT)

@@ -91,6 +91,9 @@ class Shelf:
             for n, word in enumerate((desk.kind, desk.copies, desk.span, desk.time), 1):
                 with m.If(step == n):
                     m.d.sync += word.eq(self.slot_read.data)
+            # A tag has no more bits than there are tags.
+            with m.If(step == _SPAN + 1):
+                m.d.sync += desk.span.tag.eq(self.slot_read.data[: len(desk.tag)])
             # For as long as it takes to be compared, the first copy's time is behind the last's.
             with m.If(step == 5):
                 m.d.sync += desk.time.sent.eq(self.slot_read.data)

@@ -2,7 +2,7 @@
 
 from amaranth import Array, Mux, Signal, Value
 
-from niter.compare import less
+from niter.compare import less_of_few
 from niter.interface import BlockStatus
 
 from .answering import Answering
@@ -114,7 +114,7 @@ class Timing:
             part = Signal(5)
             m.d.comb += [
                 rest.eq(kind.sectors - span.done),
-                part.eq(Mux(less(largest, rest), largest, rest)),
+                part.eq(Mux(less_of_few(largest, rest), largest, rest)),
                 desk.offset.eq(desk.next),
             ]
             m.d.sync += [
