@@ -243,32 +243,27 @@ class PacketFifo(wiring.Component):
             return tail - head
         return tail - head - Mux(head[-1] ^ tail[-1], self._gap, 0)
 
-    def _address(self, pointer: Signal, beats: Value) -> Value:
-        """Where the beat is stored that many behind a pointer."""
+    def _address(self, m: Module, pointer: Signal, beats: Value) -> Value:
+        """Where the beat is stored that many behind a pointer, which has stood for a cycle."""
         if not self._gap:
             return pointer + beats
         bits = len(pointer) - 1
-        beyond = pointer[:bits] + beats
-        return Mux(beyond >= self.depth, beyond - self.depth, beyond)
-
-    def _address_before(self, pointer: Signal) -> Value:
-        """Where the beat is stored in front of a pointer."""
-        address = pointer[:-1]
-        if not self._gap:
-            return (pointer - 1)[: len(address)]
-        return Mux(address == 0, self.depth, address) - 1
+        rest = Signal(bits)
+        m.d.sync += rest.eq(self.depth - pointer[:bits])
+        return Mux(beats >= rest, beats - rest, pointer[:bits] + beats)
 
     def _amend(self, m: Module, write: Any, committed: Signal, tail: Signal):
         """Let ``patch`` write while ``whole``."""
         address = Signal(len(write.addr))
+        last = Signal(len(write.addr))
         final_empty = Signal(3)
         final = Signal()
         m.d.comb += [
-            address.eq(self._address(committed, self.patch.position[2:])),
-            final.eq(address == self._address_before(tail)),
+            address.eq(self._address(m, committed, self.patch.position[2:])),
+            final.eq(address == last),
         ]
         with m.If(self.i.valid & self.i.ready):
-            m.d.sync += final_empty.eq(beat_of(self.i.payload).empty)
+            m.d.sync += [final_empty.eq(beat_of(self.i.payload).empty), last.eq(tail)]
         with m.If(self.whole):
             # Framing bits in the lanes are written again as they are.
             empty = final_empty & final.replicate(3)
