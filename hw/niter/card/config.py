@@ -78,7 +78,7 @@ class CardConfig:
     queue_size
         Largest virtqueue, a power of two from 2 to 1024.
     frame_bytes
-        Longest frame on the wire without FCS; every frame buffer holds one and a half.
+        Longest frame on the wire without FCS; every frame buffer holds one and a quarter.
     services
         What shares the wire with the overlay, of ``niter.net.SERVICES``: each has a pair of frame
         ports at the card's top.
