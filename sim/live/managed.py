@@ -1,5 +1,6 @@
 """A running card that its own processor opens: it boots from flash, and clients configure it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -91,6 +92,7 @@ def managed_card(
     port: int,
     config: CardConfig = CARD,
     flash: dict[int, bytes] | None = None,
+    strangers: Callable[[bytes], object] = lambda frame: None,
 ) -> Managed:
     """Build a card, start it, and wait until it has released its functions.
 
@@ -104,8 +106,10 @@ def managed_card(
         UDP port on loopback that the card's last wire gets.
     flash
         Content of its flash by address. None: what the folder has, or as it is delivered.
+    strangers
+        Gets frames of its last wire that are not for clients.
     """
-    gateway = Gateway(None, VTEP, PORT)
+    gateway = Gateway(None, VTEP, PORT, strangers)
     live = LiveConfig(
         with_rom(config), endpoint=Endpoint(MAC, VTEP), tenants=(TENANT,), peers=(PEER,)
     )
