@@ -97,6 +97,8 @@ class Build:
         what belongs to it.
     tell
         Is told how far it is.
+    tight
+        Its carry chains are shortened; see ``carries``.
     """
 
     def __init__(
@@ -107,7 +109,9 @@ class Build:
         folder: Path,
         rom: Callable[[Path], Sequence[int]] | None = None,
         tell: Callable[[str], None] = print,
+        tight: bool = True,
     ):
+        self.tight = tight
         self.board = board
         self.name = name
         self.folder = folder
@@ -177,7 +181,7 @@ class Build:
         else:
             self.say("synthesising")
             stamp.unlink(missing_ok=True)
-            area = synthesise(text, self.folder, "top", _MAPPED_MHZ)
+            area = synthesise(text, self.folder, "top", _MAPPED_MHZ, tight=self.tight)
             self.say(f"{area.comb} COMB (estimate), {area.ff} FF, {area.ebr} EBR")
             stamp.write_text(key)
         return Netlist(json.loads((self.folder / "netlist.json").read_text())["modules"]["top"])
@@ -380,7 +384,15 @@ def main(board_name: str, config_name: str, seeds: int, seed: int | None) -> Non
         folder = _BUILD / f"{board.name}-{configuration.name}"
         config = configuration.config
         rom = partial(make_firmware, config) if config.soc else None
-        build = Build(board, configuration.name, configuration.card, folder, rom, click.echo)
+        build = Build(
+            board,
+            configuration.name,
+            configuration.card,
+            folder,
+            rom,
+            click.echo,
+            configuration.tight,
+        )
         first = configuration.seed if seed is None else seed
         good = build.run(range(first, first + seeds))
     except (LookupError, ToolError) as error:
