@@ -50,7 +50,9 @@ class Accounts:
         m.d.comb += self.looks.eq(self._now[:_LOOK_BITS] == 0)
         self._lead = Signal(_TIME_BITS)
         m.d.comb += keeping.time.eq(self._lead)
-        self._burst, self._cost, self._each = Signal(32), Signal(32), Signal(16)
+        self._burst, self._each = Signal(32), Signal(16)
+        # What the request costs, and then its sectors; one of them is nothing.
+        self._cost, self._product = Signal(32), Signal(32)
         self._ahead, self._early = Signal(), Signal()
         #: In ``DECIDE``.
         self.early = Signal()
@@ -61,8 +63,8 @@ class Accounts:
         # Of either time: it has passed.
         self._past_request, self._past_sector = Signal(), Signal()
         self._pays, self._past, self._writes = Signal(), Signal(), Signal()
-        # In this cycle what is to be paid becomes nothing.
-        self._gratis = Signal()
+        # In this cycle what is to be paid becomes nothing, of the one and of the other.
+        self._paid, self._gratis = Signal(), Signal()
         self._clears = Signal()
 
     def clear(self) -> None:
@@ -98,7 +100,7 @@ class Accounts:
     def decide(self) -> None:
         """In ``DECIDE``: remember what is known of the second time, and begin with no costs."""
         m = self._m
-        m.d.comb += self._gratis.eq(1)
+        m.d.comb += [self._paid.eq(1), self._gratis.eq(1)]
         m.d.sync += self._past_sector.eq(self._lead[-1])
 
     def states_of_paying(self, goes: Value) -> None:
@@ -123,9 +125,10 @@ class Accounts:
             m.d.comb += [
                 self._pays.eq(1),
                 self._past.eq(self._past_request),
+                self._paid.eq(1),
                 self._gratis.eq(~(goes & moves)),
             ]
-            m.d.sync += self._cost.eq(self._each * request.sectors)
+            m.d.sync += self._product.eq(self._each * request.sectors)
             m.next = "PAY SECTORS"
         with m.State("PAY SECTORS"):
             keeping.read_volume(BY_SECTORS)
@@ -145,12 +148,14 @@ class Accounts:
         """The last statements: one adder says how far a time is ahead of when the look began, and
         what becomes of it: the later of both, and the cost."""
         m, time = self._m, self._keeping.word[:_TIME_BITS]
-        addend = Mux(self._pays, self._cost, ~self._began)[:_TIME_BITS]
+        addend = Mux(self._pays, self._cost | self._product, ~self._began)[:_TIME_BITS]
         total = Cat(C(1, 1), Mux(self._past, self._began, time)) + Cat(~self._pays, addend)
         # It is written in the next cycle, or later.
         with m.If(~(self._writes & self._keeping.busy)):
             m.d.sync += self._lead.eq(total[1:])
         with m.If(self._clears):
             m.d.sync += self._lead.eq(0)
-        with m.If(self._gratis):
+        with m.If(self._paid):
             m.d.sync += self._cost.eq(0)
+        with m.If(self._gratis):
+            m.d.sync += self._product.eq(0)
