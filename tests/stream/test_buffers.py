@@ -143,7 +143,9 @@ def test_packet_fifo_amends(depth):
             for position in (0, len(data) // 2 - 1, rng.randrange(len(data) // 2)):
                 value = rng.randrange(1 << 16)
                 data[2 * position : 2 * position + 2] = value.to_bytes(2, "little")
-                ctx.set(dut.patch, {"valid": 1, "position": position, "value": value})
+                ctx.set(dut.patch, {"valid": 0, "position": position, "value": value})
+                await ctx.tick()
+                ctx.set(dut.patch.valid, 1)
                 await ctx.tick()
                 ctx.set(dut.patch.valid, 0)
             expected.append(Packet(bytes(data), False, packet.sideband))

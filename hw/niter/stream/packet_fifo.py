@@ -73,7 +73,7 @@ class PacketFifo(wiring.Component):
         With ``amend``: the packet may be amended.
     patch : In({valid, position, value})
         With ``amend``: overwrite the 16 bits that start at byte ``2 * position`` of the packet,
-        which must be within it, while ``whole``.
+        which must be within it, while ``whole``. ``position`` must have stood for a cycle.
     release : In(1)
         With ``amend``: let the packet go, while ``whole``.
 
@@ -244,13 +244,17 @@ class PacketFifo(wiring.Component):
         return tail - head - Mux(head[-1] ^ tail[-1], self._gap, 0)
 
     def _address(self, m: Module, pointer: Signal, beats: Value) -> Value:
-        """Where the beat is stored that many behind a pointer, which has stood for a cycle."""
+        """Where the beat is stored that many behind a pointer. Both have stood for a cycle, and the
+        pointer for two."""
         if not self._gap:
             return pointer + beats
         bits = len(pointer) - 1
-        rest = Signal(bits)
-        m.d.sync += rest.eq(self.depth - pointer[:bits])
-        return Mux(beats >= rest, beats - rest, pointer[:bits] + beats)
+        rest, place = Signal(bits), Signal(bits)
+        m.d.sync += [
+            rest.eq(self.depth - pointer[:bits]),
+            place.eq(Mux(beats >= rest, beats - rest, pointer[:bits] + beats)),
+        ]
+        return place
 
     def _amend(self, m: Module, write: Any, committed: Signal, tail: Signal):
         """Let ``patch`` write while ``whole``."""

@@ -39,6 +39,7 @@ class SlotSums(wiring.Component):
         The last frame that passed is in storage, and waits.
     patch_valid, patch_position, patch_value : Out
         Write ``value`` at byte ``2 * position`` of that frame; lane order, not network order.
+        ``position`` has stood for a cycle then.
     release : Out(1)
         Strobe: that frame is done; together with ``whole`` if it has no slots, 5 cycles later
         with one and 8 with two.
