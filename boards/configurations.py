@@ -128,6 +128,7 @@ CONFIGURATIONS = {
                 "mac": (2000, 40),
                 "soc": (6000, 64),
             },
+            tight=True,
         ),
     )
 }
