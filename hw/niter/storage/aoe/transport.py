@@ -266,7 +266,6 @@ class Aoe(wiring.Component):
         m.d.sync += malformed.eq(malformed + receiver.malformed)
         m.d.comb += [
             engine.settings.eq(settings),
-            receiver.seed.eq(settings.seed),
             fields["malformed"].frames.r_data.eq(malformed),
         ]
 
