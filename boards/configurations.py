@@ -98,7 +98,6 @@ CONFIGURATIONS = {
             ),
             {"pcie": _PCIE, "nvme": _NVME, "storage": _STORAGE, "mac": _MAC, "soc": _PROCESSOR},
             seed=3,
-            tight=True,
         ),
         # An 85F has 208 block RAMs: broadcasts of more than 4 KiB go to one station alone, and
         # targets have 8 KiB under way at once.

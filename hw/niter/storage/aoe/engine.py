@@ -14,12 +14,13 @@ from niter.interface import (
     BlockStatus,
 )
 
+from ..rates import CYCLE_BITS
 from .aborting import Aborting
 from .answering import Answering
 from .codec import ORDERS, SLOT_BITS, Answer, Ending, Verdict
 from .desk import Desk
 from .heads import HeadWord
-from .layouts import TIME_BITS, Limits, Settings
+from .layouts import Limits, Settings
 from .sending import Sending
 from .shelf import Shelf
 from .tasks import Event, Task
@@ -83,6 +84,8 @@ class Engine(wiring.Component):
         A completion is on its way to the front end.
     counted : Out(stream.Signature(Counted))
         To the counters.
+    cycles : Out(CYCLE_BITS)
+        Cycles that have passed.
     settings : In(Settings)
         From control.
     set_limits, set_volume : In
@@ -118,6 +121,7 @@ class Engine(wiring.Component):
                 "receiving": In(1),
                 "completing": In(1),
                 "counted": Out(stream.Signature(Counted)),
+                "cycles": Out(CYCLE_BITS),
                 "settings": In(Settings),
                 "set_limits": write(Limits),
                 "set_volume": write(5),
@@ -155,14 +159,13 @@ class Engine(wiring.Component):
         ]
         quiet = (queued == 0) & ~self.receiving & ~self.verdict.valid & ~self.answer.valid
 
-        cycles = Signal(TIME_BITS + ceil_log2(TICK))
         due = Signal()
         scan = Signal(range(self.slots))
         m.d.sync += [
-            cycles.eq(cycles + 1),
-            due.eq(due | (cycles[: ceil_log2(_LOOK)] == 0)),
+            self.cycles.eq(self.cycles + 1),
+            due.eq(due | (self.cycles[: ceil_log2(_LOOK)] == 0)),
         ]
-        m.d.comb += desk.now.eq(cycles[ceil_log2(TICK) :])
+        m.d.comb += desk.now.eq(self.cycles[ceil_log2(TICK) :])
         with m.If(self.verdict.ready):
             m.d.sync += self.verdict.valid.eq(0)
         with m.If(self.ending.ready):
