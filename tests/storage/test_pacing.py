@@ -302,7 +302,7 @@ def test_passes_the_abort_of_what_has_gone():
 
 def test_a_volume_that_was_idle_for_long_is_not_taken_to_be_ahead(monkeypatch):
     """Time wraps; with 11 bits of it, that is soon, and volumes are looked at more often."""
-    monkeypatch.setattr(accounts, "_TIME_BITS", 11)
+    monkeypatch.setattr(accounts, "CYCLE_BITS", 11)
     monkeypatch.setattr(accounts, "_LOOK_BITS", 4)
     dut = Counting()
     bench = Bench(dut, 6)
