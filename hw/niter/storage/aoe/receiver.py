@@ -1,6 +1,6 @@
 """Takes frames from the wire apart, and pushes what they carry."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -63,6 +63,8 @@ class Receiver(wiring.Component):
         No verdict is being carried out.
     malformed : Out(1)
         A frame is dropped for what it is, high for a cycle.
+    seed : In(24)
+        Mixed into the generation.
     listening, question : In(1), In(24)
         Control waits for the answer with this tag.
     word, word_valid, restart, answered : Out
@@ -83,6 +85,7 @@ class Receiver(wiring.Component):
                 "fault": Out(stream.Signature(8)),
                 "idle": Out(1),
                 "malformed": Out(1),
+                "seed": In(GENERATION_BITS),
                 "listening": In(1),
                 "question": In(GENERATION_BITS),
                 "word": Out(32),
@@ -105,8 +108,7 @@ class Receiver(wiring.Component):
         code = Signal(8)
         refused = Signal()
         held = Signal(32)
-        # Beats of a sector, which are whole whenever none moves, and sectors that are left.
-        beats, left = Signal(range(SECTOR_BYTES // 8)), Signal(5)
+        left = Signal(range(16 * SECTOR_BYTES // 8 + 1))
         pop = Signal()
         m.d.comb += buffer.o.ready.eq(pop)
 
@@ -145,7 +147,7 @@ class Receiver(wiring.Component):
             self.completion.payload.status.eq(Mux(late, BlockStatus.INTERNAL, ending.status)),
             self.fault.payload.eq(verdict.tag),
             body.data.eq(Cat(held, word.data[:32])),
-            body.last.eq(beats.all() & (left == 1)),
+            body.last.eq(left == 1),
         ]
         # A frame may end before its length says so; the packet must not.
         short = Signal()
@@ -176,7 +178,7 @@ class Receiver(wiring.Component):
                     asked.eq(tag[:8] == QUERY),
                     ours.eq(self.listening & (tag[8:] == self.question)),
                     answer.slot.eq(tag),
-                    answer.generation.eq(tag[8:]),
+                    answer.generation.eq(tag[8:] ^ self.seed),
                 ]
                 # Control's, a slot's, or nobody's.
                 other = (lanes[3] != COMMAND_ATA) | tag[SLOT_BITS:8].any()
@@ -220,7 +222,7 @@ class Receiver(wiring.Component):
                 m.d.comb += self.verdict.ready.eq(1)
                 m.d.sync += [
                     verdict.eq(self.verdict.payload),
-                    left.eq(self.verdict.payload.sectors),
+                    left.eq(Cat(Const(0, 6), self.verdict.payload.sectors)),
                 ]
                 with m.If(self.verdict.valid):
                     m.next = "REST"
@@ -249,8 +251,7 @@ class Receiver(wiring.Component):
                 with m.If(self.push_data.valid & self.push_data.ready):
                     m.d.sync += [
                         held.eq(word.data[32:]),
-                        beats.eq(beats + 1),
-                        left.eq(left - beats.all()),
+                        left.eq(left - 1),
                         short.eq(short | word.last),
                     ]
                     with m.If(body.last):
