@@ -131,7 +131,6 @@ class Volumes(wiring.Component):
         ``table``, the records.
     """
 
-    #: What is counted for each volume.
     def __init__(self, volumes: int = 16):
         if not 1 <= volumes <= MAX_VOLUMES:
             raise ValueError(f"There are 1 to 16 volumes, not {volumes!r}")
