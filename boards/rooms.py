@@ -102,9 +102,34 @@ def _mac(frame_bytes: int = _CARD.frame_bytes) -> Mac:
     return Mac(frame_bytes=frame_bytes)
 
 
-def _storage() -> SideBySide:
-    # No front end of a card has more tags.
-    return SideBySide(volumes=Volumes(), pacing=Pacing(tags=64), transport=Aoe(tags=64))
+class _Storage(wiring.Component):
+    """What stands between a front end and the wire, but for encryption, joined as on a card."""
+
+    def __init__(self) -> None:
+        # No front end of a card has more tags.
+        self.parts = {"volumes": Volumes(), "pacing": Pacing(tags=64), "aoe": Aoe(tags=64)}
+        ports = {"volumes": ("i", "key", "csr"), "pacing": ("csr",)}
+        ports["aoe"] = ("i_wire", "o_wire", "csr")
+        self._outside = [(name, port) for name, of in ports.items() for port in of]
+        super().__init__(
+            {
+                f"{name}_{port}": self.parts[name].signature.members[port]
+                for name, port in self._outside
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        volumes, pacing, aoe = self.parts.values()
+        for name, part in self.parts.items():
+            m.submodules[name] = part
+        for name, port in self._outside:
+            connect(m, getattr(self.parts[name], port), flipped(getattr(self, f"{name}_{port}")))
+        connect(m, volumes.o, pacing.i)
+        connect(m, volumes.counted, aoe.counted)
+        connect(m, pacing.o, aoe.i)
+        m.d.comb += pacing.now.eq(aoe.cycles)
+        return m
 
 
 def _soc() -> Soc:
@@ -147,7 +172,7 @@ ROOMS = {
     "hash": Room(lambda: HashShare(3), comb=2000, ebr=2),
     "trust": Room(_trust, comb=1500, ebr=3, oscillators=True),
     "nvme": Room(lambda: NvmeControllers(NvmeConfig()), comb=7000, ebr=14),
-    "storage": Room(_storage, comb=3500, ebr=12),
+    "storage": Room(_Storage, comb=3500, ebr=12),
     # Of the full card. Tables and round keys in block RAM are what keeps it from 6000.
     "encryption": Room(Encryption, comb=4500, ebr=30),
 }

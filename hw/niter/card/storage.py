@@ -124,6 +124,7 @@ class Storage(wiring.Component):
         connect(m, front.block, volumes.i)
         connect(m, volumes.o, pacing.i)
         connect(m, volumes.counted, aoe.counted)
+        m.d.comb += pacing.now.eq(aoe.cycles)
         if self._encryption:
             m.submodules.encryption = encryption = self._encryption
             connect(m, pacing.o, encryption.i)

@@ -9,12 +9,9 @@ from niter.compare import less
 from niter.interface import BlockOpcode
 
 from .keeping import BY_REQUESTS, BY_SECTORS, Keeping
-from .rates import RateRecord
+from .rates import CYCLE_BITS, RateRecord
 
 __all__ = ["Accounts"]
-
-#: Bits of a time in cycles: twice the longest debt, a burst and a request's cost, and a sign.
-_TIME_BITS = 35
 
 #: A volume's times are to be looked at every 2 to the so many cycles, one volume after the other.
 _LOOK_BITS = 6
@@ -37,18 +34,19 @@ class Accounts:
         Where times and rates stand.
     request
         What is in hand.
+    now
+        The cycles that have passed.
     """
 
-    def __init__(self, m: Module, keeping: Keeping, request: data.View):
+    def __init__(self, m: Module, keeping: Keeping, request: data.View, now: Value):
         self._m = m
         self._keeping = keeping
         self._request = request
-        self._now, self._began = Signal(_TIME_BITS), Signal(_TIME_BITS)
+        self._now, self._began = now, Signal(CYCLE_BITS)
         #: Once in a while.
         self.looks = Signal()
-        m.d.sync += self._now.eq(self._now + 1)
         m.d.comb += self.looks.eq(self._now[:_LOOK_BITS] == 0)
-        self._lead = Signal(_TIME_BITS)
+        self._lead = Signal(CYCLE_BITS)
         m.d.comb += keeping.time.eq(self._lead)
         self._burst, self._each = Signal(32), Signal(16)
         # What the request costs, and then its sectors; one of them is nothing.
@@ -147,8 +145,8 @@ class Accounts:
     def add(self) -> None:
         """The last statements: one adder says how far a time is ahead of when the look began, and
         what becomes of it: the later of both, and the cost."""
-        m, time = self._m, self._keeping.word[:_TIME_BITS]
-        addend = Mux(self._pays, self._cost | self._product, ~self._began)[:_TIME_BITS]
+        m, time = self._m, self._keeping.word[:CYCLE_BITS]
+        addend = Mux(self._pays, self._cost | self._product, ~self._began)[:CYCLE_BITS]
         total = Cat(C(1, 1), Mux(self._past, self._began, time)) + Cat(~self._pays, addend)
         # It is written in the next cycle, or later.
         with m.If(~(self._writes & self._keeping.busy)):

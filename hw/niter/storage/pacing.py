@@ -10,7 +10,7 @@ from niter.interface import BlockPort, BlockRequest
 
 from .accounts import Accounts
 from .keeping import BY_REQUESTS, Keeping
-from .rates import RateRecord
+from .rates import CYCLE_BITS, RateRecord
 from .volumes import MAX_VOLUMES, pass_data
 
 __all__ = ["Pacing"]
@@ -47,6 +47,9 @@ class Pacing(wiring.Component):
         have its turn before, and 9 at times.
     o : Out(BlockPort)
         The next stage, or the transport.
+    now : In(CYCLE_BITS)
+        How many cycles have passed: one more in each, and zero behind the highest number. A
+        transport counts them.
     csr : In(csr.Signature)
         The rate table.
     """
@@ -69,6 +72,7 @@ class Pacing(wiring.Component):
             {
                 "i": In(BlockPort),
                 "o": Out(BlockPort),
+                "now": In(CYCLE_BITS),
                 "csr": In(csr.Signature(addr_width=memory_map.addr_width)),
             }
         )
@@ -79,7 +83,7 @@ class Pacing(wiring.Component):
         request = BlockRequest(Signal(BlockRequest))
         tag, volume, swept = Signal(range(self.tags)), Signal(4), Signal(4)
         keeping = Keeping(m, self.tags, request, tag, volume)
-        accounts = Accounts(m, keeping, request)
+        accounts = Accounts(m, keeping, request, self.now)
         keeping.take(self.i.request.payload)
 
         connect(m, flipped(self.o.aborted), flipped(self.i.aborted))

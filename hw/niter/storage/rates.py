@@ -1,6 +1,10 @@
 """What control says of volumes' rates."""
 
-__all__ = ["RateRecord"]
+__all__ = ["CYCLE_BITS", "RateRecord"]
+
+#: Bits of the count of cycles that the stages go by: twice the longest debt, a burst and a
+#: request's cost, and a sign.
+CYCLE_BITS = 35
 
 
 class RateRecord:

@@ -1,10 +1,10 @@
 """How a request is taken back: out of its list, and out of its slots."""
 
-from amaranth import C, Cat, Signal
+from amaranth import Signal
 
 from .copies import may_linger
 from .desk import Desk
-from .layouts import LANE_BITS, REQUEST_WORDS, RequestLink
+from .layouts import REQUEST_WORDS, RequestLink
 from .shelf import Shelf
 from .tasks import Task
 
@@ -38,11 +38,10 @@ class Aborting:
         m.d.sync += own.eq(desk.span.tag == desk.tag)
         link = RequestLink(shelf.request_read.data[: RequestLink.as_shape().size])
 
-        def relink(at, following):
-            """Let the request ``at`` be followed by another."""
+        def relink():
+            """Write which request is behind the one before; the step is that of links."""
             m.d.comb += [
-                shelf.request_write.addr.eq(Cat(C(_LINK, 2), at)),
-                shelf.request_write.data[:LANE_BITS].eq(following),
+                shelf.request_write.addr[2:].eq(before),
                 shelf.request_write.en.eq(1),
             ]
 
@@ -51,19 +50,19 @@ class Aborting:
             with m.If(desk.state.live):
                 m.next = "ORPHANS"
                 with m.If(desk.state.queued):
-                    m.d.sync += before.eq(known.head)
+                    m.d.sync += [before.eq(known.head), desk.step.eq(_LINK)]
                     m.next = "WALK"
                     with m.If(known.head == desk.tag):
                         desk.unlink()
                         m.next = "ORPHANS"
         with m.State("WALK"):
-            m.d.comb += shelf.request_read.addr.eq(Cat(C(_LINK, 2), before))
+            m.d.comb += shelf.request_read.addr[2:].eq(before)
             m.next = "STEP"
         with m.State("STEP"):
             m.d.sync += before.eq(link.next)
             m.next = "WALK"
             with m.If(link.next == desk.tag):
-                relink(before, desk.link.next)
+                relink()
                 with m.If(known.tail == desk.tag):
                     m.d.comb += desk.learns.eq(1)
                     m.d.sync += known.tail.eq(before)
@@ -102,10 +101,7 @@ class Aborting:
 
         # A request joins its target's list.
         with m.State("APPEND"):
-            m.d.comb += [
-                shelf.request_read.addr.eq(Cat(C(_LINK, 2), known.tail)),
-                desk.learns.eq(1),
-            ]
+            m.d.comb += desk.learns.eq(1)
             m.d.sync += [
                 before.eq(known.tail),
                 desk.state.queued.eq(1),
@@ -114,6 +110,7 @@ class Aborting:
             ]
             m.next = "STORE"
             with m.If(known.listed):
+                m.d.sync += desk.step.eq(_LINK)
                 m.next = "JOIN"
             with m.Else():
                 m.d.sync += [
@@ -123,6 +120,8 @@ class Aborting:
                 with m.If((desk.task == Task.SEND) & at_once):
                     m.next = "PART"
         with m.State("JOIN"):
-            relink(before, desk.tag)
+            m.d.comb += shelf.joins.eq(1)
+            relink()
+            m.d.sync += desk.step.eq(0)
             m.next = "STORE"
         m.d.comb += aborted.payload.eq(desk.tag)

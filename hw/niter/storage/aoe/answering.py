@@ -36,12 +36,12 @@ class Answering:
         #: The slot's last order is not built yet.
         self.pending = Signal()
 
-    def weigh(self, answer) -> None:
+    def weigh(self, answer, seed) -> None:
         """Outside of the states: how old the copy is that was answered, and what that says, while
-        its slot is taken up. The last cycle counts."""
+        its slot is taken up; ``seed`` was mixed into its tag. The last cycle counts."""
         m, desk, failing = self._desk.m, self._desk, self.failing
         age, counted = desk.generation, len(self.age) - 1
-        m.d.comb += desk.answered.eq(answer.payload.generation)
+        m.d.comb += desk.answered.eq(answer.payload.generation ^ seed)
         with m.If(desk.loading):
             m.d.sync += [
                 self.age.eq(Cat(age[:counted], age[counted:].any())),
@@ -120,18 +120,24 @@ class Answering:
             desk.store(slot=1)
 
         # What the time from the last copy to its answer tells of the way (RFC 6298, section 2).
-        sample = Signal(SAMPLE_BITS)
-        error, magnitude = Signal(signed(SAMPLE_BITS + 2)), Signal(SAMPLE_BITS + 2)
+        # One register, one difference and one sum are of the mean, and then of the deviation.
+        change = Signal(signed(SAMPLE_BITS + 2))
+        minuend, subtrahend = Signal(SAMPLE_BITS + 2), Signal(SAMPLE_BITS)
+        second, spreads = Signal(), Signal()
+        flips = Mux(second, change[-1], desk.elapsed[SAMPLE_BITS:].any()).replicate(len(minuend))
+        total = Mux(spreads, known.deviation, known.mean) + change
+        m.d.comb += [
+            # An absolute value, one less where it is negative; or a sample, as far as it is known.
+            minuend.eq(Mux(second, change ^ flips, (desk.elapsed | flips)[:SAMPLE_BITS])),
+            subtrahend.eq(Mux(second, known.deviation[2:], known.mean[3:])),
+        ]
         timed = (desk.task == Task.ANSWER) & (outcome == BlockStatus.OK)
         # Both begin with zero: the first sample is added to the mean, which is in eighths, eight
         # times, and twice to the deviation, which is half of it, four times.
         repeats, again = Signal(3), Signal()
         with m.State("SETTLE"):
-            m.d.comb += sample.eq(
-                desk.elapsed | desk.elapsed[SAMPLE_BITS:].any().replicate(SAMPLE_BITS)
-            )
             m.d.sync += [
-                error.eq(sample - known.mean[3:]),
+                change.eq(minuend - subtrahend),
                 repeats.eq((~known.sampled).replicate(3)),
                 again.eq(~known.sampled),
             ]
@@ -153,20 +159,15 @@ class Answering:
             with m.If(timed & (age == 0)):
                 m.next = "MEAN"
         with m.State("MEAN"):
-            m.d.comb += desk.learns.eq(1)
-            # Less a quarter of the deviation so far; one less, where it is negative.
-            absolute = error ^ error[-1].replicate(len(error))
-            m.d.sync += [
-                known.sampled.eq(1),
-                known.mean.eq(known.mean + error),
-                magnitude.eq(absolute - known.deviation[2:]),
-                repeats.eq(repeats - 1),
-            ]
+            m.d.comb += [desk.learns.eq(1), second.eq(1)]
+            m.d.sync += [known.sampled.eq(1), known.mean.eq(total), repeats.eq(repeats - 1)]
             with m.If(repeats == 0):
+                # Less a quarter of the deviation so far.
+                m.d.sync += change.eq(minuend - subtrahend)
                 m.next = "DEVIATION"
         with m.State("DEVIATION"):
-            m.d.comb += desk.learns.eq(1)
-            m.d.sync += [known.deviation.eq(known.deviation + magnitude), again.eq(0)]
+            m.d.comb += [desk.learns.eq(1), spreads.eq(1)]
+            m.d.sync += [known.deviation.eq(total), again.eq(0)]
             with m.If(~again):
                 m.next = "FINISH"
 

@@ -101,7 +101,8 @@ class Builder(wiring.Component):
         # A frame's beats stand one behind the other; the data is half a beat behind the header.
         beat = Signal(Beat)
         held = Signal(32)
-        left = Signal(range(16 * _SECTOR_BEATS + 1))
+        # Beats of a sector, and sectors that are left.
+        beats, left = Signal(range(_SECTOR_BEATS)), Signal(5)
         valid, advance = Signal(), Signal()
         o = self.o.payload
         m.d.comb += advance.eq(~self.o.valid | self.o.ready)
@@ -112,7 +113,7 @@ class Builder(wiring.Component):
 
         with m.FSM():
             with m.State("IDLE"):
-                m.d.sync += failed.eq(0)
+                m.d.sync += [failed.eq(0), beats.eq(0)]
                 with m.If(self.issued != self.built):
                     # Its first word is being read.
                     m.next = "WORD"
@@ -141,7 +142,7 @@ class Builder(wiring.Component):
                             ]
                         with m.Case(_WHAT):
                             m.d.sync += [
-                                left.eq(Cat(Const(0, 6), self.word[16:21])),
+                                left.eq(self.word[16:]),
                                 writes.eq(self.word[32]),
                                 zeroes.eq(self.word[33]),
                             ]
@@ -149,7 +150,7 @@ class Builder(wiring.Component):
                             m.d.sync += [rest.eq(self.word), port.eq(self.word[24:])]
                         with m.Case(_OWN):
                             # Whole sectors, in which a header has no part.
-                            sectors = left[6:] & writes.replicate(5)
+                            sectors = left & writes.replicate(5)
                             m.d.sync += [
                                 o.meta.length.eq(Cat(Const(HEADER_BYTES, 9), sectors)),
                                 o.meta.port.eq(port),
@@ -159,14 +160,19 @@ class Builder(wiring.Component):
                             with m.If(writes):
                                 m.next = "DATA"
             with m.State("DATA"):
-                ends = Mux(zeroes, left == 1, self.pull_data.payload.last)
+                ends = Mux(zeroes, beats.all() & (left == 1), self.pull_data.payload.last)
                 broken = ~zeroes & self.pull_data.payload.last & self.pull_data.payload.error
                 m.d.comb += [
                     valid.eq(zeroes | self.pull_data.valid),
                     self.pull_data.ready.eq(advance & ~zeroes),
                 ]
                 with m.If(valid & advance):
-                    m.d.sync += [held.eq(data[32:]), left.eq(left - 1), failed.eq(broken)]
+                    m.d.sync += [
+                        held.eq(data[32:]),
+                        beats.eq(beats + 1),
+                        left.eq(left - beats.all()),
+                        failed.eq(broken),
+                    ]
                     with m.If(ends):
                         m.next = "LAST"
             with m.State("LAST"):

@@ -43,10 +43,8 @@ class Desk:
         self.m = m
         self.slots = slots
         self.tags = tags
-        m.submodules.target_words = target_words = memory.Memory(
-            shape=TargetState, depth=16, init=[]
-        )
         m.submodules.limit_words = limit_words = memory.Memory(shape=Limits, depth=16, init=[])
+        m.submodules.stale_words = stale_words = memory.Memory(shape=1, depth=16, init=[])
         m.submodules.volume_words = volume_words = memory.Memory(shape=5, depth=16, init=[])
         self.set_limits = limit_words.write_port()
         self.set_volume = volume_words.write_port()
@@ -92,8 +90,16 @@ class Desk:
         self.fetched = Signal(4)
         self.fetches = Signal()
         self.known = TargetState(Signal(TargetState))
+        # A tag has no more bits than there are tags.
+        kept = Cat(
+            value[: len(self.tag)] if name in ("head", "tail") else value
+            for name, value in ((name, self.known[name]) for name, _ in TargetState.as_shape())
+        )
+        m.submodules.target_words = target_words = memory.Memory(shape=len(kept), depth=16, init=[])
         self.limits = Limits(Signal(Limits))
         self.learns, self.learnt = Signal(), Signal()
+        #: Control has written its limits since it was made new; of the same age as they.
+        self.stale = Signal()
         stored = target_words.read_port(domain="comb")
         keep = target_words.write_port()
         limits = limit_words.read_port(domain="comb")
@@ -102,10 +108,15 @@ class Desk:
             stored.addr.eq(self.fetched),
             limits.addr.eq(self.fetched),
             keep.addr.eq(self.target),
-            keep.data.eq(self.known),
+            keep.data.eq(kept),
             keep.en.eq(self.learnt),
         ]
-        m.d.sync += [self.limits.eq(limits.data), self.learnt.eq(self.learns)]
+        stale, mark = stale_words.read_port(domain="comb"), stale_words.write_port()
+        m.d.sync += [
+            self.limits.eq(limits.data),
+            self.stale.eq(stale.data),
+            self.learnt.eq(self.learns),
+        ]
 
         self.task = Signal(Task)
         self.step = Signal(3)
@@ -113,6 +124,13 @@ class Desk:
         self.renews, self.restarts, self.uncuts, self.empties = (
             Signal(name=name) for name in ("renews", "restarts", "uncuts", "empties")
         )
+        # Where control is faster, it is made new once more.
+        m.d.comb += [
+            stale.addr.eq(self.fetched),
+            mark.addr.eq(Mux(self.set_limits.en, self.set_limits.addr, self.target)),
+            mark.data.eq(self.set_limits.en),
+            mark.en.eq(self.set_limits.en | self.renews),
+        ]
         # Time since ``past``, a cycle later, and in the next one whether it is ``bound`` or more.
         # It may stop, and be halved then.
         self.now = Signal(TIME_BITS)
@@ -138,7 +156,7 @@ class Desk:
         #: Slots whose copies are dangerous; free slots, and the first of their list.
         self.dangers = Signal(range(slots + 1))
         self.free = Signal(range(slots + 1), init=slots)
-        self.first_free = Signal(range(slots))
+        self.first_free = Signal(range(slots), init=slots - 1)
         # In this cycle a slot is taken, or given back; its copies become dangerous, or are no more.
         self.takes, self.frees = Signal(), Signal()
         self.endangers, self.calms = Signal(), Signal()
@@ -160,9 +178,7 @@ class Desk:
             self.known.inflight.eq(stepped(self.known.inflight, [self.takes], [self.leaves])),
         ]
         with m.If(self.fetches):
-            m.d.sync += self.known.eq(stored.data)
-            for end in ("head", "tail"):
-                m.d.sync += self.known[end].eq(stored.data[end][: len(self.tag)])
+            m.d.sync += kept.eq(stored.data)
         #: Room for answers that is promised. One adder makes it more for a new frame, and less for
         #: one that leaves; a frame's opcode is its request's.
         self.promised = Signal(11)
@@ -279,5 +295,4 @@ class Desk:
         m.d.sync += [
             self.known.window.eq(4),
             self.known.settled.eq(1),
-            self.known.edition.eq(self.limits.edition),
         ]

@@ -14,12 +14,13 @@ from niter.interface import (
     BlockStatus,
 )
 
+from ..rates import CYCLE_BITS
 from .aborting import Aborting
 from .answering import Answering
 from .codec import ORDERS, SLOT_BITS, Answer, Ending, Verdict
 from .desk import Desk
 from .heads import HeadWord
-from .layouts import EDITION_BITS, TIME_BITS, Limits, Settings
+from .layouts import Limits, Settings
 from .sending import Sending
 from .shelf import Shelf
 from .tasks import Event, Task
@@ -83,6 +84,8 @@ class Engine(wiring.Component):
         A completion is on its way to the front end.
     counted : Out(stream.Signature(Counted))
         To the counters.
+    cycles : Out(CYCLE_BITS)
+        Cycles that have passed.
     settings : In(Settings)
         From control.
     set_limits, set_volume : In
@@ -118,6 +121,7 @@ class Engine(wiring.Component):
                 "receiving": In(1),
                 "completing": In(1),
                 "counted": Out(stream.Signature(Counted)),
+                "cycles": Out(CYCLE_BITS),
                 "settings": In(Settings),
                 "set_limits": write(Limits),
                 "set_volume": write(5),
@@ -144,12 +148,6 @@ class Engine(wiring.Component):
                 port.data.eq(write.data),
                 port.en.eq(write.en),
             ]
-        # What nobody has written yet is of edition 0, and known.
-        edition = Signal(EDITION_BITS, init=1)
-        m.d.comb += desk.set_limits.data.edition.eq(edition)
-        with m.If(self.set_limits.en):
-            m.d.sync += edition.eq(edition + 1)
-
         # Orders that are given and not built; a slot's last one is among them if it is younger.
         queued = Signal(5)
         younger = Signal(5)
@@ -161,14 +159,13 @@ class Engine(wiring.Component):
         ]
         quiet = (queued == 0) & ~self.receiving & ~self.verdict.valid & ~self.answer.valid
 
-        cycles = Signal(TIME_BITS + ceil_log2(TICK))
         due = Signal()
         scan = Signal(range(self.slots))
         m.d.sync += [
-            cycles.eq(cycles + 1),
-            due.eq(due | (cycles[: ceil_log2(_LOOK)] == 0)),
+            self.cycles.eq(self.cycles + 1),
+            due.eq(due | (self.cycles[: ceil_log2(_LOOK)] == 0)),
         ]
-        m.d.comb += desk.now.eq(cycles[ceil_log2(TICK) :])
+        m.d.comb += desk.now.eq(self.cycles[ceil_log2(TICK) :])
         with m.If(self.verdict.ready):
             m.d.sync += self.verdict.valid.eq(0)
         with m.If(self.ending.ready):
@@ -176,7 +173,7 @@ class Engine(wiring.Component):
         with m.If(self.counted.ready):
             m.d.sync += desk.counts.eq(0)
 
-        answering.weigh(self.answer)
+        answering.weigh(self.answer, settings.seed)
         may_send = Signal()
         turn = Signal(4)
         m.d.comb += [
@@ -190,14 +187,10 @@ class Engine(wiring.Component):
         refusal = Signal(BlockStatus)
         refused = Signal()
         known_volume, beyond = Signal(), Signal()
-        sweep = Signal(9)
 
         with m.FSM(init="CLEAR") as fsm:
             with m.State("CLEAR"):
-                m.d.sync += sweep.eq(sweep + 1)
-                shelf.clear(sweep)
-                with m.If(sweep[-1]):
-                    m.next = "IDLE"
+                shelf.clear()
             with m.State("IDLE"):
                 m.d.sync += answering.failing.eq(self.failure.valid)
                 m.d.comb += [desk.fetches.eq(1), desk.fetched.eq(turn)]
@@ -229,7 +222,7 @@ class Engine(wiring.Component):
                     m.next = "TURN"
             with m.State("TURN"):
                 m.next = "IDLE"
-                with m.If(desk.known.edition != desk.limits.edition):
+                with m.If(desk.stale):
                     desk.renew()
                     m.d.sync += desk.changes.eq(desk.changes + 1)
                 with m.Elif(may_send & (desk.free != 0)):
@@ -269,12 +262,11 @@ class Engine(wiring.Component):
                     m.next = "APPEND"
             # Nobody else's turn is lost by that: no answer is there to bring the next request.
             alone = (desk.free == desk.slots) & may_send
-            known_limits = desk.known.edition == desk.limits.edition
             shelf.states(self.completion.ready)
             sending.states(self.order, self.pull)
             answering.states(self.answer, self.failure, self.verdict, self.ending)
             timing.states(may_send)
-            aborting.states(self.abort, self.aborted, self.completing, alone & known_limits)
+            aborting.states(self.abort, self.aborted, self.completing, alone & ~desk.stale)
         m.d.comb += self.completion.valid.eq(fsm.ongoing("COMPLETE"))
 
         # A request that comes in.

@@ -8,7 +8,6 @@ from .codec import GENERATION_BITS, SLOT_BITS
 
 __all__ = [
     "COPIES",
-    "EDITION_BITS",
     "LANES",
     "LANE_BITS",
     "REQUEST_WORDS",
@@ -41,9 +40,6 @@ TIME_BITS = 22
 #: Of a round-trip time that is learnt from.
 SAMPLE_BITS = 14
 
-#: Of a count of control's writes to the target table.
-EDITION_BITS = 5
-
 #: Copies of a frame of which each is known to be answered or not.
 COPIES = 8
 
@@ -62,14 +58,16 @@ class SlotKind(data.Struct):
     """``danger``: a copy of this write may yet be executed after its answer came, so nobody
     else gets at its sectors. ``lost``: more copies are under way than ``outstanding`` tells.
     ``place``: lower bits of where its sectors begin at the target, as much as tells whether others
-    are the same; one time in thousands they are not, and wait for nothing."""
+    are the same; one time in thousands they are not, and wait for nothing. From ``target`` on, and
+    in lanes of their own, stands what does not change while it has the same frame: there it is what
+    was read, and what is written of a new frame comes from where it is in hand anyway."""
 
     state: SlotState
     danger: 1
     lost: 1
+    copies: 4
     opcode: BlockOpcode
     target: 4
-    copies: 4
     sectors: 5
     place: 16
 
@@ -167,8 +165,6 @@ class TargetState(data.Struct):
         A frame was given up, and none was answered since.
     proven, fallen : 1 bit
         A frame of more than two sectors was answered; or none was, and no more are tried.
-    edition : EDITION_BITS
-        Of the limits that were seen last.
     """
 
     listed: 1
@@ -185,18 +181,15 @@ class TargetState(data.Struct):
     silent: 1
     proven: 1
     fallen: 1
-    edition: EDITION_BITS
 
 
 class Limits(data.Struct):
-    """What control says of a target, from ``TargetRecord.FLAGS``; ``edition`` counts what it says,
-    so that the engine finds what it has not seen."""
+    """What control says of a target, from ``TargetRecord.FLAGS``."""
 
     buffers: SLOT_BITS + 1
     sectors: 5
     enabled: 1
     paused: 1
-    edition: EDITION_BITS
 
 
 class Settings(data.Struct):

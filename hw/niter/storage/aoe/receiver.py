@@ -1,6 +1,6 @@
 """Takes frames from the wire apart, and pushes what they carry."""
 
-from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -63,8 +63,6 @@ class Receiver(wiring.Component):
         No verdict is being carried out.
     malformed : Out(1)
         A frame is dropped for what it is, high for a cycle.
-    seed : In(24)
-        Mixed into the generation.
     listening, question : In(1), In(24)
         Control waits for the answer with this tag.
     word, word_valid, restart, answered : Out
@@ -85,7 +83,6 @@ class Receiver(wiring.Component):
                 "fault": Out(stream.Signature(8)),
                 "idle": Out(1),
                 "malformed": Out(1),
-                "seed": In(GENERATION_BITS),
                 "listening": In(1),
                 "question": In(GENERATION_BITS),
                 "word": Out(32),
@@ -108,7 +105,8 @@ class Receiver(wiring.Component):
         code = Signal(8)
         refused = Signal()
         held = Signal(32)
-        left = Signal(range(16 * SECTOR_BYTES // 8 + 1))
+        # Beats of a sector, which are whole whenever none moves, and sectors that are left.
+        beats, left = Signal(range(SECTOR_BYTES // 8)), Signal(5)
         pop = Signal()
         m.d.comb += buffer.o.ready.eq(pop)
 
@@ -147,7 +145,7 @@ class Receiver(wiring.Component):
             self.completion.payload.status.eq(Mux(late, BlockStatus.INTERNAL, ending.status)),
             self.fault.payload.eq(verdict.tag),
             body.data.eq(Cat(held, word.data[:32])),
-            body.last.eq(left == 1),
+            body.last.eq(beats.all() & (left == 1)),
         ]
         # A frame may end before its length says so; the packet must not.
         short = Signal()
@@ -178,7 +176,7 @@ class Receiver(wiring.Component):
                     asked.eq(tag[:8] == QUERY),
                     ours.eq(self.listening & (tag[8:] == self.question)),
                     answer.slot.eq(tag),
-                    answer.generation.eq(tag[8:] ^ self.seed),
+                    answer.generation.eq(tag[8:]),
                 ]
                 # Control's, a slot's, or nobody's.
                 other = (lanes[3] != COMMAND_ATA) | tag[SLOT_BITS:8].any()
@@ -222,7 +220,7 @@ class Receiver(wiring.Component):
                 m.d.comb += self.verdict.ready.eq(1)
                 m.d.sync += [
                     verdict.eq(self.verdict.payload),
-                    left.eq(Cat(Const(0, 6), self.verdict.payload.sectors)),
+                    left.eq(self.verdict.payload.sectors),
                 ]
                 with m.If(self.verdict.valid):
                     m.next = "REST"
@@ -251,7 +249,8 @@ class Receiver(wiring.Component):
                 with m.If(self.push_data.valid & self.push_data.ready):
                     m.d.sync += [
                         held.eq(word.data[32:]),
-                        left.eq(left - 1),
+                        beats.eq(beats + 1),
+                        left.eq(left - beats.all()),
                         short.eq(short | word.last),
                     ]
                     with m.If(body.last):

@@ -43,7 +43,7 @@ class Sending:
     def _words(self) -> list[Value]:
         """What the builder needs of the slot in hand; see ``heads``."""
         desk = self._desk
-        kind, opcode = desk.kind, desk.kind.opcode
+        opcode = desk.kind.opcode
         tag = Cat(desk.slot, C(0, 8 - len(desk.slot)), desk.generation ^ self._seed)
         zeroes = opcode == BlockOpcode.WRITE_ZEROES
         writes = changes(opcode)
@@ -57,7 +57,7 @@ class Sending:
         with desk.m.If(opcode == BlockOpcode.FLUSH):
             desk.m.d.comb += [command.eq(AtaCommand.FLUSH), flags.eq(0)]
         return [
-            Cat(swapped(tag), kind.target),
+            Cat(swapped(tag), desk.target),
             Cat(flags, C(0, 8), desk.time.part, C(0, 3), command, writes, zeroes),
             desk.here[:32],
             desk.here[32:],
@@ -153,11 +153,8 @@ class Sending:
                 kind.state.eq(SlotState.ACTIVE),
                 kind.danger.eq(0),
                 kind.opcode.eq(desk.state.opcode),
-                kind.target.eq(desk.target),
                 kind.lost.eq(0),
                 span.tag.eq(desk.tag),
-                kind.sectors.eq(part),
-                kind.place.eq(here),
                 span.first.eq(desk.state.cut),
                 span.done.eq(0),
                 desk.new_slot.eq(1),

@@ -1,6 +1,6 @@
 """How what is in hand comes out of the memories of slots and requests, and back."""
 
-from amaranth import C, Cat, Mux, Signal, Value
+from amaranth import Cat, Mux, Signal, Value
 
 from niter.ram import Ram
 
@@ -22,7 +22,7 @@ from .tasks import Task
 __all__ = ["Shelf"]
 
 _STATE = REQUEST_WORDS.index(RequestState)
-_SPAN = SLOT_WORDS.index(SlotSpan)
+_KIND, _SPAN = SLOT_WORDS.index(SlotKind), SLOT_WORDS.index(SlotSpan)
 
 
 class Shelf:
@@ -45,12 +45,14 @@ class Shelf:
         m.submodules.request_words = request_words = Ram(
             shape=WORD_BITS, depth=4 * desk.tags, init=[]
         )
-        self.slot_read, self.slot_write = slot_words.read_port(), slot_words.write_port()
+        self.slot_read = slot_words.read_port()
+        # What a slot was given with its frame stands in the upper lanes of its first word.
+        self.slot_write = slot_words.write_port(granularity=LANE_BITS)
         self.request_read = request_words.read_port()
         # The first lane of a link is the request behind it, and can be written by itself.
         self.request_write = request_words.write_port(granularity=LANE_BITS)
-        # Which word of a slot is written.
-        self._word = Signal(3)
+        #: That is the request in hand.
+        self.joins = Signal()
 
     def connect(self) -> None:
         """Point the memories at what is in hand; states that are made later may do otherwise."""
@@ -59,23 +61,25 @@ class Shelf:
         m.d.comb += [
             self.slot_read.addr.eq(Cat(step, desk.slot)),
             self.request_read.addr.eq(Cat(step[:2], desk.tag)),
-            self._word.eq(step),
-            self.slot_write.addr.eq(Cat(self._word, desk.slot)),
+            self.slot_write.addr.eq(Cat(step, desk.slot)),
             self.request_write.addr.eq(Cat(step[:2], desk.tag)),
         ]
         # Times are written by who has just sent. The last word of a slot is written once, when it
         # begins: its first copy is its last.
         times = Cat(desk.now, desk.time.part, desk.issued)
-        with m.Switch(self._word):
+        with m.Switch(step):
+            given = Cat(desk.target, desk.time.part, desk.here[: len(desk.kind.place)])
+            kind = Cat(desk.kind.as_value()[: -len(given)], given)
             copies = Cat(desk.generation, desk.copies.outstanding)
-            for n, word in enumerate((desk.kind, copies, desk.span)):
+            for n, word in enumerate((kind, copies, desk.span)):
                 with m.Case(n):
                     m.d.comb += self.slot_write.data.eq(word)
             with m.Default():
                 m.d.comb += self.slot_write.data.eq(times)
         rest = Cat(desk.base[WORD_BITS:], desk.sectors, desk.home)
-        # A link is written when its request has come just now.
-        link = Cat(desk.link.next, desk.now)
+        # A link is written when its request has come just now: what is behind that is nothing yet.
+        behind = Mux(self.joins, desk.tag, desk.link.next)
+        link = Cat(behind, desk.now)
         with m.Switch(step):
             for n, word in enumerate((desk.state, rest, link, desk.base[:WORD_BITS])):
                 with m.Case(n):
@@ -149,8 +153,10 @@ class Shelf:
                     with m.Case(Task.REPEAT):
                         m.next = "CUT"
         with m.State("STORE"):
+            kept = desk.keep_slot & ((step <= _SPAN) | desk.sent)
+            given = kept & ((step != _KIND) | desk.new_slot)
             m.d.comb += [
-                self.slot_write.en.eq(desk.keep_slot & ((step <= _SPAN) | desk.sent)),
+                self.slot_write.en.eq(Cat(kept, given.replicate(LANES - 1))),
                 self.request_write.en.eq(
                     (
                         desk.keep_request & ~step[2] & ((step == _STATE) | desk.new_request)
@@ -169,20 +175,20 @@ class Shelf:
             m.d.sync += desk.completes.eq(0)
             m.next = "IDLE"
 
-    def clear(self, sweep: Value) -> None:
-        """Make everything new, as far as ``sweep`` reaches: a counter of nine bits. What is in hand
-        is new itself, so that requests are what is written of it."""
+    def clear(self) -> None:
+        """In a state of its own, all is made new: what is in hand is, and is written to every
+        place; first the words of step 0, which are states, then those of step 2. Goes on to
+        ``IDLE``."""
         desk, m = self._desk, self._desk.m
-        slot, which = sweep[: len(desk.slot)], sweep[len(desk.slot)]
-        m.d.comb += [
-            self.request_write.addr.eq(Cat(C(_STATE, 2), sweep[:8])),
-            self.request_write.en.eq(-1),
-            # All slots are free, one behind the other: their first words, then what says that.
-            self._word.eq(Mux(which, _SPAN, 0)),
-            self.slot_write.addr.eq(Cat(self._word, slot)),
-            self.slot_write.en.eq(1),
-        ]
-        # What is written with the next one.
-        m.d.sync += [desk.span.tag.eq(slot + 2), desk.target.eq(sweep)]
+        places = (desk.slot, desk.tag, desk.target)
+        following = max(places, key=len) + 1
+        m.d.comb += [self.request_write.en.eq(-1), self.slot_write.en.eq(-1)]
+        m.d.sync += [place.eq(following) for place in places]
+        # All slots are free: each is behind the one above it.
+        m.d.sync += desk.span.tag.eq(desk.slot)
+        with m.If(following[: max(map(len, places))] == 0):
+            m.d.sync += desk.step.eq(_SPAN)
+            with m.If(desk.step == _SPAN):
+                m.next = "IDLE"
         desk.renew()
         m.d.sync += [desk.known.inflight.eq(0), desk.known.listed.eq(0)]

@@ -9,6 +9,7 @@ from niter import csr
 from niter.interface import BlockCompletion, BlockPort, BlockSpan, FrameStream
 from niter.stream import Arbiter, PipeRegister
 
+from ..rates import CYCLE_BITS
 from ..volumes import MAX_VOLUMES, VolumeEvent
 from .builder import Builder
 from .codec import FRAME_SECTORS, GENERATION_BITS, RECEIVE_UNIT, SLOT_BITS, TargetRecord
@@ -78,6 +79,8 @@ class Aoe(wiring.Component):
         Frames of AoE's EtherType. Meta: ``length``.
     o_wire : Out(FrameStream)
         Frames to the wire. Meta: ``length``, ``port``.
+    cycles : Out(CYCLE_BITS)
+        Cycles that have passed, for who asks: ``Pacing``.
     csr : In(csr.Signature)
         ``registers``, ``volumes``, ``targets`` and ``sources``, ``query`` and ``counters``.
     """
@@ -182,6 +185,7 @@ class Aoe(wiring.Component):
                 "i_wire": In(FrameStream),
                 "o_wire": Out(FrameStream),
                 "counted": In(stream.Signature(VolumeEvent)),
+                "cycles": Out(CYCLE_BITS),
                 "csr": In(csr.Signature(addr_width=decoder.bus.addr_width)),
             }
         )
@@ -236,6 +240,7 @@ class Aoe(wiring.Component):
             builder.word.eq(heads.word),
             builder.issued.eq(engine.issued),
             engine.built.eq(builder.built),
+            self.cycles.eq(engine.cycles),
             engine.receiving.eq(~receiver.idle),
             engine.completing.eq(ends.o.valid),
             receiver.listening.eq(query.listening),
@@ -266,7 +271,6 @@ class Aoe(wiring.Component):
         m.d.sync += malformed.eq(malformed + receiver.malformed)
         m.d.comb += [
             engine.settings.eq(settings),
-            receiver.seed.eq(settings.seed),
             fields["malformed"].frames.r_data.eq(malformed),
         ]
 
