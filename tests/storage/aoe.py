@@ -22,8 +22,10 @@ class Station:
         What the network's other end answers to a frame; by default a target.
     """
 
-    def __init__(self, *, seed=1, sectors=2, slots=8, answer=None, impairment=None, **fields):
-        self.dut = Aoe(slots=slots)
+    def __init__(
+        self, *, seed=1, sectors=2, slots=8, tags=256, answer=None, impairment=None, **fields
+    ):
+        self.dut = Aoe(slots=slots, tags=tags)
         self.rng = random.Random(seed)
         disk = bytearray(self.rng.randbytes(256 * SECTOR))
         self.target = AoeTarget(7, 3, "02:00:00:00:00:07", disk, sectors=sectors, **fields)

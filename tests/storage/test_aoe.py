@@ -4,7 +4,7 @@ import pytest
 
 from niter.interface import BlockOpcode, BlockStatus
 from niter.storage.aoe import Aoe, TargetRecord
-from sim.models.aoe import SECTOR
+from sim.models.aoe import SECTOR, Impairment
 from tests.storage.aoe import Station
 from tests.support.csr import write
 
@@ -49,6 +49,31 @@ def test_requests_become_frames():
         (ATA_FLUSH, 0, 0),
     ]
     assert station.pushes == [(5, 0, 1)]
+
+
+@pytest.mark.parametrize(("tags", "slots"), [(2, 8), (16, 8)])
+def test_as_many_frames_are_under_way_as_there_are_slots(tags, slots):
+    """However many tags there are, and in whichever order the answers come."""
+    delays = Impairment(delay=0.3, usual=500, longest=700)
+    station = Station(tags=tags, slots=slots, sectors=1, impairment=delays)
+    answered, under_way = [], []
+
+    def incoming(frame):
+        under_way.append(len(station.frames) - len(answered))
+        answered.append(frame)
+        Station.incoming(station, frame)
+
+    station.incoming = incoming
+
+    async def run(ctx):
+        await station.set_up(ctx, floor=100, silence=10_000)
+        receive = station.dut.csr.memory_map.find("registers", "receive").start
+        await write(ctx, station.dut.csr, receive, 1023)
+        assert await station.do(ctx, 1, READ, 0, 60) == BlockStatus.OK
+        assert station.memory[1] == station.target.disk[: 60 * SECTOR]
+
+    station.run(run)
+    assert max(under_way) == slots
 
 
 def test_a_request_that_is_alone_is_sent_at_once():

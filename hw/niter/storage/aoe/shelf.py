@@ -95,9 +95,10 @@ class Shelf:
             for n, word in enumerate((desk.kind, desk.copies, desk.span, desk.time), 1):
                 with m.If(step == n):
                     m.d.sync += word.eq(self.slot_read.data)
-            # A tag has no more bits than there are tags.
+            # No more bits than tags have, or slots: it may be the next free one.
             with m.If(step == _SPAN + 1):
-                m.d.sync += desk.span.tag.eq(self.slot_read.data[: len(desk.tag)])
+                numbers = max(len(desk.tag), len(desk.slot))
+                m.d.sync += desk.span.tag.eq(self.slot_read.data[:numbers])
             # For as long as it takes to be compared, the first copy's time is behind the last's.
             with m.If(step == 5):
                 m.d.sync += desk.time.sent.eq(self.slot_read.data)
