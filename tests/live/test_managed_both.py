@@ -9,19 +9,16 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from niterctl.card import Card, Target, Tunnel, Volume
-from niterctl.client import Session
-from niterctl.protocol import Role
+from niterctl.card import Target, Tunnel, Volume
 from sim.live.client import Client
 from sim.live.config import load
-from sim.live.managed import PEER, TENANT, managed_card
+from sim.live.managed import PEER, TENANT
 from sim.models.aoe import SECTOR, AoeTarget
-from sim.soc.identity import KEYS, POLICY, identity
-from sim.soc.rig import images
+from sim.soc.identity import POLICY
 
-from .conftest import free_port, measured
+from .conftest import check_boot, owner, served
 from .nvme import NvmeHost
-from .test_managed import FAR, OWN, PATIENCE, STATION, Traffic
+from .test_managed import FAR, OWN, STATION, Traffic
 
 pytestmark = pytest.mark.managed
 
@@ -60,32 +57,20 @@ class Far:
 
 @pytest.fixture(scope="module")
 def managed(tmp_path_factory):
-    folder, far = tmp_path_factory.mktemp("card"), Far()
-    place = {"port": free_port(), "config": CARD, "strangers": far.take}
-    running = managed_card(folder, Path("build/live/models"), **place)
-    far.gateway = running.gateway
-    try:
-        print(f"released within {running.boot_cycles} cycles")
+    far = Far()
+    with served(tmp_path_factory.mktemp("card"), CARD, strangers=far.take) as running:
+        far.gateway = running.gateway
         yield running
-        status = running.card.control.status()
-        assert not status["violations"] and not status["timeouts"]
-    finally:
-        running.close()
 
 
 @pytest.fixture(scope="module")
 def card(managed):
-    options = {"key": KEYS[Role.OWNER], "role": Role.OWNER, "timeout": 2, "retries": PATIENCE}
-    found = identity(images(CARD))
-    with Session("127.0.0.1", managed.gateway.port, card=found, **options) as session:
-        yield Card(session)
+    with owner(managed, CARD) as client:
+        yield client
 
 
 def test_it_boots_what_its_flash_holds(managed):
-    found = images(CARD)
-    assert "console: A" in managed.card.log.read_text()
-    assert measured(managed.card.control, found) == found.measurements()
-    assert managed.boot_cycles <= 10_000_000
+    check_boot(managed, CARD)
 
 
 def test_frames_and_blocks_pass_once_the_client_has_said_so(managed, card):
