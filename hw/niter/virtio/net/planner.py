@@ -126,8 +126,11 @@ class Planner(wiring.Component):
         m.d.comb += [
             following.eq(tail + 1),
             full.eq(following == self.kept),
-            alone.eq(self.published == self.kept),
         ]
+        # Both are known a cycle late: nobody asks in the one behind a plan's end, and until the
+        # next end the first can only become true.
+        patient = Signal()
+        m.d.sync += [alone.eq(self.published == self.kept), patient.eq(left.data.any())]
 
         # What is still to be covered, and what this segment contributes from ``step`` on.
         behind = Signal(14)
@@ -201,7 +204,7 @@ class Planner(wiring.Component):
                     with m.If(self.offer.p.none):
                         m.d.comb += self.offer.ready.eq(1)
                         m.next = "Roll back"
-                        with m.If(self.offer.p.soon & (~alone | left.data.any())):
+                        with m.If(self.offer.p.soon & (~alone | patient)):
                             m.d.comb += spend.en.eq(alone)
                             m.next = "Wait"
                     with m.Elif(~segment.writable):
