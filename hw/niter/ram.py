@@ -1,9 +1,12 @@
 """A memory in EBR that costs nothing beside it."""
 
-from amaranth.hdl import Module, Signal, Value
+from functools import reduce
+from operator import or_
+
+from amaranth.hdl import Elaboratable, Module, Signal, Value
 from amaranth.lib import memory
 
-__all__ = ["Ram"]
+__all__ = ["BankedRam", "Ram"]
 
 
 class Ram(memory.Memory):
@@ -57,4 +60,65 @@ class Ram(memory.Memory):
                 # The reset of the EBR's own register.
                 with m.If(~shown):
                     m.d[domain] += Value.cast(data).eq(0)
+        return m
+
+
+class BankedRam(Elaboratable):
+    """A ``Ram`` whose depth is three quarters of a power of two, in a large and a small bank.
+
+    Synthesis makes such a depth of three equal parts, as wide as an EBR goes, and every bit has
+    three wires to choose from. The large bank is of EBRs that are deep and narrow: three quarters
+    of the pins. What is read is either bank's word or the other's, of which one is zero.
+
+    Parameters
+    ----------
+    width
+        Bits of a word.
+    depth
+        Three quarters of a power of two from 4 up.
+    """
+
+    def __init__(self, width: int, depth: int):
+        bank = depth // 3
+        if bank < 1 or depth != 3 * bank or bank & (bank - 1):
+            raise ValueError(f"Depth must be three quarters of a power of two, not {depth!r}")
+        self._banks = [Ram(shape=width, depth=n * bank, init=[]) for n in (2, 1)]
+        self._bits = (2 * bank).bit_length()
+        self._width = width
+        self._reads, self._writes = [], []
+
+    def read_port(self):
+        """A port in ``sync``, as ``Ram`` has it."""
+        port = memory.ReadPort.Signature(addr_width=self._bits, shape=self._width).create()
+        shown = [Signal(name=f"shown_{number}") for number in range(2)]
+        inside = [ram.read_port(shown=each) for ram, each in zip(self._banks, shown, strict=True)]
+        self._reads.append((port, inside, shown))
+        return port
+
+    def write_port(self, *, granularity=None):
+        """A port in ``sync``, as ``Ram`` has it."""
+        inside = [ram.write_port(granularity=granularity) for ram in self._banks]
+        port = memory.WritePort.Signature(
+            addr_width=self._bits, shape=self._width, granularity=granularity
+        ).create()
+        self._writes.append((port, inside))
+        return port
+
+    def elaborate(self, platform):  # noqa: D102
+        m = Module()
+        m.submodules.large, m.submodules.small = self._banks
+        for port, inside in self._writes:
+            for each, mine in zip(inside, (~port.addr[-1], port.addr[-1]), strict=True):
+                m.d.comb += [
+                    each.addr.eq(port.addr),
+                    each.data.eq(port.data),
+                    each.en.eq(port.en & mine.replicate(len(port.en))),
+                ]
+        for port, inside, shown in self._reads:
+            m.d.comb += port.data.eq(reduce(or_, (each.data for each in inside)))
+            mines = (~port.addr[-1], port.addr[-1])
+            for each, show, mine in zip(inside, shown, mines, strict=True):
+                m.d.comb += [each.addr.eq(port.addr), each.en.eq(port.en)]
+                # What was read before stands while nothing is read.
+                m.d.comb += show.eq(mine | ~port.en)
         return m

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from niter.interface import BEAT_BYTES
-from niter.ram import Ram
+from niter.ram import BankedRam, Ram
 
 from .layout import beat_of, sideband_of
 
@@ -132,7 +132,12 @@ class PacketFifo(wiring.Component):
         bits = ceil_log2(self.depth)
         # A byte lane has nine bits, as in an EBR, and the ninth ones hold the framing. Errors
         # never get into storage.
-        m.submodules.beats = beats = Ram(shape=9 * BEAT_BYTES, depth=self.depth, init=[])
+        width = 9 * BEAT_BYTES
+        m.submodules.beats = beats = (
+            BankedRam(width, self.depth)
+            if self._gap
+            else Ram(shape=width, depth=self.depth, init=[])
+        )
         write = beats.write_port(granularity=9 if self.amend else None)
         read = beats.read_port()
 
