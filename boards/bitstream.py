@@ -26,6 +26,7 @@ from amaranth.hdl import UnusedElaboratable
 from amaranth.lib import wiring
 from amaranth.vendor import LatticePlatform
 
+from .arrangement import COLUMNS
 from .board import Board, find_board
 from .configurations import Configuration, find_configuration, room_of
 from .crossings import Netlist
@@ -37,6 +38,7 @@ from .synthesis import (
     ToolError,
     critical_path,
     end_with_tools,
+    place_memories,
     route,
     run_tool,
     slow_ends,
@@ -54,7 +56,11 @@ _FLOW = sorted(Path(__file__).parent.glob("*.*"))
 _STEMS = ("carries", "narrow", "resets", "synthesis", "yosys")
 _SYNTHESIS = [path for path in _FLOW if path.stem in _STEMS]
 _PLACING = [
-    *(path for path in _FLOW if path.stem in ("bitstream", "board", "convergence", "crossings")),
+    *(
+        path
+        for path in _FLOW
+        if path.stem in ("arrangement", "bitstream", "board", "convergence", "crossings")
+    ),
     *_SYNTHESIS,
 ]
 #: Slow ends of paths that are named.
@@ -99,6 +105,9 @@ class Build:
         Is told how far it is.
     tight
         Its carry chains are shortened; see ``carries``.
+    free_rows
+        Rows that are kept free of LUTs. With any it is placed twice, the second time with block
+        RAMs where ``arrangement`` puts them.
     """
 
     def __init__(
@@ -110,8 +119,10 @@ class Build:
         rom: Callable[[Path], Sequence[int]] | None = None,
         tell: Callable[[str], None] = print,
         tight: bool = True,
+        free_rows: Sequence[int] = (),
     ):
         self.tight = tight
+        self.free_rows = free_rows
         self.board = board
         self.name = name
         self.folder = folder
@@ -132,7 +143,7 @@ class Build:
         """
         self.say(f"elaborating {self.name} for {self.board.name}")
         text, lpf = self.elaborate()
-        key = self._key(text, _PLACING, lpf, str(list(seeds)))
+        key = self._key(text, _PLACING, lpf, str(list(seeds)), str(self.free_rows))
         flow = self._key("", _FLOW)
         built, placed = self.folder / "built.key", self.folder / "placed.key"
         best = None
@@ -235,24 +246,45 @@ class Build:
                 self.say(f"{name}: {line.removeprefix('Info: ').strip()[:90]}")
 
         device, package = self._platform.device, self._platform.package
+        placing = {
+            "device": (
+                self._platform._nextpnr_device_options[device],
+                *("--package", self._platform._nextpnr_package_options[package].upper()),
+                *("--speed", self._platform.speed),
+            ),
+            "progress": progress,
+        }
+        options = (
+            # Spreads evenly. The other placer fills a region to nine tenths while half of the
+            # device is empty, and then wires are short there.
+            *("--placer", "static"),
+            # The rings of the random source; any other circle the crossings' check has refused.
+            "--ignore-loops",
+        )
+        netlist = "netlist.json"
+        if self.free_rows:
+            first = f"{name}-first"
+            netlist = place_memories(
+                self.folder,
+                "top.lpf",
+                seed,
+                *options,
+                rows=self.free_rows,
+                columns=COLUMNS[device],
+                name=first,
+                **placing,
+            )
+            self.say(f"{name}: has block RAMs where their wires are short; placing again")
         report = route(
             self.folder,
             "top.lpf",
             seed,
             *("--write", f"{name}.placed", "--textcfg", f"{name}.config"),
-            # Spreads evenly. The other placer fills a region to nine tenths while half of the
-            # device is empty, and then wires are short there.
-            *("--placer", "static"),
-            # The rings of the random source; any other circle the crossings' check has refused.
-            *("--detailed-timing-report", "--ignore-loops"),
+            *("--detailed-timing-report", *options),
             router=router,
-            device=(
-                self._platform._nextpnr_device_options[device],
-                *("--package", self._platform._nextpnr_package_options[package].upper()),
-                *("--speed", self._platform.speed),
-            ),
             name=name,
-            progress=progress,
+            netlist=netlist,
+            **placing,
         )
         return Attempt(seed, router, report)
 
@@ -392,6 +424,7 @@ def main(board_name: str, config_name: str, seeds: int, seed: int | None) -> Non
             rom,
             click.echo,
             configuration.tight,
+            configuration.free_rows,
         )
         first = configuration.seed if seed is None else seed
         good = build.run(range(first, first + seeds))

@@ -6,6 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
+from .arrangement import FREE
+
 __all__ = ["Floorplan"]
 
 _MINE = ("comb", "lut4", "ff", "ebr", "dsp")
@@ -43,7 +45,7 @@ class Floorplan:
         self._tiles: dict[tuple[int, int], Counter] = defaultdict(Counter)
         for name, cell in cells.items():
             kinds = self._kinds(cell)
-            if not kinds:
+            if not kinds or name.startswith(FREE):
                 continue
             room = room_of(name)
             for kind in kinds:

