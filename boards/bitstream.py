@@ -103,8 +103,6 @@ class Build:
         what belongs to it.
     tell
         Is told how far it is.
-    tight
-        Its carry chains are shortened; see ``carries``.
     free_rows
         Rows that are kept free of LUTs. With any it is placed twice, the second time with block
         RAMs where ``arrangement`` puts them.
@@ -118,10 +116,8 @@ class Build:
         folder: Path,
         rom: Callable[[Path], Sequence[int]] | None = None,
         tell: Callable[[str], None] = print,
-        tight: bool = True,
         free_rows: Sequence[int] = (),
     ):
-        self.tight = tight
         self.free_rows = free_rows
         self.board = board
         self.name = name
@@ -192,7 +188,8 @@ class Build:
         else:
             self.say("synthesising")
             stamp.unlink(missing_ok=True)
-            area = synthesise(text, self.folder, "top", _MAPPED_MHZ, tight=self.tight)
+            # With shorter carry chains the placer spreads cards less evenly.
+            area = synthesise(text, self.folder, "top", _MAPPED_MHZ, tight=False)
             self.say(f"{area.comb} COMB (estimate), {area.ff} FF, {area.ebr} EBR")
             stamp.write_text(key)
         return Netlist(json.loads((self.folder / "netlist.json").read_text())["modules"]["top"])
@@ -423,7 +420,6 @@ def main(board_name: str, config_name: str, seeds: int, seed: int | None) -> Non
             folder,
             rom,
             click.echo,
-            configuration.tight,
             configuration.free_rows,
         )
         first = configuration.seed if seed is None else seed

@@ -45,9 +45,6 @@ class Configuration:
         The ledger: COMB and EBR of each room of ``ROOM_PATHS`` that is in it.
     seed
         One with which its present netlist was routed and met every constraint, or came nearest.
-    tight
-        Its carry chains are shortened, which takes fewer cells; without that the placer spreads
-        cards more evenly.
     free_rows
         Rows beside those of block RAMs that are kept free of LUTs. With any it is placed twice, the
         second time with block RAMs in better places; see ``arrangement``.
@@ -57,7 +54,6 @@ class Configuration:
     config: CardConfig
     rooms: Mapping[str, tuple[int, int]]
     seed: int = 1
-    tight: bool = False
     free_rows: tuple[int, ...] = ()
 
     def card(self) -> Card:
