@@ -15,6 +15,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, MutableMapping
 from random import Random
 
+from .places import place_of
+
 __all__ = ["COLUMNS", "FREE", "arrange", "keep_free"]
 
 #: How the names of cells begin that only keep a site free.
@@ -83,9 +85,10 @@ class _Exchange:
     def __init__(self, placed: Mapping):
         others, nets = defaultdict(list), defaultdict(set)
         self._sites: dict[str, str] = {}
+        self._tiles: dict[str, tuple[int, int]] = {}
         for name, cell in placed["cells"].items():
-            site = cell["attributes"].get("NEXTPNR_BEL", "")
-            if not site:
+            place = place_of(cell)
+            if not place:
                 continue
             bits = {
                 bit
@@ -95,13 +98,13 @@ class _Exchange:
                 if isinstance(bit, int)
             }
             if cell["type"] == _MEMORY:
-                self._sites[name] = site
+                self._sites[name] = cell["attributes"]["NEXTPNR_BEL"]
+                self._tiles[name] = place
                 for bit in bits:
                     nets[bit].add(name)
             else:
                 for bit in bits:
-                    others[bit].append(_tile(site))
-        self._tiles = {name: _tile(site) for name, site in self._sites.items()}
+                    others[bit].append(place)
         # Where the other cells of each net are, and which block RAMs are on it; by block RAM, nets.
         self._boxes, self._members, self._nets = {}, {}, defaultdict(list)
         for bit, members in nets.items():
@@ -153,9 +156,3 @@ class _Exchange:
 def _box(tiles: list[tuple[int, int]]) -> tuple[int, int, int, int]:
     columns, rows = zip(*tiles, strict=True)
     return min(columns), max(columns), min(rows), max(rows)
-
-
-def _tile(site: str) -> tuple[int, int]:
-    """Column and row."""
-    column, row = re.match(r"X(\d+)/Y(\d+)/", site).groups()
-    return int(column), int(row)

@@ -59,7 +59,7 @@ _PLACING = [
     *(
         path
         for path in _FLOW
-        if path.stem in ("arrangement", "bitstream", "board", "convergence", "crossings")
+        if path.stem in ("arrangement", "bitstream", "board", "convergence", "crossings", "places")
     ),
     *_SYNTHESIS,
 ]

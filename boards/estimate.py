@@ -17,12 +17,12 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import click
 
 from .crossings import oscillates
+from .places import place_of
 from .synthesis import readable
 
 __all__ = ["LongPath", "longest_paths", "main"]
@@ -123,7 +123,7 @@ class _Timing:
         if (cell["type"], pin) in _DEDICATED:
             return 0.0
         driver = self._cells[self._drivers[bit][0]]
-        here, there = _place(cell), _place(driver)
+        here, there = place_of(cell), place_of(driver)
         if here and there:
             # What nextpnr has left at this pin comes from the same slice; and the clock network is
             # everywhere.
@@ -201,17 +201,6 @@ def _arcs(kind: str, output: str) -> list[tuple[str, float]]:
             lower = ((a + "0", _LOGIC + _SUM) for a in "ABCD")
             return [("CIN", _SUM), *lower, *((a + "1", _LOGIC) for a in "ABCD")]
     return []
-
-
-def _place(cell: Mapping) -> tuple[int, int] | None:
-    """Column and row of a placed cell."""
-    return _coordinates(cell.get("attributes", {}).get("NEXTPNR_BEL", ""))
-
-
-@cache
-def _coordinates(bel: str) -> tuple[int, int] | None:
-    found = re.match(r"X(\d+)/Y(\d+)/", bel)
-    return (int(found[1]), int(found[2])) if found else None
 
 
 @click.command()

@@ -1,12 +1,12 @@
 """What nextpnr has placed: cells by room, counted and drawn."""
 
 import json
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
 from .arrangement import FREE
+from .places import place_of
 
 __all__ = ["Floorplan"]
 
@@ -50,9 +50,8 @@ class Floorplan:
             room = room_of(name)
             for kind in kinds:
                 self.rooms[room][kind] += 1
-            place = re.match(r"X(\d+)/Y(\d+)/", cell["attributes"].get("NEXTPNR_BEL", ""))
-            if place:
-                self._tiles[int(place[1]), int(place[2])][room] += 1
+            if place := place_of(cell):
+                self._tiles[place][room] += 1
 
     @staticmethod
     def _kinds(cell) -> tuple[str, ...]:

@@ -1,8 +1,5 @@
 """A memory in EBR that costs nothing beside it."""
 
-from functools import reduce
-from operator import or_
-
 from amaranth.hdl import Elaboratable, Module, Signal, Value
 from amaranth.lib import memory
 
@@ -108,17 +105,25 @@ class BankedRam(Elaboratable):
         m = Module()
         m.submodules.large, m.submodules.small = self._banks
         for port, inside in self._writes:
-            for each, mine in zip(inside, (~port.addr[-1], port.addr[-1]), strict=True):
+            for each, mine in zip(inside, self._turns(port), strict=True):
                 m.d.comb += [
                     each.addr.eq(port.addr),
                     each.data.eq(port.data),
                     each.en.eq(port.en & mine.replicate(len(port.en))),
                 ]
         for port, inside, shown in self._reads:
-            m.d.comb += port.data.eq(reduce(or_, (each.data for each in inside)))
-            mines = (~port.addr[-1], port.addr[-1])
-            for each, show, mine in zip(inside, shown, mines, strict=True):
-                m.d.comb += [each.addr.eq(port.addr), each.en.eq(port.en)]
-                # What was read before stands while nothing is read.
-                m.d.comb += show.eq(mine | ~port.en)
+            large, small = inside
+            m.d.comb += port.data.eq(large.data | small.data)
+            for each, show, mine in zip(inside, shown, self._turns(port), strict=True):
+                m.d.comb += [
+                    each.addr.eq(port.addr),
+                    each.en.eq(port.en),
+                    # What was read before stands while nothing is read.
+                    show.eq(mine | ~port.en),
+                ]
         return m
+
+    @staticmethod
+    def _turns(port) -> tuple[Value, Value]:
+        """Whether the large bank is meant, and whether the small one is."""
+        return ~port.addr[-1], port.addr[-1]
