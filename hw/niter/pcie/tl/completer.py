@@ -251,6 +251,13 @@ class Completer(wiring.Component):
         )
         alive = Signal(MAX_FUNCTIONS)
         master, decode = Signal(MAX_FUNCTIONS), Signal(MAX_FUNCTIONS)
+        # The way from a register to whoever waits for a read or an interrupt is long.
+        told = Signal(MAX_FUNCTIONS)
+        m.d.sync += [
+            told.eq(master),
+            msix.enable.eq(shadow.msix_enable & alive),
+            msix.mask.eq(shadow.msix_mask | ~master),
+        ]
         m.d.comb += [
             resets.up.eq(self.up),
             resets.flr.eq(configuration.flr),
@@ -263,8 +270,6 @@ class Completer(wiring.Component):
             alive.eq(self.released & ~resets.active),
             nonposted.ready.eq(alive),
             windows.enable.eq(decode),
-            msix.enable.eq(shadow.msix_enable & alive),
-            msix.mask.eq(shadow.msix_mask | ~master),
             self.states.eq(shadow.states),
             self.link.bus.eq(nonposted.link.bus),
             self.link.device.eq(nonposted.link.device),
@@ -275,7 +280,7 @@ class Completer(wiring.Component):
             m.d.comb += [
                 master[number].eq(state.master & alive[number]),
                 decode[number].eq(state.memory & alive[number]),
-                self.states[number].master.eq(master[number]),
+                self.states[number].master.eq(told[number]),
                 self.states[number].memory.eq(decode[number]),
                 self.engine[engine].reset[number].eq(resets.reset[number]),
             ]

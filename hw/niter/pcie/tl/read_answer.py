@@ -7,6 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from niter.interface import ReadBeat
+from niter.stream import SkidBuffer
 
 from .count import increment
 from .lanes import LaneShifter
@@ -174,7 +175,9 @@ class AnswerMover(wiring.Component):
 
         # The steps accompany their words through the shifter.
         m.submodules.shifter = shifter = LaneShifter()
-        steps = [Signal(_Step, name=f"step_{stage}") for stage in range(6)]
+        # Whether the port takes its beat is not known before a cycle has passed.
+        m.submodules.edge = edge = SkidBuffer(_Step)
+        steps = [Signal(_Step, name=f"step_{stage}") for stage in range(5)]
         final = Signal()
         m.d.comb += [
             steps[0].valid.eq(active & ~prime & (left != 0)),
@@ -196,13 +199,19 @@ class AnswerMover(wiring.Component):
         with m.If(ready):
             for step, following in pairwise(steps):
                 m.d.sync += following.eq(step)
-            m.d.sync += steps[-1].beat.packet.data.eq(shifter.o)
+        m.d.comb += [
+            edge.i.valid.eq(steps[-1].valid),
+            edge.i.payload.eq(steps[-1]),
+            edge.i.payload.beat.packet.data.eq(shifter.o),
+            ready.eq(edge.i.ready),
+        ]
 
-        out = steps[-1]
-        accepted = Signal()
+        out = edge.o.payload
         for p, answer in enumerate(self.answer):
-            m.d.comb += [answer.payload.eq(out.beat), answer.valid.eq(out.valid & (out.port == p))]
+            m.d.comb += [
+                answer.payload.eq(out.beat),
+                answer.valid.eq(edge.o.valid & (out.port == p)),
+            ]
             with m.If(out.port == p):
-                m.d.comb += accepted.eq(answer.ready)
-        m.d.comb += ready.eq(~out.valid | accepted)
+                m.d.comb += edge.o.ready.eq(answer.ready)
         return m

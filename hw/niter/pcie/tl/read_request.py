@@ -140,8 +140,8 @@ class ReadRequester(wiring.Component):
             self.open.payload.void.eq(~master),
             self.info.eq(info),
             self.info.last.eq(info.last | ~master),
-            master.eq(self.states[command.function].master),
         ]
+        m.d.sync += master.eq(self.states[command.function].master)
         with m.FSM():
             with m.State("PICK"):
                 m.d.comb += picking.eq(1)
