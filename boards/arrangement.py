@@ -30,7 +30,7 @@ _APART = re.compile(r"W?CLK.*|WCK|FC[IO]|FX[AB]|F1|OFX")
 #: Nets that are everywhere say nothing of a place.
 _EVERYWHERE = 3000
 #: Exchanges that are tried for each block RAM; and tiles of wire that one may cost at first.
-_TRIES, _COST = 1500, 40.0
+_TRIES, _COST = 500, 40.0
 
 
 def arrange(placed: Mapping, seed: int) -> dict[str, str]:

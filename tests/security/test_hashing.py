@@ -82,6 +82,29 @@ def test_a_digest_may_be_abandoned(wait):
     simulate(rig, testbench)
 
 
+def test_no_message_begins_behind_a_digest():
+    rig = HashRig()
+    bus = rig.registers.bus
+
+    async def testbench(ctx):
+        await write(ctx, bus, CONTROL, 0)
+        await until(ctx, bus, STATUS, ROOM)
+        message = padded(b"whole")
+        for place in range(0, 128, 4):
+            register = FINISH if place == 124 else DATA
+            await write(ctx, bus, register, int.from_bytes(message[place : place + 4], "little"))
+        await until(ctx, bus, STATUS, DONE)
+        digest = hashlib.sha384(b"whole").digest()
+        for place in range(0, 48, 4):
+            # However long the rest of it waits.
+            for _ in range(30):
+                assert await read(ctx, bus, STATUS) == DONE
+            word = await read(ctx, bus, DIGEST)
+            assert word.to_bytes(4, "little") == digest[place : place + 4]
+
+    simulate(rig, testbench)
+
+
 def test_words_that_come_too_early_are_lost():
     rig = HashRig()
     bus = rig.registers.bus

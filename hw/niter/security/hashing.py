@@ -1,13 +1,14 @@
 """The one hash engine, shared: software, the key store and the measurements take turns."""
 
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Module, ResetInserter, Signal
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect
 from amaranth.utils import ceil_log2
 
 from niter import csr
+from niter.stream import HalfBuffer
 
-from .sha512 import BlockWord, Sha512
+from .sha512 import BlockWord, DigestWord, Sha512
 
 __all__ = ["Digest", "HashPort", "HashRegisters", "HashShare", "HashWord"]
 
@@ -54,7 +55,8 @@ class HashShare(wiring.Component):
     A user may give it back before by no longer claiming it; its message is forgotten. The lowest
     number is served first. Words are taken, one a cycle, while the engine has not got a whole
     block: it becomes ready 14 cycles after an uncontested claim, and then as ``Sha512`` says. The
-    engine gets them two by two, a cycle after the second.
+    engine gets them two by two, a cycle after the second, and a digest is there a cycle after the
+    engine's.
 
     Parameters
     ----------
@@ -80,13 +82,19 @@ class HashShare(wiring.Component):
         m = Module()
         m.submodules.engine = engine = Sha512()
         busy = Signal()
+        # From who takes a word to the engine's next one is too far for one cycle. What is in there
+        # when a claim is given up is forgotten, too.
+        m.submodules.edge = edge = ResetInserter(~busy)(HalfBuffer(DigestWord))
+        connect(m, engine.o, edge.i)
+        made = edge.o
         owner = Signal(max(1, ceil_log2(self.users)))
         with m.If(~busy):
             for number, port in reversed(list(enumerate(self.ports))):
                 with m.If(port.claim):
                     m.d.sync += [owner.eq(number), busy.eq(1)]
 
-        claim, valid, digest_ready = Signal(), Signal(), Signal()
+        claim, valid = Signal(), Signal()
+        digest_valid, digest_ready = Signal(), Signal()
         # From the cycle on in which a claim is given up, nothing is taken.
         owned = Signal()
         m.d.comb += owned.eq(busy & claim)
@@ -102,14 +110,15 @@ class HashShare(wiring.Component):
                         valid.eq(port.word.valid & owned),
                         port.word.ready.eq(ready & owned),
                         digest_ready.eq(port.digest.ready),
-                        port.digest.valid.eq(engine.o.valid & owned),
+                        port.digest.valid.eq(digest_valid & owned),
                     ]
         # Two words make one of the engine's.
         place, whole = Signal(5), Signal()
         given = BlockWord(Signal(BlockWord))
         m.d.comb += [
             # Of a block whose last words are on their way it does not know yet that it has it.
-            ready.eq(engine.i.ready & ~(whole & (place == 0))),
+            # And behind a digest no message begins by itself.
+            ready.eq(engine.i.ready & ~(whole & (place == 0)) & ~digest_valid),
             engine.open.eq(busy),
             engine.i.valid.eq(whole),
             engine.i.payload.eq(given),
@@ -124,21 +133,28 @@ class HashShare(wiring.Component):
                 given.last.eq(word.last),
             ]
 
-        # One of the engine's makes two words. That a claim is given up in this cycle need not hold
-        # it back: all of it is forgotten in the next.
-        upper = Signal()
-        last = engine.o.payload.last & upper
-        moves = engine.o.valid & digest_ready & busy
-        m.d.comb += engine.o.ready.eq(digest_ready & upper)
+        # One of the engine's makes two words, and the next one comes while the upper half is taken.
+        # That a claim is given up in this cycle need not hold it back: all of it is forgotten in
+        # the next.
+        upper, rest = Signal(), HashWord(Signal(HashWord))
+        shown = Signal(Digest)
+        m.d.comb += [
+            shown.data.eq(made.payload.data[:32]),
+            digest_valid.eq(made.valid | upper),
+            made.ready.eq(digest_ready & ~upper),
+        ]
+        with m.If(upper):
+            m.d.comb += shown.eq(rest)
+        moves = digest_valid & digest_ready & busy
         for port in self.ports:
-            m.d.comb += [
-                port.free.eq(~busy),
-                port.digest.payload.data.eq(engine.o.payload.data.word_select(upper, 32)),
-                port.digest.payload.last.eq(last),
-            ]
+            m.d.comb += [port.free.eq(~busy), port.digest.payload.eq(shown)]
         with m.If(moves):
-            m.d.sync += upper.eq(~upper)
-        with m.If(busy & (~claim | (moves & last))):
+            m.d.sync += [
+                upper.eq(~upper),
+                rest.data.eq(made.payload.data[32:]),
+                rest.last.eq(made.payload.last),
+            ]
+        with m.If(busy & (~claim | (moves & shown.last))):
             m.d.sync += [busy.eq(0), place.eq(0), whole.eq(0), upper.eq(0)]
         return m
 

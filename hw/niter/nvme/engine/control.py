@@ -156,7 +156,7 @@ class Control(wiring.Component):
             verdict.kind.eq(loaded.ident.kind),
             free.i.eq(tag),
             again.i.eq(tag),
-            canceller.state.eq(loaded),
+            canceller.state.eq(state),
             canceller.begun.eq(self.begun),
             self.victim.eq(canceller.tag),
             self.enable.eq(free.valid & ~canceller.active & ~self.cancel.valid),

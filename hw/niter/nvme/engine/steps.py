@@ -271,14 +271,17 @@ class Steps:
     def _cancel(self):
         """A cancel looks at a tag, or has done with it."""
         m, port, hand = self.m, self.port, self.hand
-        canceller = self.canceller
+        canceller, state = self.canceller, hand.state
         with m.State("SCAN"):
+            m.next = "SCANNED"
+        with m.State("SCANNED"):
+            m.d.sync += state.eq(hand.loaded)
             m.next = "MATCH"
         with m.State("MATCH"):
             m.next = "IDLE"
             with m.If(~canceller.match):
                 m.d.comb += canceller.following.eq(1)
-            with m.Elif(hand.loaded.waiting):
+            with m.Elif(state.waiting):
                 # Its tag is released when its turn comes.
                 hand.keep(State.const({"waiting": 1}))
                 m.d.comb += [canceller.found.eq(1), canceller.following.eq(1)]
