@@ -34,6 +34,7 @@ from .document import report_markdown
 from .elaboration import uncollected
 from .firmware import make_firmware, patch_rom
 from .floorplan import Floorplan
+from .heat import clear_heat, hottest
 from .synthesis import (
     ToolError,
     critical_path,
@@ -272,17 +273,24 @@ class Build:
                 **placing,
             )
             self.say(f"{name}: has block RAMs where their wires are short; placing again")
-        report = route(
-            self.folder,
-            "top.lpf",
-            seed,
-            *("--write", f"{name}.placed", "--textcfg", f"{name}.config"),
-            *("--detailed-timing-report", *options),
-            router=router,
-            name=name,
-            netlist=netlist,
-            **placing,
-        )
+        heat = f"{name}-heat"
+        clear_heat(self.folder, heat)
+        try:
+            report = route(
+                self.folder,
+                "top.lpf",
+                seed,
+                *("--write", f"{name}.placed", "--textcfg", f"{name}.config"),
+                *("--router2-heatmap", heat, "--detailed-timing-report", *options),
+                router=router,
+                name=name,
+                netlist=netlist,
+                **placing,
+            )
+        except ToolError as error:
+            if where := hottest(self.folder, heat):
+                raise ToolError(f"{error}; {where}") from error
+            raise
         return Attempt(seed, router, report)
 
     def clocks(self, netlist: Netlist, attempt: Attempt) -> dict[str, dict[str, float]]:

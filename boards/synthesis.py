@@ -298,7 +298,7 @@ def route(
         if progress:
             progress(line)
         if why := convergence.hopeless(line):
-            raise ToolError(f"{name}: {router} does not converge: {why}. Try another seed")
+            raise ToolError(f"{name}: {router} does not converge, try another seed: {why}")
 
     options = ("--router", router, "--report", f"{name}.json", *options)
     _nextpnr(folder, name, netlist, lpf, seed, *device, *options, progress=watch)
