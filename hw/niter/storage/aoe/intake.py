@@ -31,7 +31,7 @@ class Intake(wiring.Component):
     """Keeps frames until their turn.
 
     A frame begins to be taken when the buffer has room for it; one that is longer than the buffer
-    has to find it empty. Latency 4 cycles; a frame takes one more than its beats.
+    has to find it empty. Latency 3 cycles.
 
     Parameters
     ----------
@@ -67,22 +67,18 @@ class Intake(wiring.Component):
         # What is taken and what comes, in beats and a few more.
         taken = Signal(len(buffer.level) + 1, init=RECEIVE_UNIT)
         together = Signal(len(buffer.level) + 2)
-        room, inside, seen = Signal(), Signal(), Signal()
+        room, inside = Signal(), Signal()
         comes, goes = (port.valid & port.ready for port in (buffer.i, buffer.o))
-        m.d.sync += [
-            taken.eq(stepped(taken, [comes], [goes])),
-            # Of a frame that stands here since the cycle before.
-            seen.eq(self.i.valid & ~self.i.ready),
-            room.eq(below(together, self.depth) | below(taken, 2 * RECEIVE_UNIT)),
-        ]
+        m.d.sync += taken.eq(stepped(taken, [comes], [goes]))
         m.d.comb += [
             together.eq(taken + length[3:]),
+            room.eq(below(together, self.depth) | below(taken, 2 * RECEIVE_UNIT)),
             word.data.eq(i.packet.data),
             word.last.eq(i.packet.last),
             word.error.eq(i.packet.error),
             word.sectors.eq(Mux(none | whole, sectors, _UNEVEN)),
-            buffer.i.valid.eq(self.i.valid & (inside | (seen & room))),
-            self.i.ready.eq(buffer.i.ready & (inside | (seen & room))),
+            buffer.i.valid.eq(self.i.valid & (inside | room)),
+            self.i.ready.eq(buffer.i.ready & (inside | room)),
         ]
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += inside.eq(~i.packet.last)
