@@ -12,6 +12,13 @@ CONTROL, DATA, FINISH, STATUS, DIGEST = range(5)
 ROOM, DONE, ERROR = 1, 2, 4
 
 
+async def give_block(ctx, bus, block):
+    """Write a message of one block, to its end."""
+    for place in range(0, 128, 4):
+        register = FINISH if place == 124 else DATA
+        await write(ctx, bus, register, int.from_bytes(block[place : place + 4], "little"))
+
+
 def test_map():
     found = [info.path[0] for info in HashRegisters().bus.memory_map.resources()]
     assert found == ["control", "data", "finish", "status", "digest"]
@@ -71,10 +78,7 @@ def test_a_digest_may_be_abandoned(wait):
             await ctx.tick()
         await read(ctx, bus, DIGEST)
         await until(ctx, bus, STATUS, ROOM)
-        message = padded(b"another")
-        for place in range(0, 128, 4):
-            register = FINISH if place == 124 else DATA
-            await write(ctx, bus, register, int.from_bytes(message[place : place + 4], "little"))
+        await give_block(ctx, bus, padded(b"another"))
         await until(ctx, bus, STATUS, DONE)
         word = await read(ctx, bus, DIGEST)
         assert word.to_bytes(4, "little") == hashlib.sha384(b"another").digest()[:4]
@@ -89,10 +93,7 @@ def test_no_message_begins_behind_a_digest():
     async def testbench(ctx):
         await write(ctx, bus, CONTROL, 0)
         await until(ctx, bus, STATUS, ROOM)
-        message = padded(b"whole")
-        for place in range(0, 128, 4):
-            register = FINISH if place == 124 else DATA
-            await write(ctx, bus, register, int.from_bytes(message[place : place + 4], "little"))
+        await give_block(ctx, bus, padded(b"whole"))
         await until(ctx, bus, STATUS, DONE)
         digest = hashlib.sha384(b"whole").digest()
         for place in range(0, 48, 4):
@@ -118,12 +119,9 @@ def test_words_that_come_too_early_are_lost():
         for _ in range(33):
             await write(ctx, bus, DATA, 1)
         assert await read(ctx, bus, STATUS) == ERROR
-        message = padded(b"")
         await until(ctx, bus, STATUS, ROOM)
         # The error stands, and does no harm.
-        for place in range(0, 128, 4):
-            register = FINISH if place == 124 else DATA
-            await write(ctx, bus, register, int.from_bytes(message[place : place + 4], "little"))
+        await give_block(ctx, bus, padded(b""))
         assert await until(ctx, bus, STATUS, DONE) == DONE | ERROR
         await write(ctx, bus, CONTROL, 0)
         assert await until(ctx, bus, STATUS, ROOM) == ROOM
