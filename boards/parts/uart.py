@@ -54,7 +54,7 @@ class UartBridge(wiring.Component):
             {
                 "rx": In(1, init=1),
                 "tx": Out(1, init=1),
-                "bus": Out(csr.Signature(addr_width=addr_width)),
+                "bus": Out(csr.Signature(addr_width=addr_width, latency=csr.SPAN_LATENCY)),
             }
         )
 
@@ -66,8 +66,13 @@ class UartBridge(wiring.Component):
         count = Signal(range(8))
         write = Signal()
         address, data = Signal(24), Signal(32)
+        # The access was made so many cycles ago and one.
+        made = Signal(self.bus.latency)
         m.d.comb += [self.bus.addr.eq(address), self.bus.w_data.eq(data)]
-        m.d.sync += waited.eq(waited + 1)
+        m.d.sync += [
+            waited.eq(waited + 1),
+            made.eq(Cat(self.bus.r_stb | self.bus.w_stb, made)),
+        ]
         with m.If(got):
             m.d.sync += waited.eq(0)
         with m.FSM():
@@ -93,12 +98,12 @@ class UartBridge(wiring.Component):
             with m.State("ACCESS"):
                 m.d.comb += [self.bus.r_stb.eq(~write), self.bus.w_stb.eq(write)]
                 m.next = "ANSWER"
-            with m.State("ANSWER"):
+            with m.State("ANSWER"), m.If(made[-1]):
+                m.next = "FIRST"
                 with m.If(write):
                     m.d.sync += [answer.eq(_WRITE), length.eq(1)]
                 with m.Else():
                     m.d.sync += [answer.eq(self.bus.r_data), length.eq(4)]
-                m.next = "FIRST"
         return m
 
     def _receive(self, m):

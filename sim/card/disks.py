@@ -83,7 +83,7 @@ class Testbench:
     ) -> None:
         self.dut, self.card = dut, bench.component
         self.config: CardConfig = self.card.config
-        self.control = ControlBus(dut, "csr", self.card.csr.memory_map)
+        self.control = ControlBus(dut, "csr", self.card.csr)
         self.wire = Wire(dut, 0, capture)
         self.memory = HostMemory(rng=rng("memory"), strict=strict)
         self.root = Root(

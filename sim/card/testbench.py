@@ -70,7 +70,7 @@ class Testbench:
         self.card: Cabled = bench.component
         self.config = self.card.config
         self.tenants, self.peers = tenants, peers
-        self.control = ControlBus(dut, "csr", self.card.csr.memory_map)
+        self.control = ControlBus(dut, "csr", self.card.csr)
         self.wires = [Wire(dut, n, capture) for n in range(self.config.ports)]
         self.memory = HostMemory(rng=rng("memory"))
         self.root = Root(

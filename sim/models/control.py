@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 
 from cocotb.triggers import RisingEdge
 
-from niter.csr import CounterArray, MemoryMap, Register
+from niter.csr import CounterArray, Interface, MemoryMap, Register
 
 __all__ = ["ControlBus", "Registers"]
 
@@ -87,19 +87,20 @@ class ControlBus(Registers):
         cocotb handle of the component that has the bus.
     name
         Name of the port, as in the Verilog: ``csr``, or ``card__csr``.
-    memory_map
-        The map behind that port.
+    bus
+        That port, of the component itself.
     clock
         The bus' clock; ``dut.clk`` when not given.
     """
 
-    def __init__(self, dut, name: str, memory_map: MemoryMap, clock=None):
+    def __init__(self, dut, name: str, bus: Interface, clock=None):
         self._clock = dut.clk if clock is None else clock
         self._pin = {
             pin: getattr(dut, f"{name}__{pin}")
             for pin in ("addr", "r_stb", "r_data", "w_stb", "w_data")
         }
-        super().__init__(memory_map)
+        self._latency = bus.latency
+        super().__init__(bus.memory_map)
         self._pin["r_stb"].value = 0
         self._pin["w_stb"].value = 0
 
@@ -119,5 +120,6 @@ class ControlBus(Registers):
         self._pin["r_stb"].value = 1
         await RisingEdge(self._clock)
         self._pin["r_stb"].value = 0
-        await RisingEdge(self._clock)
+        for _ in range(self._latency):
+            await RisingEdge(self._clock)
         return int(self._pin["r_data"].value)

@@ -122,7 +122,7 @@ class Host:
         self.ports.serve_all(component, pauses)
         self._master = FunctionMaster(dut, "function")
         memory_map = component.csr.memory_map
-        self.control = ControlBus(dut, "csr", memory_map)
+        self.control = ControlBus(dut, "csr", component.csr)
         self.processor = Processor(
             self.control, memory_map, component.config, clock_ns=bench.clock_ns
         )

@@ -54,7 +54,7 @@ class Board:
         self.flash = FlashModel(dut, "flash", content)
         await bench.start(dut)
         self.console = Console(dut.uart_tx, BIT_NS)
-        self.control = ControlBus(dut, "csr", bench.component.csr.memory_map)
+        self.control = ControlBus(dut, "csr", bench.component.csr)
         return self
 
     async def released(self, cycles):

@@ -66,14 +66,16 @@ class SocRig(wiring.Component):
         self._bridge = csr.Bridge(builder.as_memory_map())
         whole = Card(config).csr.memory_map
         places = {window.name: window.start for window in whole.windows()}
-        self._decoder = csr.Decoder(addr_width=whole.addr_width)
+        self._decoder = csr.Decoder(addr_width=whole.addr_width, latency=csr.SPAN_LATENCY)
         for name, bus in (("soc", self._soc.registers), ("card", self._bridge.bus)):
             self._decoder.add(bus, name=name, addr=places[name])
         super().__init__(
             {
                 "flash": Out(SpiBus),
                 "uart_tx": Out(1),
-                "csr": In(csr.Signature(addr_width=whole.addr_width)),
+                "csr": In(
+                    csr.Signature(addr_width=self._decoder.bus.addr_width, latency=csr.SPAN_LATENCY)
+                ),
                 "released": Out(8),
             }
         )

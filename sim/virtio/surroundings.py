@@ -50,7 +50,7 @@ class Surroundings:
         )
         self.ports.serve_all(self.component, self.pauses)
         self.master = FunctionMaster(dut, "function")
-        self.control = ControlBus(dut, "csr", self.component.csr.memory_map)
+        self.control = ControlBus(dut, "csr", self.component.csr)
 
     def pauses(self, name: str) -> Stalls | None:
         """When the port of that name pauses."""

@@ -46,6 +46,7 @@ def on_the_line(testbench, patience=1 << 12):
     """Run a test against the bridge with sixteen words of memory behind it."""
     dut = UartBridge(addr_width=20, divisor=DIVISOR, patience=patience)
     words = {}
+    on_the_way = [0] * (dut.bus.latency - 1)
     sim = Simulator(dut)
     sim.add_clock(1e-6)
 
@@ -55,7 +56,8 @@ def on_the_line(testbench, patience=1 << 12):
         ):
             if write_now:
                 words[addr] = data
-            ctx.set(dut.bus.r_data, words.get(addr, 0) if read_now else 0)
+            on_the_way.append(words.get(addr, 0) if read_now else 0)
+            ctx.set(dut.bus.r_data, on_the_way.pop(0))
 
     async def main(ctx):
         await testbench(Line(ctx, dut), words)

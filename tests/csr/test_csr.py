@@ -139,6 +139,43 @@ def test_decoder():
     assert decoder.bus.memory_map.find("second", "events").start == 0x19
 
 
+def test_decoder_keeps_answers_of_faster_buses():
+    """A word is asked for in each cycle; each answer comes when the joined bus says so, alone."""
+    (near, _), (far, _) = make(), make()
+    between = csr.decoder_of({"far": far.bus}, latency=2)
+    decoder = csr.decoder_of({"near": near.bus, "between": between.bus}, latency=3)
+    top = Module()
+    top.submodules += [near, far, between, decoder]
+    bus = decoder.bus
+    values = {0: 1, 8: 0}
+
+    async def testbench(ctx):
+        for addr, value in values.items():
+            await write(ctx, bus, addr, value)
+        asked = [0, 8, None, 8, 0, None, None, 0]
+        shown = []
+        for addr in asked + [None] * bus.latency:
+            ctx.set(bus.r_stb, addr is not None)
+            ctx.set(bus.addr, addr or 0)
+            shown.append(ctx.get(bus.r_data))
+            await ctx.tick()
+        assert shown[bus.latency :] == [values.get(addr, 0) for addr in asked]
+        assert not any(shown[: bus.latency])
+
+    simulate(top, testbench)
+
+
+def test_latency_is_checked():
+    with pytest.raises(ValueError, match="a cycle or more, not 0"):
+        csr.Signature(addr_width=1, latency=0)
+    bridge, _ = make()
+    slow = csr.decoder_of({"registers": bridge.bus}, latency=2)
+    assert csr.decoder_of({"slow": slow.bus}).bus.latency == 2
+    with pytest.raises(ValueError, match="'slow' answers after 2 cycles, the joined one after 1"):
+        csr.Decoder(addr_width=4).add(slow.bus, name="slow")
+    assert csr.Signature(addr_width=1) != csr.Signature(addr_width=1, latency=2)
+
+
 def test_register_errors():
     with pytest.raises(TypeError, match="Register Register has no fields"):
         csr.Register(access="r")

@@ -18,6 +18,8 @@ async def read(ctx, bus, addr):
     ctx.set(bus.r_stb, 1)
     await ctx.tick()
     ctx.set(bus.r_stb, 0)
+    for _ in range(bus.latency - 1):
+        await ctx.tick()
     return ctx.get(bus.r_data)
 
 

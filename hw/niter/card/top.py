@@ -165,7 +165,8 @@ class Card(wiring.Component):
                 **{f"mac_{n}": mac.csr for n, mac in enumerate(self._wire.macs)},
                 **({"steering": self._steering.csr} if self._steering else {}),
                 "card": self._bridge.bus,
-            }
+            },
+            latency=csr.SPAN_LATENCY,
         )
         outside = {"board": Out(self._board.signature)} if self._board else {}
         for name in config.services:
@@ -176,7 +177,9 @@ class Card(wiring.Component):
                 "link": Out(LinkPort),
                 "transmit": Out(GmiiTransmit).array(config.ports),
                 "receive": Out(GmiiReceive).array(config.ports),
-                "csr": In(csr.Signature(addr_width=self._decoder.bus.addr_width)),
+                "csr": In(
+                    csr.Signature(addr_width=self._decoder.bus.addr_width, latency=csr.SPAN_LATENCY)
+                ),
                 **({"flash": Out(SpiBus), "uart_tx": Out(1)} if self._soc else {}),
             }
         )

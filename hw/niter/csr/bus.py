@@ -9,23 +9,28 @@ from amaranth.utils import ceil_log2
 
 from .memory import MemoryMap
 
-__all__ = ["DATA_WIDTH", "Decoder", "Interface", "Signature", "decoder_of"]
+__all__ = ["DATA_WIDTH", "SPAN_LATENCY", "Decoder", "Interface", "Signature", "decoder_of"]
 
 #: Bits in a word, the only size of access.
 DATA_WIDTH = 32
+#: Latency of a bus that spans a card: each room's answers are kept at its border, for else they
+#: would meet far away, in one cycle.
+SPAN_LATENCY = 2
 
 
 class Signature(wiring.Signature):
     """A register bus, seen from its master.
 
     Rules: ``r_stb`` or ``w_stb`` is high for one cycle an access, with ``addr`` (and
-    ``w_data``) valid in it. ``r_data`` is valid in the cycle after ``r_stb``, and zero in
+    ``w_data``) valid in it. ``r_data`` is valid ``latency`` cycles after ``r_stb``, and zero in
     every cycle in which it answers nothing, so that buses are joined by OR alone.
 
     Parameters
     ----------
     addr_width
         Width of the word address.
+    latency
+        Cycles from ``r_stb`` to ``r_data``, one or more.
 
     Members
     -------
@@ -34,15 +39,18 @@ class Signature(wiring.Signature):
     r_stb : Out(1)
         Read that word.
     r_data : In(32)
-        What was read, one cycle later.
+        What was read, ``latency`` cycles later.
     w_stb : Out(1)
         Write that word.
     w_data : Out(32)
         What is written.
     """
 
-    def __init__(self, *, addr_width: int):
+    def __init__(self, *, addr_width: int, latency: int = 1):
+        if latency < 1:
+            raise ValueError(f"An answer takes a cycle or more, not {latency!r}")
         self.addr_width = addr_width
+        self.latency = latency
         super().__init__(
             {
                 "addr": Out(addr_width),
@@ -58,10 +66,14 @@ class Signature(wiring.Signature):
         return Interface(self, path=path, src_loc_at=1 + src_loc_at)
 
     def __eq__(self, other):
-        return isinstance(other, Signature) and other.addr_width == self.addr_width
+        return (
+            isinstance(other, Signature)
+            and other.addr_width == self.addr_width
+            and other.latency == self.latency
+        )
 
     def __repr__(self):
-        return f"csr.Signature(addr_width={self.addr_width})"
+        return f"csr.Signature(addr_width={self.addr_width}, latency={self.latency})"
 
 
 class Interface(wiring.PureInterface):
@@ -75,6 +87,11 @@ class Interface(wiring.PureInterface):
     def addr_width(self) -> int:
         """Width of the word address."""
         return self.signature.addr_width
+
+    @property
+    def latency(self) -> int:
+        """Cycles from ``r_stb`` to ``r_data``."""
+        return self.signature.latency
 
     @property
     def memory_map(self) -> MemoryMap:
@@ -96,28 +113,41 @@ class Interface(wiring.PureInterface):
 class Decoder(wiring.Component):
     """Joins register buses into one, each at an address aligned to its size.
 
-    No latency of its own: strobes are decoded and answers are joined combinationally. A
-    read that hits nothing returns zero, a write that hits nothing is ignored.
+    Strobes are decoded and answers are joined combinationally; the answers of a bus that has less
+    latency than ``bus`` are kept in flip-flops first. A read that hits nothing returns zero, a
+    write that hits nothing is ignored.
 
     Parameters
     ----------
     addr_width
         Width of the word address of ``bus``.
+    latency
+        Of ``bus``; that of the slowest bus behind it, or more.
 
     Members
     -------
-    bus : In(Signature(addr_width=addr_width))
+    bus : In(Signature(addr_width=addr_width, latency=latency))
         The joined bus.
+
+    Raises
+    ------
+    ValueError
+        From ``add``: a bus has more latency.
     """
 
-    def __init__(self, *, addr_width: int):
-        super().__init__({"bus": In(Signature(addr_width=addr_width))})
+    def __init__(self, *, addr_width: int, latency: int = 1):
+        super().__init__({"bus": In(Signature(addr_width=addr_width, latency=latency))})
         self._map = MemoryMap(addr_width=addr_width)
         self._buses: list[tuple[Interface, int]] = []
         self.bus.memory_map = self._map
 
     def add(self, bus: Interface, *, name: str, addr: int | None = None) -> Interface:
         """Put ``bus`` behind this decoder, at word ``addr`` or at the next free one."""
+        if bus.latency > self.bus.latency:
+            raise ValueError(
+                f"The bus {name!r} answers after {bus.latency} cycles, "
+                f"the joined one after {self.bus.latency}"
+            )
         start, _ = self._map.add_window(bus.memory_map, name=name, addr=addr)
         self._buses.append((bus, start))
         return bus
@@ -135,16 +165,31 @@ class Decoder(wiring.Component):
                 bus.w_stb.eq(self.bus.w_stb & hit),
                 bus.w_data.eq(self.bus.w_data),
             ]
-            answer |= bus.r_data
+            shown = bus.r_data
+            for stage in range(bus.latency, self.bus.latency):
+                kept = Signal(DATA_WIDTH, name=f"answer_{number}_{stage}")
+                m.d.sync += kept.eq(shown)
+                shown = kept
+            answer |= shown
         m.d.comb += self.bus.r_data.eq(answer)
         return m
 
 
-def decoder_of(buses: Mapping[str, Interface]) -> Decoder:
-    """Join buses in the smallest address space that holds them, the largest first."""
+def decoder_of(buses: Mapping[str, Interface], *, latency: int | None = None) -> Decoder:
+    """Join buses in the smallest address space that holds them, the largest first.
+
+    Parameters
+    ----------
+    buses
+        By name.
+    latency
+        Of the joined bus; when not given, that of the slowest.
+    """
     ordered = sorted(buses.items(), key=lambda item: -item[1].addr_width)
     words = sum(1 << bus.addr_width for _, bus in ordered)
-    decoder = Decoder(addr_width=ceil_log2(words) if words else 0)
+    if latency is None:
+        latency = max((bus.latency for bus in buses.values()), default=1)
+    decoder = Decoder(addr_width=ceil_log2(words) if words else 0, latency=latency)
     for name, bus in ordered:
         decoder.add(bus, name=name)
     return decoder

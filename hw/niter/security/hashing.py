@@ -136,8 +136,7 @@ class HashShare(wiring.Component):
         # One of the engine's makes two words, and the next one comes while the upper half is taken.
         # That a claim is given up in this cycle need not hold it back: all of it is forgotten in
         # the next.
-        upper, rest = Signal(), HashWord(Signal(HashWord))
-        shown = Signal(Digest)
+        upper, rest, shown = Signal(), Signal(Digest), Signal(Digest)
         m.d.comb += [
             shown.data.eq(made.payload.data[:32]),
             digest_valid.eq(made.valid | upper),

@@ -1,6 +1,6 @@
 """From the core's bus to the card's control bus."""
 
-from amaranth import Module, Signal
+from amaranth import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,7 +12,7 @@ __all__ = ["CsrBridge"]
 
 
 class CsrBridge(wiring.Component):
-    """Makes one access of ``niter.csr`` of each transfer; four cycles each.
+    """Makes one access of ``niter.csr`` of each transfer; five cycles each.
 
     Registers are words: a write of less than a whole word does nothing. The control bus, which
     spans the card, begins at flip-flops. A strobe stands until the bus is free. ``bus`` shows zero
@@ -27,7 +27,7 @@ class CsrBridge(wiring.Component):
     -------
     bus : In(Wishbone)
         From the core.
-    csr : Out(csr.Signature)
+    csr : Out(csr.Signature), of ``csr.SPAN_LATENCY``
         The control bus.
     hold : In(1)
         Somebody else has the control bus in this cycle.
@@ -37,7 +37,7 @@ class CsrBridge(wiring.Component):
         super().__init__(
             {
                 "bus": In(Wishbone),
-                "csr": Out(csr.Signature(addr_width=addr_width)),
+                "csr": Out(csr.Signature(addr_width=addr_width, latency=csr.SPAN_LATENCY)),
                 "hold": In(1),
             }
         )
@@ -45,12 +45,15 @@ class CsrBridge(wiring.Component):
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         bus, out = self.bus, self.csr
-        strobed, answered, begin = Signal(), Signal(), Signal()
-        m.d.comb += begin.eq(bus.cyc & bus.stb & ~strobed & ~answered & ~bus.ack)
+        strobed, begin = Signal(), Signal()
+        # The access was made so many cycles ago and one.
+        made = Signal(self.csr.latency)
+        answered = made[-1]
+        m.d.comb += begin.eq(bus.cyc & bus.stb & ~strobed & ~made.any() & ~bus.ack)
         with m.If(begin):
             m.d.sync += [out.addr.eq(bus.adr), out.w_data.eq(bus.dat_w)]
         m.d.sync += [
-            answered.eq(strobed & ~self.hold),
+            made.eq(Cat(strobed & ~self.hold, made)),
             bus.ack.eq(answered),
             bus.dat_r.eq(0),
         ]

@@ -15,7 +15,7 @@ class BusShare(wiring.Component):
     """Gives the control bus to one master at a time: to the first, whenever it wants it.
 
     The first has nothing that could make it wait, so the second has to: its strobe counts in a
-    cycle without ``hold`` only. No latency.
+    cycle without ``hold`` only. No latency of its own; all three have ``csr.SPAN_LATENCY``.
 
     Parameters
     ----------
@@ -37,10 +37,10 @@ class BusShare(wiring.Component):
     def __init__(self, addr_width: int):
         super().__init__(
             {
-                "first": In(csr.Signature(addr_width=addr_width)),
-                "second": In(csr.Signature(addr_width=CSR_WIDTH)),
+                "first": In(csr.Signature(addr_width=addr_width, latency=csr.SPAN_LATENCY)),
+                "second": In(csr.Signature(addr_width=CSR_WIDTH, latency=csr.SPAN_LATENCY)),
                 "hold": Out(1),
-                "csr": Out(csr.Signature(addr_width=addr_width)),
+                "csr": Out(csr.Signature(addr_width=addr_width, latency=csr.SPAN_LATENCY)),
             }
         )
 

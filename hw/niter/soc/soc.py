@@ -126,7 +126,7 @@ class Soc(wiring.Component):
         keys = {"keys": Out(stream.Signature(KeyWord)), "usable": Out(16)}
         super().__init__(
             {
-                "csr": Out(csr.Signature(addr_width=CSR_WIDTH)),
+                "csr": Out(csr.Signature(addr_width=CSR_WIDTH, latency=csr.SPAN_LATENCY)),
                 "hold": In(1),
                 "registers": In(csr.Signature(addr_width=12)),
                 **(mailbox if engines else {}),

@@ -168,6 +168,7 @@ uint32_t Machine::control_read(uint32_t address) {
     cycle();
     *pins_.csr_read = 0;
     take(pins_.csr_clock);
+    for (unsigned n = 1; n < pins_.csr_latency; ++n) cycle();
     const uint32_t value = *pins_.csr_read_data;
     pause();
     return value;

@@ -50,6 +50,8 @@ struct Pins {
     WData *rx_payload, *tx_payload;
     QData *limit, *allocated;
     std::function<void(uint32_t)> set_csr_address;
+    // Cycles from a read to its answer.
+    unsigned csr_latency;
     CData *csr_read, *csr_write;
     IData *csr_read_data, *csr_write_data;
     std::vector<GmiiPins> ports;

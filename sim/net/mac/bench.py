@@ -37,7 +37,7 @@ class Station:
         self.source = FrameSource(dut, "i")
         self.sink = FrameSink(dut, "o", stalls=core_stalls)
         self.before = {}
-        self.control = ControlBus(dut, "csr", self.mac.csr.memory_map)
+        self.control = ControlBus(dut, "csr", self.mac.csr)
         self.wire_in = GmiiSource(
             dut.receive__d, dut.receive__er, dut.receive__dv, dut.gmii_rx_clk, dut.gmii_rx_rst
         )

@@ -86,7 +86,7 @@ class Setup:
 
         self.dut = dut
         self.config = BENCH.component.config
-        self.control = ControlBus(dut, "csr", BENCH.component.csr.memory_map)
+        self.control = ControlBus(dut, "csr", BENCH.component.csr)
         self.host = FrameSource(dut, "i_host", stalls=pauses("host"))
         self.wire = FrameSource(dut, "i_wire", stalls=pauses("wire"))
         self.local = FrameSource(dut, "i_local", stalls=pauses("local"))

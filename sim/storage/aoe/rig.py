@@ -45,7 +45,7 @@ class Rig:
         self.source = FrameSource(dut, "i_wire")
         self.sink = FrameSink(dut, "o_wire")
         self.network = Network(rng("network"), impairment)
-        self.control = ControlBus(dut, "csr", bench.component.csr.memory_map)
+        self.control = ControlBus(dut, "csr", bench.component.csr)
         #: Changes frames on their way to us; may return None.
         self.tamper = lambda frame: frame
         self._moved = cocotb.triggers.Event()

@@ -137,7 +137,7 @@ class Room:
         self.ports.serve_write("interrupts", command_stalls=pauses("interrupts"))
         self.engine = Engine(dut, stalled=stalled)
         self.master = FunctionMaster(dut, stalls=pauses("requests"), reply_stalls=pauses("replies"))
-        self.control = ControlBus(dut, "csr", BENCH.component.csr.memory_map)
+        self.control = ControlBus(dut, "csr", BENCH.component.csr)
         self.buses = [
             DirectBus(self.master, n, KIND.function(), self.memory, self.ports.interrupts)
             for n in range(FUNCTIONS)

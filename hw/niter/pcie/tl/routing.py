@@ -14,7 +14,9 @@ __all__ = ["RegisterRouter"]
 
 
 class RegisterRouter(wiring.Component):
-    """One register access a cycle, latency 1; a busy target holds up those behind it.
+    """A register access every two cycles, latency 1; a busy target holds up those behind it.
+
+    From a target that is ready to whoever asks is too far for one cycle.
 
     ``RegisterRequest.address`` may have bits beyond the BAR's size; they are removed here.
     An access within a function's MSI-X structures goes to the table, all others to the
@@ -64,17 +66,18 @@ class RegisterRouter(wiring.Component):
             self.i_nonposted.payload.as_value(),
             self.i_posted.payload.as_value(),
         )
-        free = ~valid | ready
         m.d.comb += [
-            self.i_nonposted.ready.eq(free),
-            self.i_posted.ready.eq(free & ~self.i_nonposted.valid),
+            self.i_nonposted.ready.eq(~valid),
+            self.i_posted.ready.eq(~valid & ~self.i_nonposted.valid),
         ]
-        with m.If(free):
+        with m.If(~valid):
             m.d.sync += [
                 held.eq(chosen),
                 held.address.eq(self._offset(m, RegisterRequest(chosen))),
                 valid.eq(self.i_nonposted.valid | self.i_posted.valid),
             ]
+        with m.Elif(ready):
+            m.d.sync += valid.eq(0)
 
         in_table, in_pending, word = self._msix(m, held)
         table = self.table

@@ -1,10 +1,10 @@
 """The way into the receiver: whole frames, for which there is room, in a buffer."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from niter.compare import below
+from niter.compare import below, less
 from niter.count import stepped
 from niter.interface import FrameStream
 from niter.stream import Fifo
@@ -64,15 +64,14 @@ class Intake(wiring.Component):
         # Less than a sector is none: a short frame is filled up.
         none = ~sectors.any()
         whole = (rest == HEADER_BYTES) & (sectors <= 16)
-        # What is taken and what comes, in beats and a few more.
-        taken = Signal(len(buffer.level) + 1, init=RECEIVE_UNIT)
-        together = Signal(len(buffer.level) + 2)
+        # Beats that are free, but for a few, which a full buffer has not got.
+        free = Signal(signed(len(buffer.level) + 1), init=self.depth - RECEIVE_UNIT)
         room, inside = Signal(), Signal()
         comes, goes = (port.valid & port.ready for port in (buffer.i, buffer.o))
-        m.d.sync += taken.eq(stepped(taken, [comes], [goes]))
+        m.d.sync += free.eq(stepped(free, [goes], [comes]))
+        empty = ~free[-1] & ~below(free[:-1], self.depth - 2 * RECEIVE_UNIT + 1)
         m.d.comb += [
-            together.eq(taken + length[3:]),
-            room.eq(below(together, self.depth) | below(taken, 2 * RECEIVE_UNIT)),
+            room.eq(less(length[3:], free) | empty),
             word.data.eq(i.packet.data),
             word.last.eq(i.packet.last),
             word.error.eq(i.packet.error),
