@@ -7,7 +7,8 @@ MINUTES ?= 10
 SEED ?= 1
 BENCH ?=
 ROOM ?=
-BOARD ?= versa
+# When not given, the one that CONFIG is for.
+BOARD ?=
 CONFIG ?= network
 SEEDS ?= 1
 
@@ -24,7 +25,7 @@ HARNESS := python -m sim.harness
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "Variables: SEED=1 MINUTES=10 BENCH=room/dut[:variant] ROOM=room"
-	@echo "           BOARD=versa CONFIG=network SEEDS=1"
+	@echo "           BOARD= CONFIG=network SEEDS=1"
 
 setup: ## Make the virtual environment that the other targets use; they do so themselves.
 	@.ci/setup
@@ -73,13 +74,13 @@ report: setup ## Count the area of every room for ECP5; with ROOM= place and tim
 	@python -m boards.report $(ROOM)
 
 bitstream: setup ## Build a card for a board; leaves build/<board>-<config>/. BOARD= CONFIG= SEEDS=
-	@python -m boards.bitstream --board $(BOARD) --config $(CONFIG) --seeds $(SEEDS)
+	@python -m boards.bitstream $(BOARD:%=--board %) --config $(CONFIG) --seeds $(SEEDS)
 
 costs: setup ## Write docs/boards/costs.md from the bitstreams that were built.
 	@python -m boards.costs
 
 flash: setup ## Load the bitstream with openFPGALoader, into SRAM. BOARD= CONFIG=
-	@python -m boards.flash --board $(BOARD) --config $(CONFIG)
+	@python -m boards.flash $(BOARD:%=--board %) --config $(CONFIG)
 
 wave: ## Run one bench and keep its waves. BENCH=
 	@$(if $(BENCH),,$(error Say which bench: make wave BENCH=room/dut, one of those that "make list" names))

@@ -404,20 +404,20 @@ def _text(content: str | bytes) -> str:
 
 
 @click.command()
-@click.option("--board", "board_name", default="versa", show_default=True)
+@click.option("--board", "board_name", help="The configuration's own when not given.")
 @click.option("--config", "config_name", default="network", show_default=True)
 @click.option(
     "--seeds", default=1, show_default=True, help="How many; more than one: both routers."
 )
 @click.option("--seed", type=int, help="The first, in place of the configuration's own.")
-def main(board_name: str, config_name: str, seeds: int, seed: int | None) -> None:
+def main(board_name: str | None, config_name: str, seeds: int, seed: int | None) -> None:
     """Build a bitstream."""
     end_with_tools()
     # A room is also made for its declarations only, as the network device is for PCIe.
     warnings.simplefilter("ignore", UnusedElaboratable)
     try:
-        board = find_board(board_name)
         configuration: Configuration = find_configuration(config_name)
+        board = find_board(board_name or configuration.board)
         folder = _BUILD / f"{board.name}-{configuration.name}"
         config = configuration.config
         rom = partial(make_firmware, config) if config.soc else None

@@ -43,6 +43,8 @@ class Configuration:
         What makes it.
     rooms
         The ledger: COMB and EBR of each room of ``ROOM_PATHS`` that is in it.
+    board
+        The one that it is for.
     seed
         One with which its present netlist was routed and met every constraint, or came nearest.
     free_rows
@@ -53,6 +55,7 @@ class Configuration:
     name: str
     config: CardConfig
     rooms: Mapping[str, tuple[int, int]]
+    board: str = "versa"
     seed: int = 1
     free_rows: tuple[int, ...] = ()
 
@@ -128,6 +131,7 @@ CONFIGURATIONS = {
                 "mac": (2000, 40),
                 "soc": (6000, 64),
             },
+            board="versa85",
             free_rows=(21, 23, 45, 47, 57, 61, 65, 68, 69, 71, 72),
         ),
     )

@@ -18,14 +18,14 @@ _LOADER = "openFPGALoader"
 
 
 @click.command()
-@click.option("--board", "board_name", default="versa", show_default=True)
+@click.option("--board", "board_name", help="The configuration's own when not given.")
 @click.option("--config", "config_name", default="network", show_default=True)
 @click.option("--permanent", is_flag=True, help="Into the flash, not only until power goes.")
-def main(board_name: str, config_name: str, permanent: bool) -> None:
+def main(board_name: str | None, config_name: str, permanent: bool) -> None:
     """Load a bitstream into a board, and for good also the firmware."""
     try:
-        board = find_board(board_name)
         configuration = find_configuration(config_name)
+        board = find_board(board_name or configuration.board)
     except LookupError as error:
         raise click.ClickException(str(error)) from None
     # The one names the flash that it is read from, which only stands in the way on JTAG.
