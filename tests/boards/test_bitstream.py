@@ -225,6 +225,8 @@ def test_flash_names_what_is_missing(monkeypatch, tmp_path):
     monkeypatch.setattr(flash, "_BUILD", tmp_path)
     result = CliRunner().invoke(flash.main, [])
     assert result.exit_code == 1 and "make bitstream BOARD=versa CONFIG=network" in result.output
+    result = CliRunner().invoke(flash.main, ["--config", "full"])
+    assert "make bitstream BOARD=versa85 CONFIG=full" in result.output
     folder = tmp_path / "versa-network"
     folder.mkdir()
     (folder / "niter.svf").touch()
