@@ -111,4 +111,4 @@ def test_both_masters_get_what_they_ask_for(gap):
     simulator.add_testbench(exercise(half, outside, seed=100 + gap))
     simulator.run()
     # It was held up, and no longer than by one access of the other's.
-    assert set(slow) == {5, 6}, set(slow)
+    assert set(slow) == {6, 7}, set(slow)

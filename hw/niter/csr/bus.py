@@ -13,9 +13,9 @@ __all__ = ["DATA_WIDTH", "SPAN_LATENCY", "Decoder", "Interface", "Signature", "d
 
 #: Bits in a word, the only size of access.
 DATA_WIDTH = 32
-#: Latency of a bus that spans a card: each room's answers are kept at its border, for else they
-#: would meet far away, in one cycle.
-SPAN_LATENCY = 2
+#: Latency of a bus that spans a card: what goes into a room and what comes out of it is kept at its
+#: border, for else all of it would have to be near the processor.
+SPAN_LATENCY = 3
 
 
 class Signature(wiring.Signature):
@@ -113,9 +113,9 @@ class Interface(wiring.PureInterface):
 class Decoder(wiring.Component):
     """Joins register buses into one, each at an address aligned to its size.
 
-    Strobes are decoded and answers are joined combinationally; the answers of a bus that has less
-    latency than ``bus`` are kept in flip-flops first. A read that hits nothing returns zero, a
-    write that hits nothing is ignored.
+    Strobes are decoded and answers are joined combinationally. Of a bus that has less latency than
+    ``bus`` the answers are kept in flip-flops first, and, where it has two cycles less or more, its
+    accesses too. A read that hits nothing returns zero, a write that hits nothing is ignored.
 
     Parameters
     ----------
@@ -158,15 +158,17 @@ class Decoder(wiring.Component):
         for number, (bus, start) in enumerate(self._buses):
             width = bus.addr_width
             hit = Signal(name=f"hit_{number}")
-            m.d.comb += [
-                hit.eq(self.bus.addr[width:] == start >> width),
+            spare = self.bus.latency - bus.latency
+            m.d.comb += hit.eq(self.bus.addr[width:] == start >> width)
+            early = spare > 1
+            m.d["sync" if early else "comb"] += [
                 bus.addr.eq(self.bus.addr[:width]),
                 bus.r_stb.eq(self.bus.r_stb & hit),
                 bus.w_stb.eq(self.bus.w_stb & hit),
                 bus.w_data.eq(self.bus.w_data),
             ]
             shown = bus.r_data
-            for stage in range(bus.latency, self.bus.latency):
+            for stage in range(spare - early):
                 kept = Signal(DATA_WIDTH, name=f"answer_{number}_{stage}")
                 m.d.sync += kept.eq(shown)
                 shown = kept

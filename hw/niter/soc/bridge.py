@@ -12,7 +12,7 @@ __all__ = ["CsrBridge"]
 
 
 class CsrBridge(wiring.Component):
-    """Makes one access of ``niter.csr`` of each transfer; five cycles each.
+    """Makes one access of ``niter.csr`` of each transfer; six cycles each.
 
     Registers are words: a write of less than a whole word does nothing. The control bus, which
     spans the card, begins at flip-flops. A strobe stands until the bus is free. ``bus`` shows zero

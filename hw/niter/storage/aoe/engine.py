@@ -186,7 +186,9 @@ class Engine(wiring.Component):
         ]
         refusal = Signal(BlockStatus)
         refused = Signal()
-        known_volume, beyond = Signal(), Signal()
+        known_volume, beyond, far = Signal(), Signal(), Signal()
+        # In the cycle after ADMIT it is of the last of a request's sectors.
+        m.d.sync += far.eq(desk.reach[-1])
 
         with m.FSM(init="CLEAR") as fsm:
             with m.State("CLEAR"):
@@ -235,8 +237,6 @@ class Engine(wiring.Component):
             with m.State("ADMIT"):
                 # ATA cannot name the last of 2 to the 48 sectors. Until here all are cut.
                 m.d.comb += [desk.fetches.eq(1), desk.uncuts.eq(1)]
-                with m.If(desk.reach[-1]):
-                    m.d.sync += beyond.eq(1)
                 m.next = "REFUSE"
             with m.State("REFUSE"):
                 opcode = desk.state.opcode.as_value()
@@ -247,7 +247,7 @@ class Engine(wiring.Component):
                     m.d.comb += refusal.eq(BlockStatus.PATH)
                 with m.Elif(opcode > BlockOpcode.VERIFY.value):
                     m.d.comb += refusal.eq(BlockStatus.UNSUPPORTED)
-                with m.Elif(beyond):
+                with m.Elif(beyond | far):
                     m.d.comb += refusal.eq(BlockStatus.OUT_OF_RANGE)
                 with m.Elif(opcode == BlockOpcode.DISCARD):
                     m.d.comb += refusal.eq(BlockStatus.OK)
