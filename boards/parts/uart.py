@@ -40,7 +40,7 @@ class UartBridge(wiring.Component):
     rx : In(1), tx : Out(1)
         The line; ``rx`` may be asynchronous.
     bus : Out(csr.Signature)
-        The register bus.
+        The register bus, of ``csr.SPAN_LATENCY``.
     """
 
     def __init__(self, *, addr_width: int, divisor: int, patience: int = 1 << 22):

@@ -64,7 +64,8 @@ class Card(wiring.Component):
         Control bus: ``card``, ``pcie``, ``mac_<n>``, and of a network ``net`` and ``overlay``,
         of storage ``storage``; ``soc`` where there is one, else with NVMe controllers the
         mailbox alone, ``soc.mailbox``.
-        With a processor it is for benches that look on: a board ties it to zero.
+        With a processor it is for benches that look on: a board ties it to zero. Its latency is
+        ``csr.SPAN_LATENCY``.
     <service>_rx : Out(FrameStream), <service>_tx : In(FrameStream)
         For each of ``config.services``: its frames from the wire and to it, see
         ``niter.net.Steering``; its registers are ``steering``. No function can be reached

@@ -63,7 +63,8 @@ class Soc(wiring.Component):
     Members
     -------
     csr : Out(csr.Signature)
-        The control bus, mastered by the core; as wide as any card needs.
+        The control bus, mastered by the core; as wide as any card needs, and of
+        ``csr.SPAN_LATENCY``.
     hold : In(1)
         The core has to wait: somebody else has the control bus in this cycle.
     registers : In(csr.Signature)
