@@ -88,7 +88,6 @@ CONFIGURATIONS = {
                 board_registers=_BOARD_REGISTERS,
             ),
             {**_NETWORK, "soc": _PROCESSOR},
-            seed=1,
         ),
         # A 45F has 108 block RAMs: frames are of three sectors, and targets have 8 KiB under way at
         # once.
@@ -101,7 +100,6 @@ CONFIGURATIONS = {
                 board_registers=_BOARD_REGISTERS,
             ),
             {"pcie": _PCIE, "nvme": _NVME, "storage": _STORAGE, "mac": _MAC, "soc": _PROCESSOR},
-            seed=1,
         ),
         # An 85F has 208 block RAMs: broadcasts of more than 4 KiB go to one station alone, and
         # targets have 8 KiB under way at once.
