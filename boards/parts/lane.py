@@ -92,7 +92,7 @@ class Lane(wiring.Component):
         m.submodules.tx_crossing = beats = AsyncFifo(
             Beat, _CROSSING, i_domain="sync", o_domain=domain
         )
-        m.submodules.granted = granted = AsyncFifo(Credits, 5, i_domain="sync", o_domain=domain)
+        m.submodules.granted = granted = AsyncFifo(Credits, 6, i_domain="sync", o_domain=domain)
         # All that is sent depends on `ready` here, which a link layer would give early in a cycle.
         m.submodules.tx_edge = edge = SkidBuffer(Beat)
         connect(m, flipped(self.link.tx), edge.i)
@@ -128,7 +128,7 @@ class Lane(wiring.Component):
         m.submodules.rx_crossing = beats = AsyncFifo(
             Beat, _CROSSING, i_domain=domain, o_domain="sync"
         )
-        m.submodules.grants = grants = AsyncFifo(Credits, 5, i_domain=domain, o_domain="sync")
+        m.submodules.grants = grants = AsyncFifo(Credits, 6, i_domain=domain, o_domain="sync")
         connect(m, beats.o, flipped(self.link.rx))
         m.d.comb += grants.o.ready.eq(1)
         with m.If(grants.o.valid):

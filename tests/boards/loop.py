@@ -39,7 +39,7 @@ class Loop(wiring.Component):
         m.submodules.bridge = self._bridge
         connect(m, flipped(self.csr), self._bridge.bus)
         m.submodules.wire = wire = Module()
-        wire.submodules.mac_0 = queue = AsyncFifo(10, 5, i_domain="gmii0_rx", o_domain="gmii0_tx")
+        wire.submodules.mac_0 = queue = AsyncFifo(10, 6, i_domain="gmii0_rx", o_domain="gmii0_tx")
         receive, transmit = self.receive[0], self.transmit[0]
         m.d.comb += [
             queue.i.valid.eq(receive.dv),

@@ -58,7 +58,7 @@ class Sampler(wiring.Component):
         with m.Else():
             m.d.a += words[1].eq(source)
         m.d.b += self.memory.eq(words[0] ^ words[1])
-        m.submodules.queue = queue = AsyncFifo(4, 4, i_domain="a", o_domain="b")
+        m.submodules.queue = queue = AsyncFifo(4, 6, i_domain="a", o_domain="b")
         m.d.comb += [
             queue.i.payload.eq(source),
             queue.i.valid.eq(1),

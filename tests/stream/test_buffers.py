@@ -1,6 +1,7 @@
 import random
 
 import pytest
+from amaranth.hdl import ClockDomain, Module
 from amaranth.lib import data
 from amaranth.sim import Simulator
 
@@ -197,6 +198,39 @@ def test_async_fifo(ratio):
     sim.add_testbench(sink)
     sim.run()
     assert taken == sent
+
+
+def test_async_fifo_forgets_at_a_reset_of_its_input():
+    """Also what stands at the output, or behind it, and has not been taken."""
+    m = Module()
+    m.domains.left = left = ClockDomain()
+    m.domains.right = ClockDomain()
+    m.submodules.dut = dut = AsyncFifo(8, 6, i_domain="left", o_domain="right")
+    sim = Simulator(m)
+    sim.add_clock(1e-6, domain="left")
+    sim.add_clock(0.7e-6, phase=0.13e-6, domain="right")
+
+    async def testbench(ctx):
+        ctx.set(dut.i.valid, 1)
+        ctx.set(dut.i.payload, 0x55)
+        await ctx.tick("left").repeat(20)
+        assert not ctx.get(dut.i.ready) and ctx.get(dut.o.valid)
+        ctx.set(dut.i.valid, 0)
+        ctx.set(left.rst, 1)
+        await ctx.tick("right").repeat(6)
+        ctx.set(left.rst, 0)
+        await ctx.tick("left").repeat(8)
+        assert not ctx.get(dut.o.valid)
+        ctx.set(dut.i.payload, 0xAA)
+        ctx.set(dut.i.valid, 1)
+        await ctx.tick("left").until(dut.i.ready)
+        ctx.set(dut.i.valid, 0)
+        ctx.set(dut.o.ready, 1)
+        (payload,) = await ctx.tick("right").sample(dut.o.payload).until(dut.o.valid)
+        assert payload == 0xAA
+
+    sim.add_testbench(testbench)
+    sim.run()
 
 
 def _count(signal, into):

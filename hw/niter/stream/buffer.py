@@ -49,13 +49,23 @@ class SkidBuffer(_Slice):
     """Two registers: cuts both paths, also that of ``ready``.
 
     Costs two flip-flops and a multiplexer a bit. Latency 1 cycle, one payload a cycle.
+
+    Attributes
+    ----------
+    held : Signal(shape), holds : Signal(1)
+        What waits behind the output, and whether there is such, for who must know all of what is
+        in here.
     """
+
+    def __init__(self, shape: Any):
+        super().__init__(shape)
+        self.held = Signal(shape)
+        self.holds = Signal()
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
         # What arrives while the output is stalled waits here, and only then is `ready` low.
-        held = Signal(self.shape)
-        holds = Signal()
+        held, holds = self.held, self.holds
         m.d.comb += self.i.ready.eq(~holds)
         with m.If(~holds):
             m.d.sync += held.eq(self.i.payload)

@@ -2,12 +2,14 @@
 
 from typing import Any
 
-from amaranth import Module, Shape, Signal, Value
+from amaranth import DomainRenamer, Module, ResetInserter, Shape, Signal, Value
 from amaranth.lib import fifo, memory, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import ceil_log2
 
 from niter.ram import Ram
+
+from .buffer import SkidBuffer
 
 __all__ = ["AsyncFifo", "Fifo"]
 
@@ -99,7 +101,9 @@ class Fifo(wiring.Component):
 class AsyncFifo(wiring.Component):
     """A queue between two clock domains.
 
-    Latency about 4 cycles of the output's domain, one payload a cycle of the slower one.
+    Latency about 4 cycles of the output's domain, one payload a cycle of the slower one. Neither
+    end's ``valid`` and ``ready`` depend on each other within a cycle.
+
     A reset of the input's domain empties the queue, and the output then sees nothing that
     was in it; a reset of the output's domain alone loses what was in flight to it.
 
@@ -108,7 +112,7 @@ class AsyncFifo(wiring.Component):
     shape
         Shape of the payload.
     depth
-        Payloads that it holds at least; a power of two plus one avoids waste.
+        Payloads that it holds at least; a power of two plus two avoids waste.
     i_domain, o_domain
         Clock domains of the two ends.
 
@@ -129,18 +133,22 @@ class AsyncFifo(wiring.Component):
 
     def elaborate(self, platform):  # noqa: D102
         m = Module()
-        m.submodules.queue = queue = fifo.AsyncFIFOBuffered(
+        m.submodules.queue = queue = fifo.AsyncFIFO(
             width=Shape.cast(self.shape).width,
-            depth=self.depth,
+            depth=self.depth - 2,
             w_domain=self.i_domain,
             r_domain=self.o_domain,
         )
+        # From who takes a payload through the pointer to the memory is too far for one cycle.
+        buffer = SkidBuffer(self.shape)
+        m.submodules.buffer = DomainRenamer(self.o_domain)(ResetInserter(queue.r_rst)(buffer))
         m.d.comb += [
             queue.w_data.eq(self.i.payload),
             queue.w_en.eq(self.i.valid),
             self.i.ready.eq(queue.w_rdy),
-            Value.cast(self.o.payload).eq(queue.r_data),
-            self.o.valid.eq(queue.r_rdy),
-            queue.r_en.eq(self.o.ready),
+            Value.cast(buffer.i.payload).eq(queue.r_data),
+            buffer.i.valid.eq(queue.r_rdy),
+            queue.r_en.eq(buffer.i.ready),
         ]
+        connect(m, buffer.o, flipped(self.o))
         return m

@@ -7,7 +7,7 @@ from amaranth.utils import ceil_log2
 
 from niter import csr
 from niter.interface import BEAT_BYTES, MAX_PACKET_BYTES, Beat, FrameStream
-from niter.stream import AsyncFifo, HalfBuffer, PacketFifo, PipeRegister
+from niter.stream import AsyncFifo, PacketFifo
 
 from .buffer import TransmitBuffer
 from .gmii import GmiiReceive, GmiiTransmit, Received, Status
@@ -168,13 +168,7 @@ class Mac(wiring.Component):
         transmitter = Transmitter()
         m.submodules.transmitter = DomainRenamer(domain)(transmitter)
         connect(m, flipped(self.i), buffer.i)
-        # From the transmitter to the crossing's memory is too far for one cycle. A beat is on the
-        # wire for eight, so that the next one may take two to follow it.
-        m.submodules.tx_next = following = DomainRenamer(domain)(HalfBuffer(Beat))
-        m.submodules.tx_beat = present = DomainRenamer(domain)(PipeRegister(Beat))
-        connect(m, crossing.o, following.i)
-        connect(m, following.o, present.i)
-        connect(m, present.o, transmitter.i)
+        connect(m, crossing.o, transmitter.i)
         connect(m, transmitter.gmii, flipped(self.transmit))
         m.submodules.pause = pause = cdc.PulseSynchronizer(receive_domain, domain)
         m.submodules.tx_enable = cdc.FFSynchronizer(
