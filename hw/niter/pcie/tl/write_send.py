@@ -6,7 +6,8 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from niter.interface import MAX_FUNCTIONS, PacketStream
+from niter.interface import MAX_FUNCTIONS, Beat, PacketStream
+from niter.stream import SkidBuffer
 
 from .choice import register_one_of
 from .header import Identifier, RequestHead, TlpFormat, TlpType, swap_dwords
@@ -30,11 +31,19 @@ class _Step(data.Struct):
     function: 3
 
 
+class _Sent(data.Struct):
+    """One beat that is made, and what it is of."""
+
+    packet: Beat
+    final: 1
+    function: 3
+
+
 class WriteSender(wiring.Component):
     """Puts a header before each piece of payload, and the payload to its lanes.
 
     Beats of one TLP follow each other without a gap, and TLPs too when they are six beats or
-    longer: the next one is planned meanwhile. The pipeline is six stages long.
+    longer: the next one is planned meanwhile. The pipeline is seven stages long.
 
     Members
     -------
@@ -181,14 +190,28 @@ class WriteSender(wiring.Component):
         with m.If(ready):
             for stage, after in pairwise(steps):
                 m.d.sync += after.eq(stage)
+
+        # From the link through all stages is too far for one cycle.
+        m.submodules.edge = edge = SkidBuffer(_Sent)
+        made, sent = edge.i.payload, edge.o.payload
+        here = [
+            *((stage.valid, stage.function) for stage in steps),
+            (edge.holds, edge.held.function),
+            (edge.o.valid, sent.function),
+        ]
         m.d.comb += [
-            ready.eq(~out.valid | self.o.ready),
-            self.o.valid.eq(out.valid),
-            self.o.payload.data.eq(Cat(lower, upper)),
-            self.o.payload.last.eq(out.last),
-            self.o.payload.empty.eq(Cat(0, 0, out.empty)),
-            self.drained.eq(~Cat(self.i.valid, (stage.valid for stage in steps)).any()),
-            self.retired.eq(out.valid & self.o.ready & out.last & out.final),
-            self.holds.eq(Cat(s.valid & (s.function == self.asked) for s in steps).any()),
+            ready.eq(~out.valid | edge.i.ready),
+            edge.i.valid.eq(out.valid),
+            made.packet.data.eq(Cat(lower, upper)),
+            made.packet.last.eq(out.last),
+            made.packet.empty.eq(Cat(0, 0, out.empty)),
+            made.final.eq(out.final),
+            made.function.eq(out.function),
+            self.o.valid.eq(edge.o.valid),
+            self.o.payload.eq(sent.packet),
+            edge.o.ready.eq(self.o.ready),
+            self.drained.eq(~Cat(self.i.valid, (valid for valid, _ in here)).any()),
+            self.retired.eq(self.o.valid & self.o.ready & sent.packet.last & sent.final),
+            self.holds.eq(Cat(valid & (of == self.asked) for valid, of in here).any()),
         ]
         return m

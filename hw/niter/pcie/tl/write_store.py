@@ -34,7 +34,7 @@ class WriteStore(wiring.Component):
     Ports take weighted turns, packet by packet. Payload goes into a ring; only when its last
     beat is in and good, and the function may send, does the command go on. A packet that
     ends with ``error``, or is of a function that may not send, is forgotten. A packet takes
-    three cycles more than its beats.
+    three cycles more than its beats, an interrupt four.
 
     Parameters
     ----------
@@ -103,12 +103,11 @@ class WriteStore(wiring.Component):
 
         # Command and data of the port in work.
         port = Signal(ports)
-        next_port = Signal(ports)
         command = Signal(WriteCommand)
         loaded = Signal()
-        m.d.sync += [port.eq(next_port), loaded.eq((full & next_port & ~done).any())]
+        m.d.sync += loaded.eq((full & port & ~done).any())
         m.d.comb += [
-            command.eq(register_one_of(m, "command", 1, zip(next_port, kept, strict=True))),
+            command.eq(register_one_of(m, "command", 1, zip(port, kept, strict=True))),
             self.ring.data.eq(
                 register_one_of(
                     m,
@@ -159,11 +158,10 @@ class WriteStore(wiring.Component):
         with m.If(self.retired):
             m.d.sync += self.order.retired.eq(self.order.retired + 1)
 
-        m.d.comb += next_port.eq(port)
         with m.FSM():
             with m.State("PICK"):
-                m.d.sync += [place.eq(begin), filled.eq(0)]
-                m.d.comb += next_port.eq(1 << turn.grant)
+                # `command` is still that of the port before.
+                m.d.sync += [place.eq(begin), filled.eq(0), port.eq(1 << turn.grant), loaded.eq(0)]
                 with m.If(turn.valid):
                     m.d.comb += turn.take.eq(1)
                     m.next = "FILL"
