@@ -103,22 +103,25 @@ class Fetch(wiring.Component):
         spend = Signal()
         reads = Signal(range(_READS + 1))
         recount = Signal()
-        returned = Signal()
+        freed, returned, failed = Signal(), Signal(), Signal()
         may_read = Signal()
         #: A command that was not taken at once: it is not withdrawn, whatever has failed since.
         offered = Signal()
         m.d.comb += [
-            returned.eq(self.freed_valid & self.freed.last),
             may_read.eq(roomy & (reads != _READS) & ~recount),
             odd.eq((lane + size[:3] + 7) >> 3),
         ]
         # A chunk may begin and end within a beat. Between two reads there is a cycle for this.
+        # When a beat leaves is known too late in a cycle to be counted in it.
         m.d.sync += [
+            freed.eq(self.freed_valid),
+            returned.eq(self.freed_valid & self.freed.last),
+            failed.eq(self.freed_valid & self.freed.error),
             roomy.eq(room > _CHUNK_BEATS),
-            room.eq(room + self.freed_valid - Mux(spend, spent, 0)),
+            room.eq(room + freed - Mux(spend, spent, 0)),
             reads.eq(reads + spend - returned),
         ]
-        with m.If(self.freed_valid & self.freed.error):
+        with m.If(failed):
             m.d.sync += recount.eq(1)
         with m.Elif(recount & (reads == 0) & ~spend):
             m.d.sync += [recount.eq(0), room.eq(BUFFER_BEATS)]

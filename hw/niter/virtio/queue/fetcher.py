@@ -36,7 +36,7 @@ _WORD_BITS = 36
 class Fetcher(wiring.Component):
     """Knows how far each driver has come, fetches heads, and puts chains into slots.
 
-    Events are taken one at a time, 5 to 15 cycles each. A queue that has something to do
+    Events are taken one at a time, 6 to 17 cycles each. A queue that has something to do
     stands in a list, once; in its turn it may begin ``1 << weight`` chains, read entries and
     read the index.
 
@@ -148,7 +148,12 @@ class Fetcher(wiring.Component):
 
         # A chain is begun, or comes back to be begun anew.
         step = Signal(6)
-        m.d.sync += standing.begun.eq(standing.begun + step)
+        head, beyond = Signal(16), Signal()
+        m.d.sync += [
+            standing.begun.eq(standing.begun + step),
+            head.eq(self.head),
+            beyond.eq((self.head & ~may.mask) != 0),
+        ]
         hand = Hand(agenda, may, standing, course, active, ahead, step, sized, size_log2)
 
         # What is asked of others; ``valid`` follows below.
@@ -162,7 +167,7 @@ class Fetcher(wiring.Component):
             access.value.eq(course.fetched),
             self.head_at.eq(Cat(standing.begun[:4], row)),
             begin.row.eq(row),
-            begin.head.eq(self.head),
+            begin.head.eq(head),
             begin.size_log2.eq(course.size_log2),
             begin.pulled.eq(course.pulled),
             begin.indirect.eq(course.indirect),
@@ -224,20 +229,25 @@ class Fetcher(wiring.Component):
                 m.d.sync += held.eq(held_now & self.geometry.holds(row))
                 held_now = Signal(name="holdable")
                 m.d.sync += held_now.eq(self.geometry.holds(row))
+            # Known too late in a cycle for the choice of a state: `BEGIN` begins a chain or not.
+            goes = Signal()
             begins = may.may_begin & self.begin.ready & (turn != 0) & ~held
             with m.State("TURN"):
                 m.d.comb += [storing_course.eq(1), store.en.eq(1)]
                 m.d.sync += [
                     batch.eq(may.batch),
                     reads_entries.eq(may.may_read & (reads != MAX_READS)),
+                    goes.eq(begins),
                 ]
                 m.next = "FINISH"
                 with m.If(active):
-                    m.next = "READ HEADS"
-                    with m.If(begins):
-                        m.next = "BEGIN"
+                    m.next = "BEGIN"
             with m.State("BEGIN"):
-                with m.If((self.head & ~may.mask) != 0):
+                # Two cycles ahead: `head` is a register behind the buffer's.
+                m.d.comb += self.head_at[:4].eq(standing.begun[:4] + 1)
+                with m.If(~goes):
+                    m.next = "READ HEADS"
+                with m.Elif(beyond):
                     m.d.comb += self.supervision.fault.eq(1)
                     m.next = "FINISH"
                 with m.Else():
@@ -248,9 +258,8 @@ class Fetcher(wiring.Component):
                     ]
                     m.next = "BEGUN"
             with m.State("BEGUN"):
-                m.next = "READ HEADS"
-                with m.If(begins & ~held_now):
-                    m.next = "BEGIN"
+                m.d.sync += goes.eq(begins & ~held_now)
+                m.next = "BEGIN"
             with m.State("READ HEADS"):
                 m.d.comb += [
                     access.kind.eq(AccessKind.READ_HEADS),
@@ -280,24 +289,25 @@ class Fetcher(wiring.Component):
                     ]
                     m.next = "FINISH"
 
+            listed, more, resumes = Signal(), Signal(), Signal()
             with m.State("FINISH"):
                 # In the list is whoever can go on without another event.
                 due = standing.again | (~standing.armed & may.caught_up)
                 wanted = active & (may.may_begin | may.may_read | (~standing.reading_index & due))
-                stored = Signal(Standing)
-                m.d.comb += [
-                    stored.eq(standing),
-                    stored.flushing.eq(may.flushing),
-                    stored.listed.eq(standing.listed | wanted),
-                    store.en.eq(1),
-                    store.data.eq(stored),
-                    self.judged.eq(1),
+                m.d.comb += self.judged.eq(1)
+                m.d.sync += [
+                    standing.flushing.eq(may.flushing),
+                    standing.listed.eq(standing.listed | wanted),
+                    listed.eq(wanted & ~standing.listed),
+                    more.eq(may.may_begin),
+                    resumes.eq((event == Event.TURN) & (turn != 0) & ~held & ~agenda.held),
                 ]
-                with m.If(wanted & ~standing.listed):
-                    resumes = (event == Event.TURN) & may.may_begin & (turn != 0) & ~held
-                    m.d.comb += [
-                        agenda.hold.eq(resumes & ~agenda.held),
-                        agenda.list.eq(~agenda.hold),
-                    ]
+                m.next = "STORE"
+            with m.State("STORE"):
+                m.d.comb += [
+                    store.en.eq(1),
+                    agenda.hold.eq(listed & more & resumes),
+                    agenda.list.eq(listed & ~agenda.hold),
+                ]
                 m.next = "IDLE"
         return m

@@ -81,6 +81,7 @@ class UsedWriter(wiring.Component):
         mask = ring_mask(m, ring.size_log2)
         size = Signal(11)
         span, distance = Signal(16), Signal(16)
+        wanted = Signal()
         active = ring.enabled & ~self.supervision.stopped.bit_select(q[4:7], 1)
         access = self.access.p
         entry = Signal(64)
@@ -217,11 +218,14 @@ class UsedWriter(wiring.Component):
                     span.eq(moved(shown.told, shown.visible)),
                     distance.eq(beyond(answer.value, shown.visible)),
                 ]
+                m.next = "COMPARE"
+            with m.State("COMPARE"):
+                suppressed = answer.value[0] | (span == 0)
+                m.d.sync += wanted.eq(Mux(ring.event_idx, distance < span, ~suppressed))
                 m.next = "JUDGE"
             with m.State("JUDGE"):
                 m.next = "STORE"
                 with m.If(active):
-                    wanted = Mux(ring.event_idx, distance < span, ~answer.value[0] & (span != 0))
                     with m.If(answer.error):
                         m.d.comb += self.supervision.fault.eq(1)
                     with m.Elif(wanted):
