@@ -114,11 +114,12 @@ class HashShare(wiring.Component):
                     ]
         # Two words make one of the engine's.
         place, whole = Signal(5), Signal()
+        ended = Signal()
         given = BlockWord(Signal(BlockWord))
         m.d.comb += [
             # Of a block whose last words are on their way it does not know yet that it has it.
             # And behind a digest no message begins by itself.
-            ready.eq(engine.i.ready & ~(whole & (place == 0)) & ~digest_valid),
+            ready.eq(engine.i.ready & ~(whole & (place == 0)) & ~digest_valid & ~ended),
             engine.open.eq(busy),
             engine.i.valid.eq(whole),
             engine.i.payload.eq(given),
@@ -153,7 +154,9 @@ class HashShare(wiring.Component):
                 rest.data.eq(made.payload.data[32:]),
                 rest.last.eq(made.payload.last),
             ]
-        with m.If(busy & (~claim | (moves & shown.last))):
+        # That the last word is taken empties all of this a cycle later: it is known too late.
+        m.d.sync += ended.eq(moves & shown.last)
+        with m.If(busy & (~claim | ended)):
             m.d.sync += [busy.eq(0), place.eq(0), whole.eq(0), upper.eq(0)]
         return m
 
@@ -232,15 +235,16 @@ class HashRegisters(wiring.Component):
         word, digest = self.hash.word, self.hash.digest
         claimed, again, error = Signal(), Signal(), Signal()
         end = self._finish.f.data.w_stb
-        m.d.comb += [
-            self.hash.claim.eq(claimed),
-            self.hash.long.eq(self._control.f.long.data),
+        m.d.comb += [self.hash.claim.eq(claimed), self.hash.long.eq(self._control.f.long.data)]
+        # From the bus through whoever shares the engine is too far for one cycle.
+        m.d.sync += [
             word.valid.eq(self._data.f.data.w_stb | end),
             # Both registers are written from the same wires.
             word.payload.data.eq(self._data.f.data.w_data),
             word.payload.last.eq(end),
         ]
-        with m.If(word.valid & ~word.ready):
+        lost = word.valid & ~word.ready
+        with m.If(lost):
             m.d.sync += error.eq(1)
         with m.If(digest.valid & digest.ready & digest.payload.last):
             m.d.sync += claimed.eq(0)
@@ -253,8 +257,8 @@ class HashRegisters(wiring.Component):
         m.d.comb += [
             digest.ready.eq(self._digest.r_stb),
             self._digest.f.data.r_data.eq(digest.payload.data & digest.valid.replicate(32)),
-            self._status.f.room.r_data.eq(word.ready),
+            self._status.f.room.r_data.eq(word.ready & ~word.valid),
             self._status.f.done.r_data.eq(digest.valid),
-            self._status.f.error.r_data.eq(error),
+            self._status.f.error.r_data.eq(error | lost),
         ]
         return m

@@ -58,14 +58,14 @@ class Fetch(wiring.Component):
         beat = self.read.answer.payload.packet
         # Of a list: entries that fit on its page, and entries stored.
         fits, stored = Signal(10), Signal(6)
-        chained = Signal()
+        beyond, chained = Signal(), Signal()
         # Of a range: its last three dwords, and how many of four are still to come.
         dwords, missing = Signal(96), Signal(3)
         to_end = Signal(PAGE_BITS - 1)
         asked = Signal(3)
         m.d.comb += [
             fits.eq(_PAGE_ENTRIES - job.address[3:PAGE_BITS]),
-            chained.eq(job.entries > fits),
+            beyond.eq(job.entries > fits),
             command.function.eq(job.function),
             self.place.request.payload.tag.eq(job.tag),
             self.place.request.payload.byte.eq(Cat(C(0, 2), (4 - missing)[:2], job.number)),
@@ -93,8 +93,9 @@ class Fetch(wiring.Component):
 
             with m.State("LIST"):
                 m.d.sync += [
+                    chained.eq(beyond),
                     command.address.eq(job.address),
-                    command.length.eq(Mux(chained, fits, job.entries) << 3),
+                    command.length.eq(Mux(beyond, fits, job.entries) << 3),
                 ]
                 m.next = "READ LIST"
             with m.State("READ LIST"):

@@ -174,22 +174,24 @@ class Pull(wiring.Component):
         room = Signal()
         quiet = Signal()
         issued, ended, stopped, gone = Signal(), Signal(), Signal(), Signal()
+        spent = Signal.like(beats)
         m.d.comb += [
             beats.eq((length + ~half) >> 1),
             issued.eq(self.read.command.valid & self.read.command.ready),
             ended.eq(join.i.valid & join.i.ready & join.i.payload.packet.last),
             stopped.eq(join.end & join.o.valid & join.o.ready),
-            gone.eq(self.o.valid & self.o.ready),
             quiet.eq((underway == 0) & (buffer.level == 0)),
         ]
+        # What was asked for, and what has left, is known too late in a cycle to be counted in it.
         m.d.sync += [
             room.eq(~less(free, beats)),
             underway.eq(underway + issued - ended),
+            spent.eq((beats & issued.replicate(len(beats))) | stopped),
+            gone.eq(self.o.valid & self.o.ready),
         ]
-        with m.If(quiet & ~issued):
+        with m.If(quiet):
             m.d.sync += free.eq(self.depth)
         with m.Else():
-            spent = (beats & issued.replicate(len(beats))) | stopped
             m.d.sync += free.eq(free - spent + gone)
 
         with m.FSM() as fsm:

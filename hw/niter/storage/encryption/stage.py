@@ -81,6 +81,10 @@ class Encryption(wiring.Component):
         m.submodules.losses = losses = Ram(shape=1, depth=256, init=[])
         located, remember = requests.read_port(), requests.write_port()
         loss, lose = losses.read_port(), losses.write_port()
+        # What the mover loses is written a cycle later, and looked up two cycles later at the
+        # earliest, behind the end of its packet.
+        lost, lost_tag = Signal(), Signal.like(mover.lost_tag)
+        m.d.sync += [lost.eq(mover.lost), lost_tag.eq(mover.lost_tag)]
         wiring.connect(m, admission.o, wiring.flipped(o.request))
         m.d.comb += [
             admission.i.valid.eq(i.request.valid),
@@ -91,10 +95,10 @@ class Encryption(wiring.Component):
             remember.en.eq(admission.admit),
             located.addr.eq(mover.tag),
             mover.located.eq(located.data),
-            admission.wait.eq(mover.lost),
-            lose.addr.eq(Mux(mover.lost, mover.lost_tag, i.request.payload.tag)),
-            lose.data.eq(mover.lost),
-            lose.en.eq(mover.lost | admission.admit),
+            admission.wait.eq(lost),
+            lose.addr.eq(Mux(lost, lost_tag, i.request.payload.tag)),
+            lose.data.eq(lost),
+            lose.en.eq(lost | admission.admit),
         ]
         wiring.connect(m, wiring.flipped(i.abort), wiring.flipped(o.abort))
 
