@@ -88,6 +88,7 @@ CONFIGURATIONS = {
                 board_registers=_BOARD_REGISTERS,
             ),
             {**_NETWORK, "soc": _PROCESSOR},
+            seed=2,
         ),
         # A 45F has 108 block RAMs: frames are of three sectors, and targets have 8 KiB under way at
         # once.
