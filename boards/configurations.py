@@ -101,6 +101,7 @@ CONFIGURATIONS = {
                 board_registers=_BOARD_REGISTERS,
             ),
             {"pcie": _PCIE, "nvme": _NVME, "storage": _STORAGE, "mac": _MAC, "soc": _PROCESSOR},
+            seed=4,
         ),
         # An 85F has 208 block RAMs: broadcasts of more than 4 KiB go to one station alone, and
         # targets have 8 KiB under way at once.
