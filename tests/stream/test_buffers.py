@@ -169,13 +169,16 @@ def test_depths():
         PacketFifo(Tagged, 16, packets=6)
     with pytest.raises(ValueError, match="Depth must be a power of two from 2 up, not 3"):
         Fifo(Beat, 3)
+    with pytest.raises(ValueError, match="Depth must be 4 or more, not 3"):
+        AsyncFifo(Beat, 3, i_domain="left", o_domain="right")
     with pytest.raises(TypeError, match="with a field packet of shape Beat, not 8"):
         PacketFifo(8, 16)
 
 
+@pytest.mark.parametrize("depth", [4, 16])
 @pytest.mark.parametrize("ratio", [0.31, 1.0, 3.7])
-def test_async_fifo(ratio):
-    dut = AsyncFifo(8, 16, i_domain="left", o_domain="right")
+def test_async_fifo(ratio, depth):
+    dut = AsyncFifo(8, depth, i_domain="left", o_domain="right")
     sent = [random.Random(1).randrange(256) for _ in range(200)]
     taken = []
     sim = Simulator(dut)

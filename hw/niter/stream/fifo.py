@@ -122,9 +122,16 @@ class AsyncFifo(wiring.Component):
         Input, in ``i_domain``.
     o : Out(stream.Signature(shape))
         Output, in ``o_domain``.
+
+    Raises
+    ------
+    ValueError
+        The depth is less than 4: two payloads stand behind the memory, which holds two or more.
     """
 
     def __init__(self, shape: Any, depth: int, *, i_domain: str, o_domain: str):
+        if depth < 4:
+            raise ValueError(f"Depth must be 4 or more, not {depth!r}")
         self.shape = shape
         self.depth = depth
         self.i_domain = i_domain
